@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# Compiler and linker flags for everything that is ours.
+add_library(alcove_flags INTERFACE)
+target_include_directories(alcove_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(alcove_flags INTERFACE
+    -Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Wcast-align -Wnon-virtual-dtor
+    -fno-strict-aliasing -fstack-protector-strong)
+target_compile_definitions(alcove_flags INTERFACE _FILE_OFFSET_BITS=64 ALCOVE_VERSION="${PROJECT_VERSION}")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    # A statement expression is how TRY works; clang calls it an extension only under -Wpedantic.
+    target_compile_options(alcove_flags INTERFACE -Wno-gnu-statement-expression)
+endif()
+if(ALCOVE_WERROR)
+    target_compile_options(alcove_flags INTERFACE -Werror)
+endif()
+if(ALCOVE_SANITIZE)
+    target_compile_options(alcove_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(alcove_flags INTERFACE -fsanitize=address,undefined)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_definitions(alcove_flags INTERFACE _FORTIFY_SOURCE=2)
+endif()
+if(ALCOVE_FUZZERS)
+    target_compile_options(alcove_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+    target_link_options(alcove_flags INTERFACE -fsanitize=address,undefined)
+endif()
+target_link_options(alcove_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
