@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "boot/acpi_tables.hpp"
+
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+#include <string>
+
+#include "boot/acpi_spec.hpp"
+#include "boot/aml.hpp"
+#include "memory/layout.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::boot {
+
+namespace {
+
+namespace layout = memory::layout;
+
+constexpr std::array<char, 6> kOemId = {'A', 'L', 'C', 'O', 'V', 'E'};
+
+uint8_t checksum(ByteView bytes) {
+    return static_cast<uint8_t>(0 - std::accumulate(bytes.begin(), bytes.end(), 0U));
+}
+
+AcpiHeader make_header(const char (&signature)[5], uint8_t revision, uint64_t length) {
+    AcpiHeader header{};
+    std::memcpy(header.signature.data(), signature, 4);
+    header.length = static_cast<uint32_t>(length);
+    header.revision = revision;
+    header.oem_id = kOemId;
+    header.oem_table_id = {'M', 'A', 'C', 'H', 'I', 'N', 'E', '1'};
+    header.oem_revision = 1;
+    header.creator_id = {'A', 'L', 'C', 'V'};
+    header.creator_revision = 1;
+    return header;
+}
+
+// The table with its checksum filled in.
+Bytes sealed(Bytes table) {
+    table[offsetof(AcpiHeader, checksum)] = 0;
+    table[offsetof(AcpiHeader, checksum)] = checksum(table);
+    return table;
+}
+
+Bytes build_dsdt(const AcpiPlan& plan) {
+    using namespace aml;
+    Bytes devices = device(
+        "COM1", concat({name("_HID", eisa_id("PNP0501")), name("_UID", integer(0)),
+                        name("_CRS", resource_template(
+                                         concat({io_port(kSerialPort, 8), edge_interrupt(kSerialGsi)})))}));
+    const Bytes panic = device("PEVT", concat({name("_HID", string("QEMU0001")), name("_STA", integer(0xb)),
+                                               name("_CRS", resource_template(io_port(kPanicPort, 1)))}));
+    devices = concat({devices, panic});
+    for (size_t i = 0; i < plan.virtio_mmio.size(); ++i) {
+        const auto& place = plan.virtio_mmio[i];
+        char segment[5];
+        std::snprintf(segment, sizeof segment, "VM%02u", static_cast<unsigned>(i % 100));
+        const Bytes resources =
+            resource_template(concat({memory32(place.base, place.size), edge_interrupt(place.gsi)}));
+        const Bytes entry =
+            device(segment, concat({name("_HID", string("LNRO0005")), name("_UID", integer(i)),
+                                    name("_CCA", integer(1)), name("_CRS", resources)}));
+        devices = concat({devices, entry});
+    }
+    const Bytes body =
+        concat({scope("\\_SB_", devices),
+                name("_S5_", package({integer(kAcpiSleepTypeS5), integer(0), integer(0), integer(0)}))});
+    const auto header = make_header("DSDT", 2, sizeof(AcpiHeader) + body.size());
+    return sealed(concat({object_bytes(header), body}));
+}
+
+AcpiGenericAddress io_byte(uint16_t port) {
+    return {.address_space = 1, .bit_width = 8, .bit_offset = 0, .access_size = 1, .address = port};
+}
+
+Bytes build_fadt(uint64_t dsdt_address) {
+    AcpiFadt fadt{};
+    fadt.header = make_header("FACP", 6, sizeof fadt);
+    fadt.iapc_boot_arch = kBootArchNoVga | kBootArchNoCmosRtc;
+    fadt.flags = kFadtHardwareReduced | kFadtResetRegSupported;
+    fadt.reset_reg = io_byte(kAcpiResetPort);
+    fadt.reset_value = kAcpiResetValue;
+    fadt.minor_version = 5;
+    fadt.x_dsdt = dsdt_address;
+    fadt.sleep_control_reg = io_byte(kAcpiSleepControlPort);
+    fadt.sleep_status_reg = io_byte(kAcpiSleepStatusPort);
+    fadt.hypervisor_vendor = {'A', 'L', 'C', 'O', 'V', 'E', ' ', ' '};
+    return sealed(to_bytes(object_bytes(fadt)));
+}
+
+Bytes build_madt(uint32_t vcpu_count) {
+    Bytes entries;
+    for (uint32_t i = 0; i < vcpu_count; ++i) {
+        const AcpiMadtLocalApic entry{.type = 0,
+                                      .length = sizeof(AcpiMadtLocalApic),
+                                      .processor_uid = static_cast<uint8_t>(i),
+                                      .apic_id = static_cast<uint8_t>(i),
+                                      .flags = 1};
+        entries = aml::concat({entries, object_bytes(entry)});
+    }
+    // The IOAPIC's id has to differ from every LAPIC's on old kernels.
+    const AcpiMadtIoApic ioapic{.type = 1,
+                                .length = sizeof(AcpiMadtIoApic),
+                                .id = static_cast<uint8_t>(vcpu_count),
+                                .reserved = 0,
+                                .address = static_cast<uint32_t>(layout::kIoApic),
+                                .gsi_base = 0};
+    entries = aml::concat({entries, object_bytes(ioapic)});
+    AcpiMadt madt{};
+    madt.header = make_header("APIC", 5, sizeof madt + entries.size());
+    madt.local_apic_address = static_cast<uint32_t>(layout::kLocalApic);
+    return sealed(aml::concat({object_bytes(madt), entries}));
+}
+
+}  // namespace
+
+Bytes build_acpi_tables(const AcpiPlan& plan, uint64_t base) {
+    constexpr uint64_t kAlignment = 16;
+    Bytes result(align_up<uint64_t>(sizeof(AcpiRsdp), kAlignment), 0);
+    const auto place = [&](const Bytes& table) {
+        const uint64_t address = base + result.size();
+        result.insert(result.end(), table.begin(), table.end());
+        result.resize(align_up<uint64_t>(result.size(), kAlignment), 0);
+        return address;
+    };
+    const uint64_t dsdt = place(build_dsdt(plan));
+    const Le64 tables[] = {place(build_fadt(dsdt)), place(build_madt(plan.vcpu_count))};
+
+    const auto header = make_header("XSDT", 1, sizeof(AcpiHeader) + sizeof tables);
+    Bytes xsdt = to_bytes(object_bytes(header));
+    for (const auto& table : tables)
+        xsdt = aml::concat({xsdt, object_bytes(table)});
+    const uint64_t xsdt_address = place(sealed(std::move(xsdt)));
+
+    AcpiRsdp rsdp{};
+    rsdp.signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '};
+    rsdp.oem_id = kOemId;
+    rsdp.revision = 2;
+    rsdp.length = sizeof rsdp;
+    rsdp.xsdt_address = xsdt_address;
+    rsdp.checksum = checksum(object_bytes(rsdp).first(20));
+    rsdp.extended_checksum = checksum(object_bytes(rsdp));
+    std::memcpy(result.data(), &rsdp, sizeof rsdp);
+    return result;
+}
+
+}  // namespace alcove::boot

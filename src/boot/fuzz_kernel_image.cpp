@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a kernel: parsed, and loaded when they parse.
+#include <cstdint>
+
+#include "boot/loader.hpp"
+#include "support/bits.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    using namespace alcove;
+    static const auto memory =
+        memory::GuestMemory::create_anonymous({memory::GuestAddress(0), 32_MiB}).value();
+    const boot::BootInputs inputs{.kernel = {data, size},
+                                  .ramdisks = {{data, size}},
+                                  .command_line = "quiet",
+                                  .acpi = {.vcpu_count = 1, .virtio_mmio = {}}};
+    const auto checked = boot::check_boot(memory->total_size(), inputs);
+    const auto loaded = boot::load_boot(*memory, inputs);
+    if (checked.has_value() != loaded.has_value()) __builtin_trap();
+    return 0;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "boot/loader.hpp"
+
+#include <gtest/gtest.h>
+
+#include "boot/kernel_fake.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::boot {
+namespace {
+
+using memory::GuestAddress;
+
+BootInputs make_inputs(const Bytes& kernel) {
+    return {.kernel = kernel,
+            .ramdisks = {},
+            .command_line = "console=ttyS0",
+            .acpi = {.vcpu_count = 2, .virtio_mmio = {}}};
+}
+
+std::shared_ptr<memory::GuestMemory> make_ram(uint64_t size) {
+    return memory::GuestMemory::create_anonymous({GuestAddress(0), size}).value();
+}
+
+Bytes read(const memory::GuestMemory& memory, uint64_t address, size_t size) {
+    Bytes bytes(size);
+    EXPECT_TRUE(memory.read_bytes(GuestAddress(address), bytes));
+    return bytes;
+}
+
+TEST(Loader, RamdisksLieOneAfterTheOtherAtTheTop) {
+    const Bytes kernel = make_bzimage();
+    const Bytes first(5000, 1);
+    const Bytes second(100, 2);
+    auto inputs = make_inputs(kernel);
+    inputs.ramdisks = {first, second};
+    const auto memory = make_ram(32_MiB);
+
+    const auto entry = load_boot(*memory, inputs);
+
+    ASSERT_TRUE(entry) << entry.error().to_string();
+    const auto params = memory->read<BootParams>(GuestAddress(entry->argument)).value();
+    EXPECT_EQ(params.header.ramdisk_size, 5100U);
+    EXPECT_EQ(params.header.ramdisk_image, 32_MiB - 8_KiB);
+    const Bytes initrd = read(*memory, params.header.ramdisk_image, 5101);
+    EXPECT_EQ(initrd[4999], 1);
+    EXPECT_EQ(initrd[5000], 2);
+    EXPECT_EQ(initrd[5100], 0);
+    EXPECT_EQ(read(*memory, 16_MiB, 4096), Bytes(kernel.begin() + 1024, kernel.end()));
+}
+
+TEST(Loader, TheMemoryMapCoversRamAndNothingElse) {
+    const Bytes kernel = make_bzimage();
+    const auto memory = make_ram(32_MiB);
+
+    const auto entry = load_boot(*memory, make_inputs(kernel)).value();
+
+    const auto params = memory->read<BootParams>(GuestAddress(entry.argument)).value();
+    uint64_t ram = 0;
+    uint64_t end = 0;
+    for (size_t i = 0; i < params.e820_entries; ++i) {
+        EXPECT_GE(params.e820_table[i].address, end);
+        end = params.e820_table[i].address + params.e820_table[i].size;
+        if (params.e820_table[i].type == static_cast<uint32_t>(E820Type::Ram))
+            ram += params.e820_table[i].size;
+    }
+    EXPECT_EQ(end, 32_MiB);
+    EXPECT_EQ(ram, 32_MiB - 1_MiB + 0x9fc00);
+}
+
+TEST(Loader, WhatDoesNotFitIsRefusedBeforeAnythingIsWritten) {
+    const Bytes kernel = make_bzimage();
+    const Bytes ramdisk(16_MiB, 1);
+    auto inputs = make_inputs(kernel);
+    inputs.ramdisks = {ramdisk};
+    const auto memory = make_ram(32_MiB);
+
+    const auto entry = load_boot(*memory, inputs);
+
+    ASSERT_FALSE(entry);
+    EXPECT_EQ(entry.error().code(), ErrorCode::RamdiskTooLarge);
+    EXPECT_EQ(read(*memory, 0, 64_KiB), Bytes(64_KiB, 0));
+    EXPECT_EQ(check_boot(16_MiB, make_inputs(kernel)).error().code(), ErrorCode::RamdiskTooLarge);
+}
+
+TEST(Loader, CommandLinesWithControlCharactersAreRefused) {
+    const Bytes kernel = make_bzimage();
+    auto inputs = make_inputs(kernel);
+    for (const std::string& text : {std::string("a\nb"), std::string("a\0b", 3), std::string("\x7f"),
+                                    std::string("\xc3\xa4"), std::string(2048, 'x')}) {
+        inputs.command_line = text;
+        EXPECT_EQ(check_boot(32_MiB, inputs).error().code(), ErrorCode::CommandLineInvalid);
+    }
+    inputs.command_line = std::string(2047, 'x');
+    EXPECT_TRUE(check_boot(32_MiB, inputs));
+}
+
+TEST(Loader, AnElfKernelGetsItsStartInfo) {
+    const Bytes kernel = make_elf();
+    const Bytes ramdisk(10, 3);
+    auto inputs = make_inputs(kernel);
+    inputs.ramdisks = {ramdisk};
+    const auto memory = make_ram(8_MiB);
+
+    const auto entry = load_boot(*memory, inputs).value();
+
+    const auto info = memory->read<HvmStartInfo>(GuestAddress(entry.argument)).value();
+    EXPECT_EQ(info.magic, kHvmStartMagic);
+    EXPECT_EQ(info.nr_modules, 1U);
+    const auto module = memory->read<HvmModule>(GuestAddress(info.modlist_paddr)).value();
+    EXPECT_EQ(read(*memory, module.paddr, 10), ramdisk);
+}
+
+TEST(Loader, TwoLoadsAreTheSameToTheLastByte) {
+    const Bytes kernel = make_bzimage();
+    const auto first = make_ram(32_MiB);
+    const auto second = make_ram(32_MiB);
+
+    ASSERT_TRUE(load_boot(*first, make_inputs(kernel)));
+    ASSERT_TRUE(load_boot(*second, make_inputs(kernel)));
+
+    EXPECT_EQ(read(*first, 0, 32_MiB), read(*second, 0, 32_MiB));
+}
+
+}  // namespace
+}  // namespace alcove::boot

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kvm/vm.hpp"
+
+#include <cerrno>
+
+#include <sys/ioctl.h>
+
+#include "kvm/kvm.hpp"
+
+namespace alcove::kvm {
+
+Result<int> Vm::check_extension(uint32_t capability) const {
+    const int value = ::ioctl(fd_.get(), KVM_CHECK_EXTENSION, static_cast<unsigned long>(capability));
+    if (value < 0) return refused("KVM_CHECK_EXTENSION");
+    return value;
+}
+
+Result<void> Vm::enable_capability(uint32_t capability, uint64_t argument) const {
+    kvm_enable_cap request{};
+    request.cap = capability;
+    request.args[0] = argument;
+    if (::ioctl(fd_.get(), KVM_ENABLE_CAP, &request) < 0) return refused("KVM_ENABLE_CAP");
+    return {};
+}
+
+Result<void> Vm::set_memory_slot(const MemorySlot& slot) const {
+    kvm_userspace_memory_region region{};
+    region.slot = slot.slot;
+    region.flags = slot.flags;
+    region.guest_phys_addr = slot.guest_address;
+    region.memory_size = slot.size;
+    region.userspace_addr = slot.host_address;
+    if (::ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &region) < 0)
+        return refused("KVM_SET_USER_MEMORY_REGION");
+    return {};
+}
+
+Result<void> Vm::set_tss_address(uint64_t guest_address) const {
+    if (::ioctl(fd_.get(), KVM_SET_TSS_ADDR, guest_address) < 0) return refused("KVM_SET_TSS_ADDR");
+    return {};
+}
+
+Result<void> Vm::set_identity_map_address(uint64_t guest_address) const {
+    if (::ioctl(fd_.get(), KVM_SET_IDENTITY_MAP_ADDR, &guest_address) < 0)
+        return refused("KVM_SET_IDENTITY_MAP_ADDR");
+    return {};
+}
+
+Result<void> Vm::create_irqchip() const {
+    if (::ioctl(fd_.get(), KVM_CREATE_IRQCHIP, 0UL) < 0) return refused("KVM_CREATE_IRQCHIP");
+    return {};
+}
+
+Result<Vcpu> Vm::create_vcpu(uint32_t apic_id) const {
+    Fd fd(::ioctl(fd_.get(), KVM_CREATE_VCPU, static_cast<unsigned long>(apic_id)));
+    if (!fd.is_open()) return refused("KVM_CREATE_VCPU");
+    return Vcpu::create(std::move(fd), vcpu_mmap_size_);
+}
+
+Result<void> Vm::attach_irqfd(const EventFd& event, uint32_t gsi) const {
+    kvm_irqfd request{};
+    request.fd = static_cast<uint32_t>(event.fd().get());
+    request.gsi = gsi;
+    if (::ioctl(fd_.get(), KVM_IRQFD, &request) < 0) return refused("KVM_IRQFD");
+    return {};
+}
+
+Result<void> Vm::ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value,
+                           uint32_t flags) const {
+    kvm_ioeventfd request{};
+    request.datamatch = value;
+    request.addr = guest_address;
+    request.len = sizeof value;
+    request.fd = event.fd().get();
+    request.flags = flags | KVM_IOEVENTFD_FLAG_DATAMATCH;
+    if (::ioctl(fd_.get(), KVM_IOEVENTFD, &request) < 0) return refused("KVM_IOEVENTFD");
+    return {};
+}
+
+Result<void> Vm::attach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const {
+    return ioeventfd(event, guest_address, value, 0);
+}
+
+Result<void> Vm::detach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const {
+    return ioeventfd(event, guest_address, value, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+}  // namespace alcove::kvm
