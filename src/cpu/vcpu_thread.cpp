@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/vcpu_thread.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <utility>
+
+#include <pthread.h>
+
+#include "support/bytes.hpp"
+
+namespace alcove::cpu {
+
+namespace {
+
+int kick_signal() {
+    return SIGRTMIN;
+}
+
+void count(std::atomic<uint64_t>& counter) {
+    // One writer: a plain add needs no locked instruction.
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+std::string describe(const kvm_run& area, const kvm::Vcpu& vcpu) {
+    char text[160];
+    const auto registers = vcpu.registers();
+    const unsigned long long rip = registers ? registers->rip : 0;
+    if (area.exit_reason == KVM_EXIT_INTERNAL_ERROR)
+        std::snprintf(text, sizeof text, "KVM internal error, suberror %u, rip 0x%llx",
+                      area.internal.suberror, rip);
+    else if (area.exit_reason == KVM_EXIT_FAIL_ENTRY)
+        std::snprintf(text, sizeof text, "entry failed, hardware reason 0x%llx, rip 0x%llx",
+                      static_cast<unsigned long long>(area.fail_entry.hardware_entry_failure_reason), rip);
+    else
+        std::snprintf(text, sizeof text, "KVM exit reason %u, rip 0x%llx", area.exit_reason, rip);
+    return text;
+}
+
+}  // namespace
+
+Result<void> VcpuThread::install_kick_signal() {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};  // only its arrival matters: it ends KVM_RUN
+    if (::sigaction(kick_signal(), &action, nullptr) < 0) return fail_errno(errno, "sigaction");
+    return {};
+}
+
+VcpuThread::VcpuThread(kvm::Vcpu vcpu, uint32_t index, Buses buses, FailedHandler failed)
+    : vcpu_(std::move(vcpu)), index_(index), buses_(buses), failed_(std::move(failed)) {}
+
+VcpuThread::~VcpuThread() {
+    request_stop();
+    join();
+}
+
+void VcpuThread::start() {
+    thread_ = std::thread([this] {
+        char name[16];
+        std::snprintf(name, sizeof name, "vcpu%u", index_);
+        ::pthread_setname_np(::pthread_self(), name);
+        loop();
+    });
+}
+
+void VcpuThread::request_stop() {
+    stopping_ = true;
+    // The flag in the run area ends a KVM_RUN that is about to begin, the signal one that is under way.
+    vcpu_.request_exit(true);
+    if (thread_.joinable()) ::pthread_kill(thread_.native_handle(), kick_signal());
+}
+
+void VcpuThread::join() {
+    if (thread_.joinable()) thread_.join();
+}
+
+void VcpuThread::loop() {
+    while (!stopping_) {
+        const auto outcome = vcpu_.run();
+        count(counters_.runs);
+        if (!outcome) {
+            failed_(api::StopReason::VcpuError, outcome.error().to_string());
+            return;
+        }
+        if (*outcome == kvm::RunOutcome::Exited && !handle_exit()) return;
+    }
+}
+
+bool VcpuThread::handle_exit() {
+    const auto& area = vcpu_.run_area();
+    switch (area.exit_reason) {
+        case KVM_EXIT_IO:
+            handle_io();
+            return true;
+        case KVM_EXIT_MMIO:
+            handle_mmio();
+            return true;
+        case KVM_EXIT_INTR:
+        case KVM_EXIT_IRQ_WINDOW_OPEN:
+            count(counters_.other);
+            return true;
+        case KVM_EXIT_SHUTDOWN:
+            count(counters_.other);
+            failed_(api::StopReason::TripleFault, "triple fault");
+            return false;
+        default:
+            count(counters_.other);
+            failed_(api::StopReason::VcpuError, describe(area, vcpu_));
+            return false;
+    }
+}
+
+void VcpuThread::handle_io() {
+    count(counters_.io);
+    const auto io = vcpu_.run_area().io;
+    auto data = vcpu_.io_data();
+    // A string instruction repeats the access `count` times at one port.
+    for (uint32_t i = 0; i < io.count; ++i) {
+        const auto element = data.subspan(size_t{i} * io.size, io.size);
+        const bool claimed = io.direction == KVM_EXIT_IO_OUT ? buses_.io.write(io.port, element)
+                                                             : buses_.io.read(io.port, element);
+        if (!claimed) count(counters_.unclaimed);
+    }
+}
+
+void VcpuThread::handle_mmio() {
+    count(counters_.mmio);
+    auto& mmio = vcpu_.run_area().mmio;
+    ALCOVE_CHECK(mmio.len <= sizeof mmio.data, "KVM gives at most 8 bytes at once");
+    const bool claimed = mmio.is_write != 0
+                             ? buses_.mmio.write(mmio.phys_addr, ByteView(mmio.data, mmio.len))
+                             : buses_.mmio.read(mmio.phys_addr, MutableByteView(mmio.data, mmio.len));
+    if (!claimed) count(counters_.unclaimed);
+}
+
+}  // namespace alcove::cpu

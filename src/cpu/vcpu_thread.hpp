@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The thread of one vCPU: enters the guest, gives register accesses to the buses, and says when it cannot
+// go on. It runs until it is stopped or the guest ends; another thread stops it with stop(), which wakes it
+// wherever it is.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "api/stop_reason.hpp"
+#include "bus/address_bus.hpp"
+#include "kvm/vcpu.hpp"
+#include "support/result.hpp"
+
+namespace alcove::cpu {
+
+// Counters of one vCPU. Written by its thread only, read by any: relaxed, they order nothing.
+struct VcpuCounters {
+    std::atomic<uint64_t> runs{0};  // returns of KVM_RUN
+    std::atomic<uint64_t> io{0};
+    std::atomic<uint64_t> mmio{0};
+    std::atomic<uint64_t> other{0};
+    std::atomic<uint64_t> unclaimed{0};  // register accesses that no device answered
+};
+
+class VcpuThread {
+  public:
+    struct Buses {
+        const bus::AddressBus& io;    // ports
+        const bus::AddressBus& mmio;  // guest-physical addresses
+    };
+    // Called on the vCPU's thread when it cannot go on.
+    using FailedHandler = std::function<void(api::StopReason, std::string detail)>;
+
+    // Blocks the kick signal's default action in this process: call once before any thread is made.
+    static Result<void> install_kick_signal();
+
+    VcpuThread(kvm::Vcpu vcpu, uint32_t index, Buses buses, FailedHandler failed);
+    ~VcpuThread();  // stops and joins
+
+    void start();
+    void request_stop();  // any thread; returns at once
+    void join();
+
+    kvm::Vcpu& vcpu() { return vcpu_; }  // before start() only
+    const VcpuCounters& counters() const { return counters_; }
+    uint32_t index() const { return index_; }
+
+  private:
+    void loop();
+    bool handle_exit();  // false: the thread ends
+    void handle_io();
+    void handle_mmio();
+
+    kvm::Vcpu vcpu_;
+    uint32_t index_;
+    Buses buses_;
+    FailedHandler failed_;
+    VcpuCounters counters_;
+    std::atomic<bool> stopping_{
+        false};  // set once by request_stop(), read by the loop: sequentially consistent
+    std::thread thread_;
+};
+
+}  // namespace alcove::cpu
