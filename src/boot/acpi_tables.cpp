@@ -43,7 +43,7 @@ Bytes sealed(Bytes table) {
     return table;
 }
 
-Bytes build_dsdt(const AcpiPlan& plan) {
+Bytes build_dsdt(const Platform& platform) {
     using namespace aml;
     Bytes devices = device(
         "COM1", concat({name("_HID", eisa_id("PNP0501")), name("_UID", integer(0)),
@@ -52,8 +52,8 @@ Bytes build_dsdt(const AcpiPlan& plan) {
     const Bytes panic = device("PEVT", concat({name("_HID", string("QEMU0001")), name("_STA", integer(0xb)),
                                                name("_CRS", resource_template(io_port(kPanicPort, 1)))}));
     devices = concat({devices, panic});
-    for (size_t i = 0; i < plan.virtio_mmio.size(); ++i) {
-        const auto& place = plan.virtio_mmio[i];
+    for (size_t i = 0; i < platform.virtio_mmio.size(); ++i) {
+        const auto& place = platform.virtio_mmio[i];
         char segment[5];
         std::snprintf(segment, sizeof segment, "VM%02u", static_cast<unsigned>(i % 100));
         const Bytes resources =
@@ -115,7 +115,7 @@ Bytes build_madt(uint32_t vcpu_count) {
 
 }  // namespace
 
-Bytes build_acpi_tables(const AcpiPlan& plan, uint64_t base) {
+Bytes build_acpi_tables(const Platform& platform, uint64_t base) {
     constexpr uint64_t kAlignment = 16;
     Bytes result(align_up<uint64_t>(sizeof(AcpiRsdp), kAlignment), 0);
     const auto place = [&](const Bytes& table) {
@@ -124,8 +124,8 @@ Bytes build_acpi_tables(const AcpiPlan& plan, uint64_t base) {
         result.resize(align_up<uint64_t>(result.size(), kAlignment), 0);
         return address;
     };
-    const uint64_t dsdt = place(build_dsdt(plan));
-    const Le64 tables[] = {place(build_fadt(dsdt)), place(build_madt(plan.vcpu_count))};
+    const uint64_t dsdt = place(build_dsdt(platform));
+    const Le64 tables[] = {place(build_fadt(dsdt)), place(build_madt(platform.vcpu_count))};
 
     const auto header = make_header("XSDT", 1, sizeof(AcpiHeader) + sizeof tables);
     Bytes xsdt = to_bytes(object_bytes(header));

@@ -9,34 +9,13 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "boot/platform.hpp"
 #include "support/bytes.hpp"
 
 namespace alcove::boot {
 
-struct VirtioMmioPlace {
-    uint32_t base;  // guest-physical, below 4 GiB
-    uint32_t size;
-    uint32_t gsi;
-};
-
-struct AcpiPlan {
-    uint32_t vcpu_count;  // APIC ids 0 .. vcpu_count - 1
-    std::vector<VirtioMmioPlace> virtio_mmio;
-};
-
-// Fixed registers of the platform, in I/O space.
-inline constexpr uint16_t kAcpiSleepControlPort = 0x600;
-inline constexpr uint16_t kAcpiSleepStatusPort = 0x601;
-inline constexpr uint16_t kAcpiResetPort = 0x604;
-inline constexpr uint8_t kAcpiResetValue = 1;
-inline constexpr uint8_t kAcpiSleepTypeS5 = 5;
-inline constexpr uint16_t kPanicPort = 0x505;
-inline constexpr uint16_t kSerialPort = 0x3f8;
-inline constexpr uint32_t kSerialGsi = 4;
-
 // The tables for placing at `base`, RSDP first; addresses inside are final.
-Bytes build_acpi_tables(const AcpiPlan& plan, uint64_t base);
+Bytes build_acpi_tables(const Platform& platform, uint64_t base);
 
 }  // namespace alcove::boot

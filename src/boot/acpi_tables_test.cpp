@@ -19,8 +19,10 @@ namespace {
 
 constexpr uint64_t kBase = 0xe0000;
 
-AcpiPlan make_plan() {
-    return {.vcpu_count = 4, .virtio_mmio = {{0xd0000000, 0x1000, 5}, {0xd0001000, 0x1000, 6}}};
+Platform make_plan() {
+    return {.discovery = Discovery::Acpi,
+            .vcpu_count = 4,
+            .virtio_mmio = {{0xd0000000, 0x1000, 5}, {0xd0001000, 0x1000, 6}}};
 }
 
 uint8_t sum(ByteView bytes) {

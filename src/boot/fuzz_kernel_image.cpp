@@ -9,10 +9,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     using namespace alcove;
     static const auto memory =
         memory::GuestMemory::create_anonymous({memory::GuestAddress(0), 32_MiB}).value();
-    const boot::BootInputs inputs{.kernel = {data, size},
-                                  .ramdisks = {{data, size}},
-                                  .command_line = "quiet",
-                                  .acpi = {.vcpu_count = 1, .virtio_mmio = {}}};
+    const boot::BootInputs inputs{
+        .kernel = {data, size},
+        .ramdisks = {{data, size}},
+        .command_line = "quiet",
+        .platform = {.discovery = boot::Discovery::Acpi, .vcpu_count = 1, .virtio_mmio = {}}};
     const auto checked = boot::check_boot(memory->total_size(), inputs);
     const auto loaded = boot::load_boot(*memory, inputs);
     if (checked.has_value() != loaded.has_value()) __builtin_trap();

@@ -2,9 +2,11 @@
 #include "boot/loader.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <optional>
 
+#include "boot/acpi_tables.hpp"
+#include "boot/mp_table.hpp"
 #include "memory/layout.hpp"
 #include "support/bits.hpp"
 #include "support/checked.hpp"
@@ -24,14 +26,16 @@ constexpr uint64_t kPageTables = 0x9000;  // PML4, PDPT, four page directories
 constexpr uint64_t kCommandLine = 0x20000;
 constexpr uint64_t kCommandLineRoom = 64_KiB;
 constexpr uint64_t kConventionalEnd = 0x9fc00;
-constexpr uint64_t kAcpiTables = 0xe0000;
-constexpr uint64_t kAcpiRoom = 128_KiB;
+constexpr uint64_t kPlatformTables = 0xe0000;  // ACPI; scanned for by kernels that are not told
+constexpr uint64_t kPlatformRoom = 128_KiB;
+constexpr uint64_t kMpTable = 0xf0000;  // the MP table is looked for from here on
 constexpr uint64_t kPage = 4_KiB;
 
 struct Placement {
     KernelImage kernel;
     uint64_t initrd_address = 0;
     uint64_t initrd_size = 0;
+    std::string command_line;
 };
 
 Result<void> check_command_line(const std::string& text, uint64_t limit) {
@@ -55,13 +59,16 @@ std::optional<uint64_t> place_high(uint64_t from, uint64_t to, uint64_t size) {
 // Decides where everything goes, in RAM of `ram_size` bytes.
 Result<Placement> plan(uint64_t ram_size, const BootInputs& inputs) {
     auto kernel = TRY(parse_kernel(inputs.kernel));
-    TRY(check_command_line(inputs.command_line, kernel.command_line_limit));
+    std::string command_line = inputs.command_line;
+    if (inputs.platform.discovery == Discovery::CommandLine)
+        command_line += command_line_devices(inputs.platform);
+    TRY(check_command_line(command_line, kernel.command_line_limit));
     const uint64_t low_end = std::min(ram_size, layout::kLowRamLimit);
     if (kernel.footprint_end > low_end)
         return fail(ErrorCode::RamdiskTooLarge,
                     "the kernel needs memory up to " + std::to_string((kernel.footprint_end >> 20) + 1) +
                         " MiB, the enclave has " + std::to_string(ram_size >> 20) + " MiB");
-    Placement placement{.kernel = std::move(kernel)};
+    Placement placement{.kernel = std::move(kernel), .command_line = std::move(command_line)};
     for (const auto& ramdisk : inputs.ramdisks) {
         const auto sum = checked_add<uint64_t>(placement.initrd_size, ramdisk.size());
         if (!sum) return fail(ErrorCode::RamdiskTooLarge, "ramdisks are too large");
@@ -90,16 +97,30 @@ struct MemoryMapEntry {
     E820Type type;
 };
 
-std::vector<MemoryMapEntry> memory_map(uint64_t ram_size) {
+std::vector<MemoryMapEntry> memory_map(uint64_t ram_size, Discovery discovery) {
     std::vector<MemoryMapEntry> map{
         {0, kConventionalEnd, E820Type::Ram},
         {kConventionalEnd, 0xa0000 - kConventionalEnd, E820Type::Reserved},
-        {kAcpiTables, kAcpiRoom, E820Type::Acpi},
+        {kPlatformTables, kPlatformRoom, discovery == Discovery::Acpi ? E820Type::Acpi : E820Type::Reserved},
     };
     const uint64_t low = std::min(ram_size, layout::kLowRamLimit);
     map.push_back({1_MiB, low - 1_MiB, E820Type::Ram});
     if (ram_size > low) map.push_back({layout::kHighRamStart, ram_size - low, E820Type::Ram});
     return map;
+}
+
+uint64_t rsdp_address(Discovery discovery) {
+    return discovery == Discovery::Acpi ? kPlatformTables : 0;
+}
+
+Result<void> write_platform_tables(const GuestMemory& memory, const Platform& platform) {
+    const bool acpi = platform.discovery == Discovery::Acpi;
+    const uint64_t place = acpi ? kPlatformTables : kMpTable;
+    const Bytes tables =
+        acpi ? build_acpi_tables(platform, place) : build_mp_table(platform.vcpu_count, place);
+    ALCOVE_CHECK(tables.size() <= kPlatformTables + kPlatformRoom - place,
+                 "the platform's tables fit into their place");
+    return memory.write_bytes(GuestAddress(place), tables);
 }
 
 Result<void> write_gdt(const GuestMemory& memory) {
@@ -127,7 +148,8 @@ Result<void> write_page_tables(const GuestMemory& memory) {
     return {};
 }
 
-Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& placement) {
+Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& placement,
+                                   Discovery discovery) {
     BootParams params{};
     params.header = placement.kernel.header;
     params.header.type_of_loader = kLoaderUndefined;
@@ -136,8 +158,8 @@ Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& p
     params.header.ramdisk_size = static_cast<uint32_t>(placement.initrd_size);
     params.ext_ramdisk_image = static_cast<uint32_t>(placement.initrd_address >> 32);
     params.ext_ramdisk_size = static_cast<uint32_t>(placement.initrd_size >> 32);
-    params.acpi_rsdp_addr = kAcpiTables;
-    for (const auto& entry : memory_map(memory.total_size())) {
+    params.acpi_rsdp_addr = rsdp_address(discovery);
+    for (const auto& entry : memory_map(memory.total_size(), discovery)) {
         params.e820_table[params.e820_entries] = {
             .address = entry.address, .size = entry.size, .type = static_cast<uint32_t>(entry.type)};
         ++params.e820_entries;
@@ -146,8 +168,9 @@ Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& p
     return kBootParams;
 }
 
-Result<uint64_t> write_start_info(const GuestMemory& memory, const Placement& placement) {
-    const auto map = memory_map(memory.total_size());
+Result<uint64_t> write_start_info(const GuestMemory& memory, const Placement& placement,
+                                  Discovery discovery) {
+    const auto map = memory_map(memory.total_size(), discovery);
     const uint64_t modules = kStartInfo + sizeof(HvmStartInfo);
     const uint64_t memmap = modules + sizeof(HvmModule);
     HvmStartInfo info{};
@@ -156,7 +179,7 @@ Result<uint64_t> write_start_info(const GuestMemory& memory, const Placement& pl
     info.nr_modules = placement.initrd_size != 0 ? 1 : 0;
     info.modlist_paddr = placement.initrd_size != 0 ? modules : 0;
     info.cmdline_paddr = kCommandLine;
-    info.rsdp_paddr = kAcpiTables;
+    info.rsdp_paddr = rsdp_address(discovery);
     info.memmap_paddr = memmap;
     info.memmap_entries = static_cast<uint32_t>(map.size());
     TRY(memory.write(GuestAddress(kStartInfo), info));
@@ -191,10 +214,8 @@ Result<EntryState> load_boot(const GuestMemory& memory, const BootInputs& inputs
         TRY(memory.write_bytes(GuestAddress(initrd_end), ramdisk));
         initrd_end += ramdisk.size();
     }
-    TRY(memory.write_bytes(GuestAddress(kCommandLine), as_byte_view(inputs.command_line)));
-    const Bytes tables = build_acpi_tables(inputs.acpi, kAcpiTables);
-    ALCOVE_CHECK(tables.size() <= kAcpiRoom, "the ACPI tables fit into their place");
-    TRY(memory.write_bytes(GuestAddress(kAcpiTables), tables));
+    TRY(memory.write_bytes(GuestAddress(kCommandLine), as_byte_view(placement.command_line)));
+    TRY(write_platform_tables(memory, inputs.platform));
     TRY(write_gdt(memory));
 
     EntryState entry{.mode = placement.kernel.mode,
@@ -205,9 +226,9 @@ Result<EntryState> load_boot(const GuestMemory& memory, const BootInputs& inputs
                      .gdt_limit = 4 * 8 - 1};
     if (entry.mode == EntryMode::Linux64) {
         TRY(write_page_tables(memory));
-        entry.argument = TRY(write_boot_params(memory, placement));
+        entry.argument = TRY(write_boot_params(memory, placement, inputs.platform.discovery));
     } else {
-        entry.argument = TRY(write_start_info(memory, placement));
+        entry.argument = TRY(write_start_info(memory, placement, inputs.platform.discovery));
     }
     return entry;
 }

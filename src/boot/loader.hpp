@@ -6,7 +6,7 @@
 // What lies below 1 MiB (all of it a pure function of the inputs):
 //
 //   0x0500  GDT               0x7000   boot_params        0x20000  command line (up to 64 KiB)
-//   0x6000  PVH start info    0x9000   page tables        0xe0000  ACPI tables
+//   0x6000  PVH start info    0x9000   page tables        0xe0000  ACPI tables or MP table
 //
 // Above: the kernel at its preferred address; the ramdisks, one after the other without padding, as high
 // below the kernel's limit as they fit, else above 4 GiB.
@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-#include "boot/acpi_tables.hpp"
 #include "boot/kernel_image.hpp"
+#include "boot/platform.hpp"
 #include "memory/guest_memory.hpp"
 #include "support/bytes.hpp"
 #include "support/result.hpp"
@@ -28,7 +28,7 @@ struct BootInputs {
     ByteView kernel;
     std::vector<ByteView> ramdisks;
     std::string command_line;
-    AcpiPlan acpi;
+    Platform platform;
 };
 
 // Where the first vCPU begins.

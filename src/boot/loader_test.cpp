@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boot/loader.hpp"
 
+#include <numeric>
+
 #include <gtest/gtest.h>
 
 #include "boot/kernel_fake.hpp"
@@ -15,7 +17,7 @@ BootInputs make_inputs(const Bytes& kernel) {
     return {.kernel = kernel,
             .ramdisks = {},
             .command_line = "console=ttyS0",
-            .acpi = {.vcpu_count = 2, .virtio_mmio = {}}};
+            .platform = {.discovery = Discovery::Acpi, .vcpu_count = 2, .virtio_mmio = {}}};
 }
 
 std::shared_ptr<memory::GuestMemory> make_ram(uint64_t size) {
@@ -120,6 +122,35 @@ TEST(Loader, TwoLoadsAreTheSameToTheLastByte) {
     ASSERT_TRUE(load_boot(*second, make_inputs(kernel)));
 
     EXPECT_EQ(read(*first, 0, 32_MiB), read(*second, 0, 32_MiB));
+}
+
+TEST(Loader, KernelsWithoutUsableAcpiGetTheirDevicesOnTheCommandLine) {
+    const Bytes kernel = make_bzimage();
+    auto inputs = make_inputs(kernel);
+    inputs.platform.discovery = Discovery::CommandLine;
+    inputs.platform.virtio_mmio = {{0xd0000000, 0x1000, 5}, {0xd0001000, 0x1000, 6}};
+    const auto memory = make_ram(32_MiB);
+
+    const auto entry = load_boot(*memory, inputs).value();
+
+    const auto params = memory->read<BootParams>(GuestAddress(entry.argument)).value();
+    EXPECT_EQ(params.acpi_rsdp_addr, 0U);
+    const std::string expected =
+        "console=ttyS0 virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@0xd0001000:6";
+    const Bytes line = read(*memory, params.header.cmd_line_ptr, expected.size());
+    EXPECT_EQ(as_text(line), expected);
+    const Bytes pointer = read(*memory, 0xf0000, 16);
+    EXPECT_EQ(as_text(ByteView(pointer).first(4)), "_MP_");
+    EXPECT_EQ(static_cast<uint8_t>(std::accumulate(pointer.begin(), pointer.end(), 0)), 0);
+    const Bytes table = read(*memory, 0xf0010, 44 + 2 * 20 + 8 + 8 + 18 * 8);
+    EXPECT_EQ(static_cast<uint8_t>(std::accumulate(table.begin(), table.end(), 0)), 0);
+}
+
+TEST(Platform, NoModulesMeansDevicesOnTheCommandLine) {
+    EXPECT_EQ(discovery_for("reboot=k panic=30 pci=off nomodules console=ttyS0"), Discovery::CommandLine);
+    EXPECT_EQ(discovery_for("nomodules"), Discovery::CommandLine);
+    EXPECT_EQ(discovery_for("reboot=k xnomodules nomodules=1"), Discovery::Acpi);
+    EXPECT_EQ(discovery_for(""), Discovery::Acpi);
 }
 
 }  // namespace

@@ -2,10 +2,10 @@
 #include "kvm/kvm.hpp"
 
 #include <cerrno>
-#include <cstring>
 
 #include <sys/ioctl.h>
 
+#include "kvm/list_ioctl.hpp"
 #include "kvm/vm.hpp"
 
 namespace alcove::kvm {
@@ -40,13 +40,10 @@ Result<Vm> Kvm::create_vm() const {
 }
 
 Result<std::vector<kvm_cpuid_entry2>> Kvm::supported_cpuid() const {
-    std::vector<uint8_t> buffer(sizeof(kvm_cpuid2) + kMaxCpuidEntries * sizeof(kvm_cpuid_entry2));
-    auto* list = reinterpret_cast<kvm_cpuid2*>(buffer.data());
-    list->nent = kMaxCpuidEntries;
-    if (::ioctl(device_.get(), KVM_GET_SUPPORTED_CPUID, list) < 0) return refused("KVM_GET_SUPPORTED_CPUID");
-    std::vector<kvm_cpuid_entry2> entries(list->nent);
-    std::memcpy(entries.data(), list->entries, list->nent * sizeof(kvm_cpuid_entry2));
-    return entries;
+    Bytes buffer = encode_list(std::vector<kvm_cpuid_entry2>(kMaxCpuidEntries));
+    if (::ioctl(device_.get(), kGetSupportedCpuid, buffer.data()) < 0)
+        return refused("KVM_GET_SUPPORTED_CPUID");
+    return decode_list<kvm_cpuid_entry2>(buffer);
 }
 
 Result<size_t> Kvm::vcpu_mmap_size() const {

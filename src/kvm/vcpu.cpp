@@ -2,11 +2,11 @@
 #include "kvm/vcpu.hpp"
 
 #include <cerrno>
-#include <cstring>
 
 #include <sys/ioctl.h>
 
 #include "kvm/kvm.hpp"
+#include "kvm/list_ioctl.hpp"
 #include "support/checked.hpp"
 
 namespace alcove::kvm {
@@ -58,22 +58,14 @@ Result<void> Vcpu::set_special_registers(const kvm_sregs& registers) const {
 }
 
 Result<void> Vcpu::set_cpuid(const std::vector<kvm_cpuid_entry2>& entries) const {
-    std::vector<uint8_t> buffer(sizeof(kvm_cpuid2) + entries.size() * sizeof(kvm_cpuid_entry2));
-    auto* list = reinterpret_cast<kvm_cpuid2*>(buffer.data());
-    list->nent = static_cast<uint32_t>(entries.size());
-    std::memcpy(list->entries, entries.data(), entries.size() * sizeof(kvm_cpuid_entry2));
-    if (::ioctl(fd_.get(), KVM_SET_CPUID2, list) < 0) return refused("KVM_SET_CPUID2");
+    if (::ioctl(fd_.get(), kSetCpuid2, encode_list(entries).data()) < 0) return refused("KVM_SET_CPUID2");
     return {};
 }
 
 Result<void> Vcpu::set_msr(uint32_t index, uint64_t value) const {
-    alignas(kvm_msrs) uint8_t buffer[sizeof(kvm_msrs) + sizeof(kvm_msr_entry)] = {};
-    auto* list = reinterpret_cast<kvm_msrs*>(buffer);
-    list->nmsrs = 1;
-    const kvm_msr_entry entry{.index = index, .reserved = 0, .data = value};
-    std::memcpy(list->entries, &entry, sizeof entry);
+    const std::vector<kvm_msr_entry> entries{{.index = index, .reserved = 0, .data = value}};
     // The result counts the registers that were set.
-    if (::ioctl(fd_.get(), KVM_SET_MSRS, list) != 1) return refused("KVM_SET_MSRS");
+    if (::ioctl(fd_.get(), kSetMsrs, encode_list(entries).data()) != 1) return refused("KVM_SET_MSRS");
     return {};
 }
 

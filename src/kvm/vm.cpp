@@ -51,6 +51,13 @@ Result<void> Vm::create_irqchip() const {
     return {};
 }
 
+Result<void> Vm::create_pit() const {
+    kvm_pit_config config{};
+    config.flags = KVM_PIT_SPEAKER_DUMMY;
+    if (::ioctl(fd_.get(), KVM_CREATE_PIT2, &config) < 0) return refused("KVM_CREATE_PIT2");
+    return {};
+}
+
 Result<Vcpu> Vm::create_vcpu(uint32_t apic_id) const {
     Fd fd(::ioctl(fd_.get(), KVM_CREATE_VCPU, static_cast<unsigned long>(apic_id)));
     if (!fd.is_open()) return refused("KVM_CREATE_VCPU");

@@ -35,6 +35,7 @@ class Vm {
     Result<void> set_tss_address(uint64_t guest_address) const;
     Result<void> set_identity_map_address(uint64_t guest_address) const;
     Result<void> create_irqchip() const;  // PIC, IOAPIC and, with each vCPU, its LAPIC
+    Result<void> create_pit() const;      // i8254, for kernels that tick by it before they know the LAPIC
     Result<Vcpu> create_vcpu(uint32_t apic_id) const;
 
     // Each signal of the eventfd is an edge at interrupt line `gsi`.

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A virtual machine made of the parts below: memory, vCPUs, the chipset, virtio devices. This folder alone
+// composes; nothing in it knows what the machine is for.
+//
+//     create() ──► add devices ──► load() ──► start() ──► running ──► ended (once, with a reason)
+//                                                            └─ stop() ─┘
+//
+// Everything but the constructor's arguments belongs to the thread of the event loop. The guest ends on a
+// vCPU's thread; the machine then stops its devices and vCPUs on the loop's thread and calls `ended`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/stop_reason.hpp"
+#include "boot/loader.hpp"
+#include "bus/address_bus.hpp"
+#include "chipset/i8042.hpp"
+#include "chipset/platform_ports.hpp"
+#include "chipset/serial_16550.hpp"
+#include "cpu/vcpu_thread.hpp"
+#include "kvm/kvm.hpp"
+#include "kvm/vm.hpp"
+#include "machine/wiring.hpp"
+#include "memory/guest_memory.hpp"
+#include "support/event_loop.hpp"
+#include "virtio/device.hpp"
+#include "virtio/mmio_transport.hpp"
+
+namespace alcove::machine {
+
+inline constexpr uint32_t kMachineVersion = 1;
+inline constexpr uint32_t kMaxVcpus = 32;
+inline constexpr uint64_t kMinMemory = 8_MiB;
+
+struct MachinePlan {
+    Fd kvm;  // /dev/kvm
+    Fd ram;  // a file of memory_bytes, reserved
+    uint64_t memory_bytes = 0;
+    uint32_t vcpu_count = 0;
+    boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
+    // Each byte the guest sends to its serial port; called on vCPU threads, one at a time. Empty: dropped.
+    chipset::Serial16550::Sink console;
+};
+
+struct MachineEnd {
+    api::StopReason reason;
+    std::optional<uint32_t> vcpu;  // which one brought it about
+    std::string detail;            // for people
+};
+
+class Machine {
+  public:
+    using EndedHandler = std::function<void(const MachineEnd&)>;  // on the loop's thread, exactly once
+
+    // Errors: MachineConfig, KvmUnable, KvmRefused, and those of memory.
+    static Result<std::unique_ptr<Machine>> create(MachinePlan plan, EventLoop& loop);
+    ~Machine();  // on the loop's thread
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    // Before load(). The device takes the next virtio-mmio window and interrupt; it is borrowed.
+    Result<void> add_virtio(virtio::VirtioDevice& device);
+    // `inputs.platform` is filled here.
+    Result<void> load(boot::BootInputs inputs);
+    Result<void> start(EndedHandler ended);
+    // Ends the guest at its next exit; `ended` follows with HostRequest, or with the guest's own reason if
+    // that came first.
+    void stop();
+
+    const std::shared_ptr<memory::GuestMemory>& memory() const { return memory_; }
+    const std::vector<std::unique_ptr<cpu::VcpuThread>>& vcpus() const { return vcpus_; }
+    const std::vector<std::unique_ptr<virtio::MmioTransport>>& transports() const { return transports_; }
+
+  private:
+    Machine(kvm::Kvm kvm, kvm::Vm vm, std::shared_ptr<memory::GuestMemory> memory, EventLoop& loop)
+        : loop_(loop),
+          kvm_(std::move(kvm)),
+          vm_(std::move(vm)),
+          memory_(std::move(memory)),
+          doorbells_(vm_) {}
+
+    Result<void> add_memory_slots();
+    Result<void> add_chipset(chipset::Serial16550::Sink console);
+    Result<void> add_vcpus(uint32_t count);
+    void end_from_vcpu(MachineEnd end);
+    void finish(const MachineEnd& end);
+
+    EventLoop& loop_;
+    kvm::Kvm kvm_;
+    kvm::Vm vm_;
+    std::shared_ptr<memory::GuestMemory> memory_;
+    IoeventfdDoorbells doorbells_;
+    uint32_t next_slot_ = 0;
+
+    bus::AddressBus io_bus_;
+    bus::AddressBus mmio_bus_;
+    std::unique_ptr<IrqfdLine> serial_line_;
+    std::unique_ptr<chipset::Serial16550> serial_;
+    std::unique_ptr<chipset::I8042> i8042_;
+    std::unique_ptr<chipset::AcpiRegisters> acpi_registers_;
+    std::unique_ptr<chipset::PanicPort> panic_port_;
+    std::vector<std::unique_ptr<IrqfdLine>> virtio_lines_;
+    std::vector<std::unique_ptr<virtio::MmioTransport>> transports_;
+    boot::Platform platform_;
+
+    EndedHandler ended_;
+    bool finished_ = false;
+    std::atomic<bool> ending_{false};  // set by the first end, from any thread: exchange decides who it is
+    // Tasks posted from vCPU threads hold this weakly: none runs after the machine is gone.
+    std::shared_ptr<Machine*> self_ = std::make_shared<Machine*>(this);
+    std::vector<std::unique_ptr<cpu::VcpuThread>> vcpus_;  // last: their threads use everything above
+};
+
+}  // namespace alcove::machine
