@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// alcoved asks alcove-broker, the only process of Alcove's that is root. Both send Hello first. Requests may
+// follow one another without waiting; each is answered once, with the id it carried, not always in order:
+//
+//     Launch + image   ->  Launched + pidfd     the shim and its VMM run; the rest is said by the shim
+//     Kill             ->  Done                 the VMM is killed; the shim stays and tells why it ended
+//     Remove           ->  Done                 everything of the VM is gone: processes, cgroup, folder
+//     List             ->  Listing              what there is, for a daemon that has been restarted
+//     any              ->  Failed               (api/protocol.hpp)
+//
+// The broker believes a process whose user is alcoved's, and of it only what it can check.
+#pragma once
+
+#include <array>
+
+#include "api/cpu_mask.hpp"
+#include "api/protocol.hpp"
+#include "api/vm_id.hpp"
+
+namespace alcove::api::broker {
+
+inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+
+// With one descriptor: the image, a regular file or block device open for reading.
+struct Launch {
+    static constexpr uint16_t kType = 16;
+    static constexpr uint32_t kDebug = 1;  // a console; PCR0 to 2 are zero in documents
+    static constexpr uint32_t kDedicated =
+        2;  // host_cpus are whole cores for this VM alone; otherwise shared
+
+    Le32 request;
+    Le32 flags;
+    VmId::Field vm_id;
+    Le32 vcpu_count;  // 1 to 32
+    Le32 page_size;   // bytes: 4096 or 2097152
+    Le32 vmm_slot;    // 0 to 999, of no other VM there is: the VMM's user is 60000 + vmm_slot
+    Le32 reserved;
+    Le64 memory_bytes;             // a multiple of page_size
+    Le64 image_size;               // bytes from the image's beginning that are the image
+    Le64 guest_cid;                // 4 or more
+    CpuMask host_cpus;             // where the VMM runs; at least one
+    TextField<128> module_id;      // in attestation documents: "i-...-enc..."
+    std::array<uint8_t, 48> pcr3;  // final values: H(zeros || role); zero where there is none
+    std::array<uint8_t, 48> pcr4;
+};
+static_assert(sizeof(Launch) == 464);
+
+// With one descriptor: a pidfd of the shim.
+struct Launched {
+    static constexpr uint16_t kType = 17;
+    static constexpr size_t kMaxTail = 256;         // why a flag is missing, for people
+    static constexpr uint32_t kExclusiveCores = 1;  // the kernel keeps every other process off the cores
+
+    Le32 request;
+    Le32 flags;
+    Le32 shim_pid;
+    Le32 reserved;
+};
+
+struct Kill {
+    static constexpr uint16_t kType = 18;
+
+    Le32 request;
+    Le32 reserved;
+    VmId::Field vm_id;
+};
+
+// Whatever still runs of the VM is killed first. A VM that is not there is ErrorCode::NotFound.
+struct Remove {
+    static constexpr uint16_t kType = 19;
+
+    Le32 request;
+    Le32 reserved;
+    VmId::Field vm_id;
+};
+
+struct Done {
+    static constexpr uint16_t kType = 20;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+struct List {
+    static constexpr uint16_t kType = 21;
+
+    Le32 request;
+    Le32 reserved;
+    VmId::Field after;  // ids above this one; all zeros: from the first
+};
+
+struct ListEntry {
+    static constexpr uint32_t kShimAlive = 1;  // processes in the shim's cgroup
+    static constexpr uint32_t kVmmAlive = 2;   // processes in the VMM's cgroup
+
+    VmId::Field vm_id;
+    Le32 flags;
+    Le32 vmm_slot;  // 0xffffffff when it has none
+};
+
+// Entries by ascending id follow as the tail.
+struct Listing {
+    static constexpr uint16_t kType = 22;
+    static constexpr size_t kMaxEntries = 512;
+    static constexpr size_t kMaxTail = kMaxEntries * sizeof(ListEntry);
+
+    Le32 request;
+    Le32 count;
+    Le32 more;  // 1: ask again, after the last entry
+    Le32 reserved;
+};
+
+Bytes encode_listing(uint32_t request, std::span<const ListEntry> entries);  // of all; cuts and sets `more`
+struct ListingReply {
+    uint32_t request;
+    bool more;
+    std::vector<ListEntry> entries;
+};
+Result<ListingReply> decode_listing(const Envelope& envelope);
+
+}  // namespace alcove::api::broker

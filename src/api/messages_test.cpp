@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The messages that carry more than numbers: descriptors, lists, and checks of their own.
+#include <functional>
+
+#include <sys/socket.h>
+
+#include <gtest/gtest.h>
+
+#include "api/broker_messages.hpp"
+#include "api/limits.hpp"
+#include "api/shim_messages.hpp"
+#include "api/start_messages.hpp"
+#include "api/statistics.hpp"
+#include "api/vmm_messages.hpp"
+#include "support/system.hpp"
+
+namespace alcove::api {
+namespace {
+
+struct Ends {
+    Channel a;
+    Channel b;
+};
+
+Ends make_ends() {
+    auto pair = sys::socket_pair(SOCK_SEQPACKET).value();
+    return {Channel(std::move(pair.first)), Channel(std::move(pair.second))};
+}
+
+Fd any_descriptor(const std::string& name) {
+    return sys::memfd(name).value();
+}
+
+std::string name_of(const Fd& fd) {
+    std::array<char, 256> text{};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd.get());
+    const auto length = ::readlink(link.c_str(), text.data(), text.size());
+    return {text.data(), length < 0 ? 0 : static_cast<size_t>(length)};
+}
+
+vmm::LaunchOrder make_launch(uint32_t flags) {
+    vmm::LaunchOrder order;
+    order.launch.vm_id = VmId::parse("0123").value().field();
+    order.launch.machine_version = kMachineVersion;
+    order.launch.flags = flags;
+    order.launch.vcpu_count = 2;
+    order.launch.page_size = kSmallPage;
+    order.launch.memory_bytes = 64_MiB;
+    order.launch.image_size = 1000;
+    order.launch.guest_cid = 16;
+    order.launch.console_ring_bytes = flags == vmm::Launch::kDebug ? 4096 : 0;
+    order.descriptors.kvm = any_descriptor("kvm");
+    order.descriptors.ram = any_descriptor("ram");
+    order.descriptors.image = any_descriptor("image");
+    order.descriptors.attestor = any_descriptor("attestor");
+    order.descriptors.connect_socket = any_descriptor("connect");
+    if (flags == vmm::Launch::kDebug) order.descriptors.console_ring = any_descriptor("ring");
+    return order;
+}
+
+TEST(VmmLaunch, DescriptorsArriveInTheirPlaces) {
+    auto message = vmm::encode_launch(make_launch(vmm::Launch::kDebug)).value();
+
+    const auto order = vmm::decode_launch(std::move(message));
+
+    ASSERT_TRUE(order) << order.error().to_string();
+    EXPECT_EQ(order->launch.memory_bytes, 64_MiB);
+    EXPECT_EQ(name_of(order->descriptors.kvm), "/memfd:kvm (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.ram), "/memfd:ram (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.image), "/memfd:image (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.attestor), "/memfd:attestor (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.connect_socket), "/memfd:connect (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.console_ring), "/memfd:ring (deleted)");
+}
+
+TEST(VmmLaunch, WithoutDebugThereIsNoRing) {
+    auto message = vmm::encode_launch(make_launch(0)).value();
+
+    const auto order = vmm::decode_launch(std::move(message));
+
+    ASSERT_TRUE(order) << order.error().to_string();
+    EXPECT_FALSE(order->descriptors.console_ring.is_open());
+}
+
+TEST(VmmLaunch, AMissingOrExtraDescriptorIsRefused) {
+    for (const size_t count : {4U, 6U}) {
+        Channel::Message message{.data = encode(make_launch(0).launch), .descriptors = {}};
+        for (size_t i = 0; i < count; ++i)
+            message.descriptors.push_back(any_descriptor("x"));
+
+        EXPECT_EQ(vmm::decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage) << count;
+    }
+}
+
+TEST(VmmLaunch, EveryNumberOutOfRangeIsRefused) {
+    const std::function<void(vmm::Launch&)> spoilers[] = {
+        [](auto& launch) { launch.machine_version = 2; },
+        [](auto& launch) { launch.flags = 2; },
+        [](auto& launch) { launch.vcpu_count = 0; },
+        [](auto& launch) { launch.vcpu_count = 33; },
+        [](auto& launch) { launch.page_size = 8192; },
+        [](auto& launch) { launch.memory_bytes = 64_MiB + 1; },
+        [](auto& launch) { launch.memory_bytes = 0; },
+        [](auto& launch) { launch.memory_bytes = kMaxMemoryBytes + kHugePage; },
+        [](auto& launch) { launch.image_size = 0; },
+        [](auto& launch) { launch.image_size = kMaxImageBytes + 1; },
+        [](auto& launch) { launch.guest_cid = 3; },
+        [](auto& launch) { launch.guest_cid = 0xffffffff; },
+        [](auto& launch) { launch.console_ring_bytes = 4096; },
+    };
+    for (size_t i = 0; i < std::size(spoilers); ++i) {
+        auto order = make_launch(0);
+        spoilers[i](order.launch);
+        Channel::Message message{.data = encode(order.launch), .descriptors = {}};
+        for (int n = 0; n < 5; ++n)
+            message.descriptors.push_back(any_descriptor("x"));
+
+        EXPECT_EQ(vmm::decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage) << i;
+    }
+}
+
+TEST(VmmStatistics, AListComesBack) {
+    const vmm::StatisticsEntry entries[] = {{.id = 1, .index = 0, .value = 10},
+                                            {.id = 1, .index = 1, .value = 20}};
+
+    const auto message = vmm::encode_statistics(5, entries);
+    const auto reply = vmm::decode_statistics(open_envelope(message).value());
+
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->request, 5U);
+    ASSERT_EQ(reply->entries.size(), 2U);
+    EXPECT_EQ(reply->entries[1].index, 1U);
+    EXPECT_EQ(reply->entries[1].value, 20U);
+}
+
+TEST(VmmStatistics, ACountThatLiesIsRefused) {
+    const Bytes tail(2 * sizeof(vmm::StatisticsEntry), 0);
+    for (const uint32_t count : {0U, 1U, 3U, 0x10000002U, 0xffffffffU}) {
+        const auto message = encode(vmm::Statistics{.request = 1, .count = count}, tail);
+
+        EXPECT_FALSE(vmm::decode_statistics(open_envelope(message).value())) << count;
+    }
+}
+
+TEST(BrokerListing, TheLargestListIsOneDatagramAndSaysThereIsMore) {
+    const std::vector<broker::ListEntry> entries(broker::Listing::kMaxEntries + 1);
+
+    const auto message = broker::encode_listing(3, entries);
+    const auto reply = broker::decode_listing(open_envelope(message).value());
+
+    ASSERT_TRUE(reply);
+    EXPECT_LE(message.size(), Channel::kMaxMessage);
+    EXPECT_TRUE(reply->more);
+    EXPECT_EQ(reply->entries.size(), broker::Listing::kMaxEntries);
+}
+
+TEST(BrokerListing, ACountThatLiesIsRefused) {
+    const Bytes tail(sizeof(broker::ListEntry), 0);
+    const auto message = encode(broker::Listing{.request = 1, .count = 2, .more = 0, .reserved = {}}, tail);
+
+    EXPECT_FALSE(broker::decode_listing(open_envelope(message).value()));
+}
+
+start::Order make_start() {
+    start::Order order;
+    order.start.vm_id = VmId::parse("0123").value().field();
+    order.start.vcpu_count = 1;
+    order.start.page_size = kSmallPage;
+    order.start.memory_bytes = 64_MiB;
+    order.start.image_size = 1000;
+    order.start.guest_cid = 16;
+    auto& fds = order.descriptors;
+    for (auto* fd : {&fds.daemon_listener, &fds.connect_listener, &fds.folder, &fds.kvm, &fds.attestor,
+                     &fds.vmm_channel, &fds.vmm_log, &fds.vmm_pidfd})
+        *fd = any_descriptor("other");
+    fds.image = any_descriptor("image");
+    fds.vmm_kill = any_descriptor("kill");
+    return order;
+}
+
+TEST(ShimStart, WaitsInTheSocketForTheShim) {
+    const auto ends = make_ends();
+
+    ASSERT_TRUE(start::send_start(ends.a, make_start()));
+    const auto order = start::receive_start(ends.b);
+
+    ASSERT_TRUE(order) << order.error().to_string();
+    EXPECT_EQ(order->start.guest_cid, 16U);
+    EXPECT_EQ(name_of(order->descriptors.image), "/memfd:image (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.vmm_kill), "/memfd:kill (deleted)");
+}
+
+TEST(ShimStart, ANumberOutOfRangeIsRefused) {
+    const auto ends = make_ends();
+    auto order = make_start();
+    order.start.vcpu_count = 64;
+
+    ASSERT_TRUE(start::send_start(ends.a, order));
+
+    EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::InvalidMessage);
+}
+
+TEST(ShimStart, ABrokerOfAnotherReleaseIsNoticed) {
+    const auto ends = make_ends();
+
+    ASSERT_TRUE(ends.a.send(encode_hello(Protocol::Start, {.min = 7, .max = 7})));
+
+    EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::VersionMismatch);
+}
+
+TEST(StopReason, AVmmCanNotTellWhatOnlyItsLauncherCanKnow) {
+    EXPECT_EQ(stop_reason_from_vmm(4), StopReason::TripleFault);
+    EXPECT_EQ(stop_reason_from_vmm(static_cast<uint16_t>(StopReason::VmmCrashed)), std::nullopt);
+    EXPECT_EQ(stop_reason_from_vmm(static_cast<uint16_t>(StopReason::Killed)), std::nullopt);
+    EXPECT_EQ(stop_reason_from_vmm(0), std::nullopt);
+    EXPECT_EQ(stop_reason_from_vmm(0xffff), std::nullopt);
+}
+
+TEST(StopReason, HasAStableName) {
+    EXPECT_EQ(stop_reason_name(StopReason::I8042Reset), "i8042_reset");
+    EXPECT_EQ(stop_reason_name(StopReason::VmmCrashed), "vmm_crashed");
+    EXPECT_EQ(stop_reason_name(StopReason{999}), "unknown");
+}
+
+TEST(ShimPhase, NumbersOutsideTheListAreNotPhases) {
+    EXPECT_EQ(shim::phase_from(0), std::nullopt);
+    EXPECT_EQ(shim::phase_from(8), std::nullopt);
+    EXPECT_EQ(shim::phase_name(shim::phase_from(7).value()), "ended");
+}
+
+TEST(CpuMask, IsWrittenAsCpusetsReadIt) {
+    CpuMask mask;
+    for (const uint32_t cpu : {2U, 3U, 64U, 1023U})
+        mask.add(cpu);
+
+    EXPECT_EQ(mask.to_list(), "2,3,64,1023");
+    EXPECT_EQ(mask.count(), 4U);
+    EXPECT_TRUE(mask.has(64));
+    EXPECT_FALSE(mask.has(65));
+    EXPECT_FALSE(mask.has(70000));
+}
+
+TEST(Statistics, CountersHaveNames) {
+    EXPECT_EQ(statistic_name(static_cast<uint32_t>(StatisticId::NsmRequests)), "nsm_requests");
+    EXPECT_EQ(statistic_name(0), "unknown");
+}
+
+}  // namespace
+}  // namespace alcove::api

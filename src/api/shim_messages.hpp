@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// alcoved and the shim of one VM. The shim listens on shim.sock in the VM's folder from before Launched until
+// Release; a daemon connects to it after a launch and after its own restart in the same way, and only the
+// connection made last is served. Both send Hello first, then the daemon sends Attach:
+//
+//     Attach             ->  State                  and from then on State at every change, Progress while
+//                                                   the image is copied (both with request 0)
+//     Stop               ->  Done                   State says when it has ended
+//     StatisticsRequest  ->  Statistics
+//     Console            ->  ConsoleRing + ring     debug enclaves only (api/console_ring.hpp)
+//     GetPidfd           ->  Pidfd + pidfd          of the VMM
+//     Release            ->  Done                   only when it has ended: then the shim exits
+//     any                ->  Failed                 (api/protocol.hpp)
+//
+// Times are nanoseconds of CLOCK_MONOTONIC, 0 for what has not happened.
+#pragma once
+
+#include <array>
+
+#include "api/protocol.hpp"
+#include "api/stop_reason.hpp"
+#include "api/vm_id.hpp"
+#include "api/vmm_messages.hpp"
+
+namespace alcove::api::shim {
+
+inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr const char* kSocketName = "shim.sock";            // SOCK_SEQPACKET, in the VM's folder
+inline constexpr const char* kConnectSocketName = "connect.sock";  // SOCK_STREAM: "CONNECT <port>\n"
+std::string port_socket_name(uint32_t port);  // "port-9000.sock": made by a host program that listens
+
+enum class Phase : uint32_t {
+    Copying = 1,    // the image is copied, measured, checked
+    Reserving = 2,  // measurements are with the attestor; memory is being reserved
+    Starting = 3,   // the VMM builds the machine
+    Running = 4,    // the guest runs
+    Ready = 5,      // its heartbeat came
+    Stopping = 6,   // asked to end
+    Ended = 7,      // State::reason says why; the VMM is gone
+};
+std::string_view phase_name(Phase phase);  // "copying"
+std::optional<Phase> phase_from(uint32_t value);
+
+struct Attach {
+    static constexpr uint16_t kType = 16;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+enum class SignatureState : uint32_t { Unknown = 0, Unsigned = 1, Valid = 2 };
+
+// Everything there is to know. An answer to Attach, and pushed whole at every change: who reads one has
+// missed nothing.
+struct State {
+    static constexpr uint16_t kType = 17;
+    static constexpr size_t kMaxTail = 1024;  // the detail of the end or of the failure, printable ASCII
+    static constexpr uint32_t kDebug = 1;
+    static constexpr uint32_t kMeasured = 2;  // the PCRs are valid
+
+    Le32 request;  // 0 when pushed
+    Le32 phase;
+    VmId::Field vm_id;
+    Le32 flags;
+    Le32 vmm_pid;
+
+    // The image's measurements, whatever a debug enclave's documents will say.
+    std::array<uint8_t, 48> pcr0;
+    std::array<uint8_t, 48> pcr1;
+    std::array<uint8_t, 48> pcr2;
+    std::array<uint8_t, 48> pcr8;  // zero when unsigned
+    Le32 signature;                // SignatureState
+    Le32 reserved;
+    Le64 certificate_not_before;  // seconds since 1970, of the signing certificate; 0 when unsigned
+    Le64 certificate_not_after;
+    TextField<256> certificate_subject;  // cut when longer
+
+    Le64 begun_ns;  // the shim began
+    Le64 measured_ns;
+    Le64 launch_received_ns;  // the VMM had its orders
+    Le64 image_loaded_ns;
+    Le64 first_instruction_ns;
+    Le64 ready_ns;
+    Le64 ended_ns;
+    Le32 ready_answered_by;  // vmm::ReadyAnsweredBy, 0 before
+    Le32 app_exit_kind;      // vmm::AppExitKind, 0 when it reported none
+    Le32 app_exit_value;
+
+    Le16 reason;       // StopReason, 0 before the end
+    Le16 vcpu;         // that brought it about; 0xffff when none did
+    Le32 exit_status;  // of the VMM process: its code, or 128 + signal
+    Le32 error_code;   // ErrorCode when reason is LaunchFailed, else 0
+};
+static_assert(sizeof(State) == 632);
+
+struct Progress {
+    static constexpr uint16_t kType = 18;
+
+    Le64 bytes_done;
+    Le64 bytes_total;
+};
+
+struct Stop {
+    static constexpr uint16_t kType = 19;
+
+    Le32 request;
+    Le32 force_after_ms;  // how long the VMM may take before it is killed; at most 60000
+};
+
+struct StatisticsRequest {
+    static constexpr uint16_t kType = 20;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+// The answer to StatisticsRequest is vmm::Statistics (type 24), as the VMM gave it.
+using Statistics = vmm::Statistics;
+
+struct Console {
+    static constexpr uint16_t kType = 21;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+// With one descriptor: the ring, open for reading.
+struct ConsoleRing {
+    static constexpr uint16_t kType = 22;
+
+    Le32 request;
+    Le32 ring_bytes;
+};
+
+struct GetPidfd {
+    static constexpr uint16_t kType = 23;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+// With one descriptor.
+struct Pidfd {
+    static constexpr uint16_t kType = 25;  // 24 is Statistics
+
+    Le32 request;
+    Le32 vmm_pid;
+};
+
+struct Release {
+    static constexpr uint16_t kType = 26;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+struct Done {
+    static constexpr uint16_t kType = 27;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+}  // namespace alcove::api::shim

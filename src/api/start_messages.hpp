@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What alcove-broker leaves for the alcove-shim that it starts: two datagrams, Hello and Start, wait in the
+// socket at descriptor 3 when the shim's main() begins, and nothing is answered. The descriptors are the
+// whole of what the shim can do; it is nobody otherwise.
+#pragma once
+
+#include "api/protocol.hpp"
+#include "api/vm_id.hpp"
+
+namespace alcove::api::start {
+
+inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() begins
+
+struct Start {
+    static constexpr uint16_t kType = 16;
+    static constexpr uint32_t kDebug = 1;
+
+    VmId::Field vm_id;
+    Le32 flags;
+    Le32 vcpu_count;
+    Le32 page_size;
+    Le32 daemon_uid;  // whom the shim serves
+    Le32 vmm_pid;     // its child
+    Le32 reserved;
+    Le64 memory_bytes;
+    Le64 image_size;
+    Le64 guest_cid;
+};
+static_assert(sizeof(Start) == 112);
+
+// In the order on the wire.
+struct Descriptors {
+    Fd daemon_listener;   // shim.sock, listening
+    Fd connect_listener;  // connect.sock, listening
+    Fd folder;            // the VM's folder, where host programs put port-<N>.sock
+    Fd image;             // as the client gave it: its content may change at any moment
+    Fd kvm;
+    Fd attestor;     // this VM's connection, opened by the broker
+    Fd vmm_channel;  // to the VMM's descriptor 3
+    Fd vmm_log;      // the VMM's standard output and error, as a pipe
+    Fd vmm_pidfd;    // the VMM, a child of the shim's
+    Fd vmm_kill;     // cgroup.kill of the VMM's cgroup: "1" kills it, which the shim's user could not
+};
+struct Order {
+    Start start;
+    Descriptors descriptors;
+};
+
+// Writes Hello and Start into `channel`. For the broker's child: everything it needs exists already.
+Result<void> send_start(const Channel& channel, const Order& order);
+// Reads and checks both; ErrorCode::VersionMismatch when the broker is of another release.
+Result<Order> receive_start(const Channel& channel);
+
+}  // namespace alcove::api::start

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/statistics.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace alcove::api {
+
+namespace {
+
+struct Entry {
+    StatisticId id;
+    std::string_view name;
+};
+
+constexpr Entry kNames[] = {
+    {StatisticId::KvmRuns, "kvm_runs"},
+    {StatisticId::ExitsIo, "exits_io"},
+    {StatisticId::ExitsMmio, "exits_mmio"},
+    {StatisticId::ExitsOther, "exits_other"},
+    {StatisticId::UnknownRegister, "unknown_register"},
+    {StatisticId::GuestMistakes, "guest_mistakes"},
+    {StatisticId::ConsoleBytes, "console_bytes"},
+    {StatisticId::NsmRequests, "nsm_requests"},
+    {StatisticId::NsmFailures, "nsm_failures"},
+    {StatisticId::NsmDocuments, "nsm_documents"},
+    {StatisticId::RngBytes, "rng_bytes"},
+    {StatisticId::VsockRxPackets, "vsock_rx_packets"},
+    {StatisticId::VsockTxPackets, "vsock_tx_packets"},
+    {StatisticId::VsockRxBytes, "vsock_rx_bytes"},
+    {StatisticId::VsockTxBytes, "vsock_tx_bytes"},
+    {StatisticId::VsockConnections, "vsock_connections"},
+    {StatisticId::VsockAccepted, "vsock_accepted"},
+    {StatisticId::VsockResets, "vsock_resets"},
+    {StatisticId::QueueNotifies, "queue_notifies"},
+    {StatisticId::QueueInterrupts, "queue_interrupts"},
+};
+
+}  // namespace
+
+std::string_view statistic_name(uint32_t id) {
+    const auto* found =
+        std::ranges::find(kNames, id, [](const Entry& entry) { return static_cast<uint32_t>(entry.id); });
+    return found == std::end(kNames) ? "unknown" : found->name;
+}
+
+}  // namespace alcove::api

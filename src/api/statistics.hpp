@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The counters a VMM keeps and `alcove enclave inspect` shows. A number is never reused; a reader shows
+// unknown ids by number.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace alcove::api {
+
+enum class StatisticId : uint32_t {
+    KvmRuns = 1,            // returns of KVM_RUN, by vCPU
+    ExitsIo = 2,            // of those: port accesses, by vCPU
+    ExitsMmio = 3,          // memory-mapped register accesses, by vCPU
+    ExitsOther = 4,         // by vCPU
+    UnknownRegister = 5,    // accesses that no device claims
+    GuestMistakes = 6,      // malformed requests, bad rings: what the guest should not have done
+    ConsoleBytes = 7,       // written by the guest, kept or dropped
+    NsmRequests = 16,       // all of them
+    NsmFailures = 17,       // answered with an error
+    NsmDocuments = 18,      // attestation documents given
+    RngBytes = 19,          // random bytes given
+    VsockRxPackets = 32,    // towards the guest
+    VsockTxPackets = 33,    // from the guest
+    VsockRxBytes = 34,      // payload towards the guest
+    VsockTxBytes = 35,      // payload from the guest
+    VsockConnections = 36,  // open now
+    VsockAccepted = 37,     // connections ever made
+    VsockResets = 38,       // connections refused or torn down with RST
+    QueueNotifies = 48,     // by device
+    QueueInterrupts = 49,   // by device
+};
+
+// "kvm_runs"; "unknown" for a number without a name.
+std::string_view statistic_name(uint32_t id);
+
+}  // namespace alcove::api

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between a shim and the VMM it is the parent of. The VMM finds the channel at descriptor 3.
+//
+//     shim                                VMM
+//      | -- Hello ------------------------> |   both at once
+//      | <------------------------- Hello - |
+//      | -- Launch + descriptors ---------> |   builds the machine
+//      | <----------------------- Started - |   the vCPUs are about to enter the guest; or Failed with
+//      |                                    |   request 0: this machine can not be built, the process exits
+//      | <------------------------- Ready - |   heartbeat seen (may never come)
+//      | <-------- OpenPort / OpenPortReply |   any number, each answered once, in any order
+//      | -- StatisticsRequest / Statistics  |   any number, one at a time
+//      | <----------------------- AppExit - |   at most once
+//      | -- Stop -------------------------> |
+//      | <----------------------- Stopped - |   the last message; then the process exits
+//
+// A VMM whose channel is closed has lost its shim: it ends the guest and exits. Nothing a VMM says is
+// believed for more than it costs: a message that does not belong here closes the channel and ends the VM.
+// Times are nanoseconds of CLOCK_MONOTONIC.
+#pragma once
+
+#include "api/protocol.hpp"
+#include "api/stop_reason.hpp"
+#include "api/vm_id.hpp"
+
+namespace alcove::api::vmm {
+
+inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() begins
+
+// shim -> VMM, with the descriptors of LaunchDescriptor in that order.
+struct Launch {
+    static constexpr uint16_t kType = 16;
+    static constexpr uint32_t kDebug = 1;  // console output goes to the ring; otherwise it is dropped
+
+    VmId::Field vm_id;        // for the log only
+    Le32 machine_version;     // 1
+    Le32 flags;               // kDebug; others are 0
+    Le32 vcpu_count;          // 1 to 32
+    Le32 page_size;           // bytes: 4096 or 2097152, what the RAM descriptor is made of
+    Le64 memory_bytes;        // size of the RAM descriptor, all of it reserved
+    Le64 image_size;          // of the image, which begins at offset 0 of its descriptor
+    Le64 guest_cid;           // the guest's own CID, 4 or more
+    Le32 console_ring_bytes;  // size of the console ring descriptor (api/console_ring.hpp); 0 without kDebug
+    Le32 reserved;
+};
+static_assert(sizeof(Launch) == 112);
+
+// What the numbers above may be; the shim refuses the rest, and so does the VMM.
+struct LaunchDescriptors {
+    Fd kvm;             // /dev/kvm
+    Fd ram;             // memfd of memory_bytes, sealed against any change of its size
+    Fd image;           // memfd, sealed against every change, opened for reading
+    Fd attestor;        // this VM's connection to alcove-attestor, its measurements already set
+    Fd connect_socket;  // listening Unix stream socket: a host program connects and says "CONNECT <port>\n"
+    Fd console_ring;    // memfd; only with Launch::kDebug
+};
+// The order on the wire: kvm, ram, image, attestor, connect_socket, then console_ring if there is one.
+struct LaunchOrder {
+    Launch launch;
+    LaunchDescriptors descriptors;
+};
+// Checks everything: sizes, ranges, and that as many descriptors came as the flags say.
+Result<LaunchOrder> decode_launch(Channel::Message message);
+// The same way back: ErrorCode::InvalidMessage for numbers that decode_launch would refuse.
+Result<Channel::Message> encode_launch(LaunchOrder order);
+
+// VMM -> shim. Sent just before the first vCPU enters the guest.
+struct Started {
+    static constexpr uint16_t kType = 17;
+
+    Le64 launch_received_ns;    // when Launch had come
+    Le64 image_loaded_ns;       // kernel, ramdisks and tables are in place
+    Le64 first_instruction_ns;  // now
+};
+
+enum class ReadyAnsweredBy : uint32_t {
+    Alcove = 1,       // nobody listens on heartbeat port 9000: the VMM itself answered
+    HostProgram = 2,  // a host program listens there and took the connection
+};
+// VMM -> shim. The enclave's heartbeat came (Nitro boot protocol: one byte 0xB7 to port 9000, and back).
+struct Ready {
+    static constexpr uint16_t kType = 18;
+
+    Le64 time_ns;
+    Le32 answered_by;  // ReadyAnsweredBy
+    Le32 reserved;
+};
+
+enum class AppExitKind : uint32_t { Exited = 1, Signalled = 2 };
+// VMM -> shim. What the guest's init reported about its application, if it did.
+struct AppExit {
+    static constexpr uint16_t kType = 19;
+
+    Le64 time_ns;
+    Le32 kind;   // AppExitKind
+    Le32 value;  // exit code, or signal number
+};
+
+// VMM -> shim.
+struct Stopped {
+    static constexpr uint16_t kType = 20;
+    static constexpr size_t kMaxTail =
+        512;  // detail for people: "KVM_EXIT_INTERNAL_ERROR, suberror 1, rip ..."
+
+    Le64 time_ns;
+    Le16 reason;  // StopReason, one that a VMM may tell
+    Le16 vcpu;    // which vCPU brought it about; 0xffff when none did
+    Le32 reserved;
+};
+
+// VMM -> shim. The enclave connects to a host port that the VMM does not serve itself.
+struct OpenPort {
+    static constexpr uint16_t kType = 21;
+
+    Le32 request;  // chosen by the VMM, comes back in the reply
+    Le32 port;
+};
+
+enum class OpenPortStatus : uint32_t {
+    Connected = 0,  // a connected, non-blocking Unix stream socket comes with the reply
+    Refused = 1,    // nobody listens: answer the guest with RST
+    TooMany = 2,    // over the rate limit or the listener's backlog: RST as well
+};
+// shim -> VMM.
+struct OpenPortReply {
+    static constexpr uint16_t kType = 22;
+
+    Le32 request;
+    Le32 port;
+    Le32 status;  // OpenPortStatus
+    Le32 reserved;
+};
+
+// shim -> VMM. Answered with Statistics.
+struct StatisticsRequest {
+    static constexpr uint16_t kType = 23;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+// One counter; api/statistics.hpp has the ids.
+struct StatisticsEntry {
+    Le32 id;
+    Le32 index;  // for counters that exist several times (a vCPU, a queue), else 0
+    Le64 value;
+};
+
+// VMM -> shim. Entries follow as the tail.
+struct Statistics {
+    static constexpr uint16_t kType = 24;
+    static constexpr size_t kMaxEntries = 512;
+    static constexpr size_t kMaxTail = kMaxEntries * sizeof(StatisticsEntry);
+
+    Le32 request;
+    Le32 count;  // of entries
+};
+
+Bytes encode_statistics(uint32_t request, std::span<const StatisticsEntry> entries);
+struct StatisticsReply {
+    uint32_t request;
+    std::vector<StatisticsEntry> entries;
+};
+Result<StatisticsReply> decode_statistics(const Envelope& envelope);  // `count` and the tail must agree
+
+// shim -> VMM. End the guest now; it is not asked. The answer is Stopped with HostRequest.
+struct Stop {
+    static constexpr uint16_t kType = 25;
+
+    Le32 reserved;
+};
+
+}  // namespace alcove::api::vmm

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Is this text well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF)?
+#pragma once
+
+#include <string_view>
+
+namespace alcove::codec {
+
+bool is_utf8(std::string_view text);
+
+}  // namespace alcove::codec

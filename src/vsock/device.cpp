@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vsock/device.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace alcove::vsock {
+
+namespace {
+// Chains or turns after which other work of the loop gets its chance.
+constexpr uint32_t kRounds = 4;
+constexpr uint32_t kChainsPerRound = 64;
+constexpr uint32_t kTurnsPerRound = 256;
+// The guest starts on what it has got while we read more.
+constexpr uint64_t kFlushBytes = 64 * 1024;
+constexpr size_t kMaxReplies = 64;
+}  // namespace
+
+VsockDevice::VsockDevice(EventLoop& loop, Cid guest_cid, std::vector<Backend*> backends)
+    : loop_(loop), guest_cid_(guest_cid), backends_(std::move(backends)) {
+    for (auto* backend : backends_)
+        backend->set_waker([this] { on_wake(); });
+}
+
+VsockDevice::~VsockDevice() {
+    reset();
+    for (auto* backend : backends_)
+        backend->set_waker(nullptr);
+}
+
+Bytes VsockDevice::config() const {
+    return to_bytes(object_bytes(Config{.guest_cid = number(guest_cid_)}));
+}
+
+void VsockDevice::activate(virtio::Activation activation) {
+    link_ = activation.link;
+    rx_.emplace(std::move(activation.queues[queue_index::kRx]));
+    tx_ = std::move(activation.queues[queue_index::kTx]);
+    // The event queue's buffers wait for TRANSPORT_RESET, which only a restored machine sends.
+    for (auto* backend : backends_)
+        backend->activate();
+}
+
+void VsockDevice::reset() {
+    for (auto* backend : backends_)
+        backend->reset();
+    loop_.cancel(transmit_timer_);
+    transmit_timer_ = 0;
+    alive_ = std::make_shared<bool>(true);
+    continues_ = false;
+    is_broken_ = false;
+    rx_.reset();
+    tx_.reset();
+    link_ = nullptr;
+    replies_.clear();
+    unsignalled_descriptors_ = 0;
+}
+
+Result<void> VsockDevice::process_queue(uint16_t index) {
+    if (index == queue_index::kEvent) return {};
+    auto result = index == queue_index::kTx ? drain_transmit() : fill_receive();
+    if (!result) stop();
+    return result;
+}
+
+// The guest broke a ring and gets no further service: host programs need not wait for it.
+void VsockDevice::stop() {
+    is_broken_ = true;
+    for (auto* backend : backends_)
+        backend->reset();
+}
+
+// ---- from the guest
+
+Result<void> VsockDevice::drain_transmit() {
+    for (uint32_t round = 0; round < kRounds; ++round) {
+        TRY(tx_->disable_notifications());
+        is_draining_ = true;
+        auto drained = drain_chains();
+        is_draining_ = false;
+        const bool has_more = TRY(std::move(drained));
+        TRY(tx_->publish());
+        TRY(fill_receive());
+        TRY(settle_transmit());
+        if (has_more) continue;
+        // Last of all, because until then the guest adds packets without an exit.
+        const bool came_meanwhile = TRY(tx_->enable_notifications());
+        if (!came_meanwhile) return {};
+    }
+    continue_later();
+    return {};
+}
+
+// False when the queue was emptied.
+Result<bool> VsockDevice::drain_chains() {
+    for (uint32_t count = 0; count < kChainsPerRound; ++count) {
+        const bool taken = TRY(tx_->pop(chain_));
+        if (!taken) return false;
+        ++counters_.packets_from_guest;
+        unsignalled_descriptors_ += chain_.descriptors;
+        route(chain_);
+        TRY(tx_->push_used(chain_.head, 0));
+    }
+    return true;
+}
+
+void VsockDevice::route(const virtio::Chain& chain) {
+    Header header;
+    // One copy, which is checked and used.
+    const size_t copied =
+        virtio::copy_from(chain.readable, 0, {reinterpret_cast<uint8_t*>(&header), sizeof header});
+    if (copied < sizeof header) {
+        ++counters_.packets_malformed;
+        return;
+    }
+    if (header.src_cid != number(guest_cid_)) {
+        ++counters_.packets_misaddressed;
+        return log_bad_packet("a source that is not its own", header);
+    }
+    const bool has_payload = op_of(header) == Op::RW;
+    if (!has_payload) header.len = 0;
+    if (header.len > kMaxPayload || header.len > chain.readable_bytes - sizeof header) {
+        ++counters_.packets_malformed;
+        log_bad_packet("a wrong length", header);
+        // Its stream has a hole now: no operation that a stream would survive.
+        header.op = static_cast<uint16_t>(Op::INVALID);
+        header.len = 0;
+    }
+    const auto backend = std::ranges::find_if(
+        backends_, [&](const Backend* candidate) { return candidate->serves(to_cid(header.dst_cid)); });
+    if (backend == backends_.end() || header.type != type::STREAM) {
+        ++counters_.packets_unroutable;
+        return reply_reset(header);
+    }
+    payload_.clear();
+    virtio::append_part(chain.readable, sizeof header, header.len, payload_);
+    (*backend)->receive(header, payload_);
+}
+
+void VsockDevice::reply_reset(const Header& to) {
+    if (op_of(to) == Op::RST) return;
+    if (replies_.size() >= kMaxReplies) {
+        ++counters_.replies_dropped;
+        return;
+    }
+    replies_.push_back(Header{.src_cid = to.dst_cid,
+                              .dst_cid = to.src_cid,
+                              .src_port = to.dst_port,
+                              .dst_port = to.src_port,
+                              .len = 0,
+                              .type = to.type,
+                              .op = static_cast<uint16_t>(Op::RST),
+                              .flags = 0,
+                              .buf_alloc = 0,
+                              .fwd_cnt = 0});
+}
+
+// Transmit buffers that were shown but not interrupted for: is it time?
+Result<void> VsockDevice::settle_transmit() {
+    if (tx_->unsignalled() == 0) {
+        unsignalled_descriptors_ = 0;
+        return {};
+    }
+    if (unsignalled_descriptors_ < tx_->size() / 4U) {
+        if (transmit_timer_ == 0)
+            transmit_timer_ = loop_.after(kTransmitPatience, [this] { on_transmit_timer(); });
+        return {};
+    }
+    unsignalled_descriptors_ = 0;
+    const bool interrupt = TRY(tx_->take_interrupt());
+    if (interrupt) link_->interrupt();
+    return {};
+}
+
+void VsockDevice::on_transmit_timer() {
+    transmit_timer_ = 0;
+    if (is_broken_) return;
+    unsignalled_descriptors_ = tx_->size();
+    break_off(settle_transmit());
+}
+
+// ---- to the guest
+
+Result<void> VsockDevice::fill_receive() {
+    TRY(rx_->queue().disable_notifications());
+    for (uint32_t turns = 0;; ++turns) {
+        if (turns == kTurnsPerRound) {
+            continue_later();
+            break;
+        }
+        if (replies_.empty() && next_with_packets() == nullptr) break;
+        const bool sent = TRY(send_turn());
+        if (rx_->unflushed() >= kFlushBytes) TRY(flush_receive());
+        if (sent) continue;
+        const bool came_meanwhile = TRY(rx_->queue().enable_notifications());
+        if (came_meanwhile) continue;
+        ++counters_.receive_starved;
+        break;
+    }
+    return flush_receive();
+}
+
+// False when buffers ran out.
+Result<bool> VsockDevice::send_turn() {
+    if (!replies_.empty()) {
+        const bool sent = TRY(rx_->put(replies_.back()));
+        if (sent) replies_.pop_back();
+        return sent;
+    }
+    auto* backend = next_with_packets();
+    next_backend_ = (next_backend_ + 1) % backends_.size();
+    return backend->send(*rx_);
+}
+
+Backend* VsockDevice::next_with_packets() {
+    for (size_t i = 0; i < backends_.size(); ++i) {
+        auto* backend = backends_[(next_backend_ + i) % backends_.size()];
+        if (backend->has_packets()) return backend;
+    }
+    return nullptr;
+}
+
+Result<void> VsockDevice::flush_receive() {
+    const bool interrupt = TRY(rx_->flush());
+    if (!interrupt) return {};
+    // The same interrupt makes the guest look at its transmit queue.
+    TRY(tx_->take_interrupt());
+    unsignalled_descriptors_ = 0;
+    link_->interrupt();
+    return {};
+}
+
+void VsockDevice::on_wake() {
+    if (link_ == nullptr || is_broken_ || is_draining_) return;
+    break_off(fill_receive());
+}
+
+// More is to do, but others come first.
+void VsockDevice::continue_later() {
+    if (std::exchange(continues_, true)) return;
+    loop_.post([this, alive = std::weak_ptr(alive_)] {
+        if (alive.expired() || is_broken_) return;
+        continues_ = false;
+        break_off(drain_transmit());
+    });
+}
+
+void VsockDevice::break_off(const Result<void>& result) {
+    if (result) return;
+    stop();
+    link_->needs_reset(result.error());
+}
+
+void VsockDevice::log_bad_packet(const char* what, const Header& header) {
+    uint64_t suppressed = 0;
+    if (bad_packet_log_.allow(suppressed))
+        log::warn("vsock: dropped a packet of the guest with {}: operation {}, {} bytes ({} more left out)", what,
+                  uint16_t{header.op}, uint32_t{header.len}, suppressed);
+}
+
+}  // namespace alcove::vsock
