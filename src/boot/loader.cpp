@@ -20,6 +20,7 @@ using memory::GuestMemory;
 namespace layout = memory::layout;
 
 constexpr uint64_t kGdt = 0x500;
+constexpr uint16_t kGdtLimit = 4 * 8 - 1;
 constexpr uint64_t kStartInfo = 0x6000;
 constexpr uint64_t kBootParams = 0x7000;
 constexpr uint64_t kPageTables = 0x9000;  // PML4, PDPT, four page directories
@@ -216,16 +217,19 @@ Result<EntryState> load_boot(const GuestMemory& memory, const BootInputs& inputs
     }
     TRY(memory.write_bytes(GuestAddress(kCommandLine), as_byte_view(placement.command_line)));
     TRY(write_platform_tables(memory, inputs.platform));
-    TRY(write_gdt(memory));
 
     EntryState entry{.mode = placement.kernel.mode,
                      .instruction_pointer = placement.kernel.entry,
                      .argument = 0,
-                     .page_table = kPageTables,
-                     .gdt_address = kGdt,
-                     .gdt_limit = 4 * 8 - 1};
+                     .page_table = 0,
+                     .gdt_address = 0,
+                     .gdt_limit = 0};
     if (entry.mode == EntryMode::Linux64) {
+        TRY(write_gdt(memory));
         TRY(write_page_tables(memory));
+        entry.page_table = kPageTables;
+        entry.gdt_address = kGdt;
+        entry.gdt_limit = kGdtLimit;
         entry.argument = TRY(write_boot_params(memory, placement, inputs.platform.discovery));
     } else {
         entry.argument = TRY(write_start_info(memory, placement, inputs.platform.discovery));

@@ -35,9 +35,9 @@ struct BootInputs {
 struct EntryState {
     EntryMode mode;
     uint64_t instruction_pointer;
-    uint64_t argument;    // RSI in Linux64, RBX in Pvh32: a guest-physical address
-    uint64_t page_table;  // CR3 in Linux64
-    uint64_t gdt_address;
+    uint64_t argument;     // RSI in Linux64, RBX in Pvh32: a guest-physical address
+    uint64_t page_table;   // CR3 in Linux64
+    uint64_t gdt_address;  // 0 and limit 0 in Pvh32: the guest brings its own
     uint16_t gdt_limit;
 };
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Unmodified Linux kernels, up to an init of two lines. What an enclave's whole life needs besides is tested
+// through the daemon.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/bits.hpp"
+#include "tests/machine/test_machine.hpp"
+
+namespace alcove::tests {
+namespace {
+
+using testing::HasSubstr;
+
+// `init.cpio` has a shell script that prints what it finds and reboots.
+GuestRun boot(const std::string& kernel, const std::string& command_line, uint32_t vcpus) {
+    auto result = run_guest({.kernel = kernel,
+                             .initrd = "init.cpio",
+                             .command_line = command_line,
+                             .vcpus = vcpus,
+                             .memory_bytes = 512_MiB,
+                             .deadline = std::chrono::seconds(180)});
+    EXPECT_TRUE(result) << result.error().to_string();
+    return result ? std::move(result).value() : GuestRun{};
+}
+
+TEST(LinuxGuest, DebiansKernelBootsOnOneProcessor) {
+    const auto run = boot("debian-kernel", "reboot=k panic=30 pci=off console=ttyS0 quiet", 1);
+
+    EXPECT_THAT(run.console, HasSubstr("init: up, processors 1, clock kvm-clock"));
+    EXPECT_THAT(run.console, HasSubstr("init: acpi LNRO0005:00 PNP0501:00 QEMU0001:00"));
+    EXPECT_THAT(run.console, HasSubstr("init: serial interrupt yes"));
+    ASSERT_TRUE(run.end);
+    EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset);
+}
+
+TEST(LinuxGuest, DebiansKernelBootsOnFourProcessors) {
+    const auto run = boot("debian-kernel", "reboot=k panic=30 pci=off console=ttyS0 quiet", 4);
+
+    EXPECT_THAT(run.console, HasSubstr("init: up, processors 4, clock kvm-clock"));
+    ASSERT_TRUE(run.end);
+    EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset);
+}
+
+TEST(LinuxGuest, AKernelOfTheNitroKindFindsItsDevicesOnTheCommandLine) {
+    if (!find_test_file("enclave-kernel"))
+        GTEST_SKIP() << "no enclave-kernel: set ALCOVE_TEST_KERNELS to a folder with bzImage-6.12-enclave";
+    const auto run = boot("enclave-kernel",
+                          "reboot=k panic=30 pci=off nomodules console=ttyS0 quiet i8042.noaux i8042.nomux "
+                          "i8042.nopnp i8042.dumbkbd random.trust_cpu=on",
+                          2);
+
+    EXPECT_THAT(run.console, HasSubstr("init: up, processors 2, clock kvm-clock"));
+    EXPECT_THAT(run.console, HasSubstr("init: virtio virtio0"));
+    ASSERT_TRUE(run.end);
+    EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset);
+}
+
+}  // namespace
+}  // namespace alcove::tests

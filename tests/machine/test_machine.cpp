@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/machine/test_machine.hpp"
+
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "support/guarded.hpp"
+#include "support/system.hpp"
+
+namespace alcove::tests {
+
+std::optional<std::string> find_test_file(const std::string& name) {
+    const char* folder = std::getenv("ALCOVE_TEST_FILES");
+    const std::string path = std::string(folder != nullptr ? folder : ".") + "/" + name;
+    if (::access(path.c_str(), R_OK) != 0) return std::nullopt;
+    return path;
+}
+
+namespace {
+
+Result<Mapping> map_test_file(const std::string& name) {
+    const auto path = find_test_file(name);
+    if (!path) return fail(ErrorCode::NotFound, "test file " + name);
+    const auto file = TRY(sys::open(*path, O_RDONLY));
+    const auto size = TRY(sys::file_size(file));
+    return Mapping::read_only(file, size);
+}
+
+}  // namespace
+
+Result<GuestRun> run_guest(const GuestOptions& options) {
+    TRY(cpu::VcpuThread::install_kick_signal());
+    const auto kernel = TRY(map_test_file(options.kernel));
+    Mapping initrd;
+    boot::BootInputs inputs;
+    inputs.kernel = kernel.bytes();
+    inputs.command_line = options.command_line;
+    if (options.initrd) {
+        initrd = TRY(map_test_file(*options.initrd));
+        inputs.ramdisks.push_back(initrd.bytes());
+    }
+
+    auto loop = TRY(EventLoop::create());
+    machine::MachinePlan plan;
+    plan.kvm = TRY(sys::open("/dev/kvm", O_RDWR));
+    plan.ram = TRY(sys::memfd("test-ram"));
+    TRY(sys::truncate(plan.ram, options.memory_bytes));
+    plan.memory_bytes = options.memory_bytes;
+    plan.vcpu_count = options.vcpus;
+    plan.discovery = boot::discovery_for(options.command_line);
+    Guarded<std::string> console;
+    std::unique_ptr<machine::Machine> machine;
+    plan.console = [&](uint8_t byte) {
+        const bool reached = console.with([&](std::string& text) {
+            text.push_back(static_cast<char>(byte));
+            return !options.stop_at.empty() && text.ends_with(options.stop_at);
+        });
+        if (reached) loop->post([&] { machine->stop(); });
+    };
+    virtio::RngDevice rng(*loop);
+    machine = TRY(machine::Machine::create(std::move(plan), *loop));
+    if (options.with_rng) {
+        TRY(machine->add_virtio(rng));
+    }
+    TRY(machine->load(std::move(inputs)));
+
+    GuestRun run;
+    bool timed_out = false;
+    TRY(machine->start([&](const machine::MachineEnd& end) {
+        if (!timed_out) run.end = end;
+        loop->stop();
+    }));
+    loop->after(options.deadline, [&] {
+        timed_out = true;
+        machine->stop();
+    });
+    TRY(loop->run());
+    for (const auto& vcpu : machine->vcpus())
+        run.kvm_runs += vcpu->counters().runs;
+    machine.reset();
+    run.console = console.with([](std::string& text) { return std::move(text); });
+    return run;
+}
+
+}  // namespace alcove::tests

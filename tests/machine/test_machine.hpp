@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A machine for a test: made from a kernel file and a few words, run to its end or to a deadline, its console
+// collected. Files are found in the folder ALCOVE_TEST_FILES (the payload of the embedded host).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "machine/machine.hpp"
+#include "support/mapping.hpp"
+#include "virtio/rng.hpp"
+
+namespace alcove::tests {
+
+// The path of a test file, or nothing when it is not there.
+std::optional<std::string> find_test_file(const std::string& name);
+
+struct GuestOptions {
+    std::string kernel = {};                           // name of a test file
+    std::optional<std::string> initrd = std::nullopt;  // likewise
+    std::string command_line = {};
+    uint32_t vcpus = 1;
+    uint64_t memory_bytes = 64 << 20;
+    bool with_rng = true;
+    std::chrono::seconds deadline{30};
+    std::string stop_at = {};  // stop the machine when the console has this; empty: never
+};
+
+struct GuestRun {
+    std::optional<machine::MachineEnd> end;  // nothing: the deadline came first
+    std::string console;
+    uint64_t kvm_runs = 0;
+};
+
+// Runs the guest; any failure to make it is an Error.
+Result<GuestRun> run_guest(const GuestOptions& options);
+
+}  // namespace alcove::tests
