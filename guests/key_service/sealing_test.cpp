@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The vector was made with python3-cryptography from two fixed private keys, independently of this code.
+#include "key_service/sealing.hpp"
+
+#include <gtest/gtest.h>
+
+#include "key_service/hex.hpp"
+
+namespace alcove::key_service {
+namespace {
+
+constexpr char kServicePkcs8[] =
+    "3081b6020100301006072a8648ce3d020106052b8104002204819e30819b02010104303370be77345b18a45a4960f30661dce428"
+    "b0"
+    "f5631cefb66643c7928d82b758d0cca63740f8fb4b8d1d6d11a1a64e2f79a1640362000441965839c7bddf432cbe54dbb8fc5f4a"
+    "ae"
+    "225cd6644dbbfd505a580a68ed01d4eb8ce66aeaf4ffbf03f754738b75d06d1bb1ff79f83b8ef1ff50f97010f2d200939bed1ff2"
+    "c0"
+    "5472fbde16b83f660c7df091c7af8ce572ff33953d517b1922f6";
+constexpr char kServicePublicKey[] =
+    "3076301006072a8648ce3d020106052b810400220362000441965839c7bddf432cbe54dbb8fc5f4aae225cd6644dbbfd505a580a"
+    "68"
+    "ed01d4eb8ce66aeaf4ffbf03f754738b75d06d1bb1ff79f83b8ef1ff50f97010f2d200939bed1ff2c05472fbde16b83f660c7df0"
+    "91"
+    "c7af8ce572ff33953d517b1922f6";
+constexpr char kClientPkcs8[] =
+    "3081b6020100301006072a8648ce3d020106052b8104002204819e30819b02010104306e67f12f4606c5ad9aaff0f38afa3359f3"
+    "81"
+    "3df18565fcb2fa730b0022f508d36c388c81837807dd5e84c98d1505f517a164036200043523977a71d95fe8adf96ca898d240f7"
+    "1c"
+    "c731cb6c180bb79c0f5fcceb87ce8167dbbcdd08c4fed0956aeeb729e82d81ae3f4128277f7ec3e29262e6044fce4cc1cc9342bc"
+    "74"
+    "74715aa9b12bdd7b6abd64adaa42e0726af0222773d2d9549211";
+constexpr char kClientPublicKey[] =
+    "3076301006072a8648ce3d020106052b81040022036200043523977a71d95fe8adf96ca898d240f71cc731cb6c180bb79c0f5fcc"
+    "eb"
+    "87ce8167dbbcdd08c4fed0956aeeb729e82d81ae3f4128277f7ec3e29262e6044fce4cc1cc9342bc7474715aa9b12bdd7b6abd64"
+    "ad"
+    "aa42e0726af0222773d2d9549211";
+// The same point written short, and a key of another curve.
+constexpr char kCompressedClientPublicKey[] =
+    "3046301006072a8648ce3d020106052b81040022033200033523977a71d95fe8adf96ca898d240f71cc731cb6c180bb79c0f5fcc"
+    "eb"
+    "87ce8167dbbcdd08c4fed0956aeeb729e82d81";
+constexpr char kP256PublicKey[] =
+    "3059301306072a8648ce3d020106082a8648ce3d0301070342000451590b7a515140d2d784c85608668fdfef8c82fd1f5be52421"
+    "55"
+    "4a0dc3d033ede0c17da8904a727d8ae1bf36bf8a79260d012f00d4d80888d1d0bb44fda16da4";
+constexpr char kVectorText[] = "a secret of the client";
+
+Bytes hex(std::string_view text) {
+    return from_hex(text).value();
+}
+
+Sealed sealed_from(std::string_view iv, std::string_view tag, std::string_view ciphertext) {
+    Sealed sealed;
+    const Bytes iv_bytes = hex(iv);
+    const Bytes tag_bytes = hex(tag);
+    std::copy(iv_bytes.begin(), iv_bytes.end(), sealed.iv.begin());
+    std::copy(tag_bytes.begin(), tag_bytes.end(), sealed.tag.begin());
+    sealed.ciphertext = hex(ciphertext);
+    return sealed;
+}
+
+TEST(Sealing, KnownKeysHaveTheirKnownPublicKeys) {
+    EXPECT_EQ(KeyPair::from_pkcs8(hex(kServicePkcs8)).value().public_key(), hex(kServicePublicKey));
+    EXPECT_EQ(KeyPair::from_pkcs8(hex(kClientPkcs8)).value().public_key(), hex(kClientPublicKey));
+}
+
+TEST(Sealing, ServiceOpensWhatAnotherImplementationSealed) {
+    const KeyPair service = KeyPair::from_pkcs8(hex(kServicePkcs8)).value();
+    const SessionKeys keys = service.agree_as_service(hex(kClientPublicKey)).value();
+    const Sealed sealed = sealed_from("000102030405060708090a0b", "976033396db63bdb6a3c72a641df293a",
+                                      "cec9d461e8c996933013b687f06115cbfde3010ddd44");
+    EXPECT_EQ(as_text(open(keys.to_service, sealed).value()), kVectorText);
+}
+
+TEST(Sealing, ClientOpensWhatAnotherImplementationSealed) {
+    const KeyPair client = KeyPair::from_pkcs8(hex(kClientPkcs8)).value();
+    const SessionKeys keys = client.agree_as_client(hex(kServicePublicKey)).value();
+    const Sealed sealed = sealed_from("0c0d0e0f1011121314151617", "bdd6c898fb20ab00be2853cf1676159f",
+                                      "9637d814f09d7e26efa86d7cdc75540ff79b134ba4bc");
+    EXPECT_EQ(as_text(open(keys.to_client, sealed).value()), kVectorText);
+}
+
+class FreshKeys : public ::testing::Test {
+  protected:
+    KeyPair service_ = KeyPair::generate().value();
+    KeyPair client_ = KeyPair::generate().value();
+    SessionKeys at_client_ = client_.agree_as_client(service_.public_key()).value();
+    SessionKeys at_service_ = service_.agree_as_service(client_.public_key()).value();
+    Bytes text_ = to_bytes(as_byte_view("between us"));
+};
+
+TEST_F(FreshKeys, BothSidesAgreeInBothDirections) {
+    EXPECT_EQ(open(at_service_.to_service, seal(at_client_.to_service, text_).value()).value(), text_);
+    EXPECT_EQ(open(at_client_.to_client, seal(at_service_.to_client, text_).value()).value(), text_);
+}
+
+TEST_F(FreshKeys, DirectionsHaveDifferentKeys) {
+    EXPECT_FALSE(open(at_service_.to_client, seal(at_client_.to_service, text_).value()));
+}
+
+TEST_F(FreshKeys, AnotherServiceCannotOpen) {
+    const KeyPair other = KeyPair::generate().value();
+    const SessionKeys at_other = other.agree_as_service(client_.public_key()).value();
+    EXPECT_FALSE(open(at_other.to_service, seal(at_client_.to_service, text_).value()));
+}
+
+TEST_F(FreshKeys, SameTextIsSealedDifferentlyEachTime) {
+    const Sealed first = seal(at_client_.to_service, text_).value();
+    const Sealed second = seal(at_client_.to_service, text_).value();
+    EXPECT_NE(first.iv, second.iv);
+    EXPECT_NE(first.ciphertext, second.ciphertext);
+}
+
+TEST_F(FreshKeys, EachChangedByteIsNoticed) {
+    const Sealed sealed = seal(at_client_.to_service, text_).value();
+    for (size_t i = 0; i < sealed.ciphertext.size(); ++i) {
+        Sealed changed = sealed;
+        changed.ciphertext[i] ^= 1;
+        EXPECT_FALSE(open(at_service_.to_service, changed)) << "ciphertext " << i;
+    }
+    for (size_t i = 0; i < sealed.tag.size(); ++i) {
+        Sealed changed = sealed;
+        changed.tag[i] ^= 1;
+        EXPECT_FALSE(open(at_service_.to_service, changed)) << "tag " << i;
+    }
+    Sealed changed = sealed;
+    changed.iv[0] ^= 1;
+    EXPECT_FALSE(open(at_service_.to_service, changed));
+}
+
+TEST_F(FreshKeys, EmptyTextCanBeSealed) {
+    const Sealed sealed = seal(at_client_.to_service, {}).value();
+    EXPECT_TRUE(open(at_service_.to_service, sealed).value().empty());
+}
+
+TEST_F(FreshKeys, TextOverTheLimitIsRefused) {
+    EXPECT_TRUE(seal(at_client_.to_service, Bytes(kSecretLimit)));
+    EXPECT_FALSE(seal(at_client_.to_service, Bytes(kSecretLimit + 1)));
+}
+
+TEST_F(FreshKeys, KeysInOtherFormsAreRefused) {
+    EXPECT_TRUE(service_.agree_as_service(hex(kClientPublicKey)));
+    EXPECT_FALSE(service_.agree_as_service(hex(kCompressedClientPublicKey)));
+    EXPECT_FALSE(service_.agree_as_service(hex(kP256PublicKey)));
+    EXPECT_FALSE(service_.agree_as_service({}));
+    Bytes with_tail = hex(kClientPublicKey);
+    with_tail.push_back(0);
+    EXPECT_FALSE(service_.agree_as_service(with_tail));
+}
+
+TEST_F(FreshKeys, PointOffTheCurveIsRefused) {
+    Bytes off_curve = hex(kClientPublicKey);
+    off_curve.back() ^= 1;
+    const auto keys = service_.agree_as_service(off_curve);
+    ASSERT_FALSE(keys);
+    EXPECT_EQ(keys.error().code(), ErrorCode::KeyInvalid);
+}
+
+TEST(Hex, TextAndBytesAreEachOthersInverse) {
+    EXPECT_EQ(to_hex(Bytes{0x00, 0x7f, 0xff}), "007fff");
+    EXPECT_EQ(from_hex("007FfF").value(), (Bytes{0x00, 0x7f, 0xff}));
+    EXPECT_FALSE(from_hex("0"));
+    EXPECT_FALSE(from_hex("0g"));
+    EXPECT_FALSE(from_hex("0 "));
+}
+
+}  // namespace
+}  // namespace alcove::key_service
