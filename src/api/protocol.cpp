@@ -11,12 +11,11 @@ Bytes encode_raw(uint16_t type, ByteView body, ByteView tail) {
     const size_t length = sizeof(MessageHeader) + body.size() + tail.size();
     ALCOVE_CHECK(length <= Channel::kMaxMessage, "a message fits a datagram");
     const MessageHeader header{.type = type, .flags = 0, .length = static_cast<uint32_t>(length)};
-    Bytes message;
-    message.reserve(length);
     const auto head = object_bytes(header);
-    message.insert(message.end(), head.begin(), head.end());
-    message.insert(message.end(), body.begin(), body.end());
-    message.insert(message.end(), tail.begin(), tail.end());
+    Bytes message(length);
+    auto end = std::ranges::copy(head, message.begin()).out;
+    end = std::ranges::copy(body, end).out;
+    std::ranges::copy(tail, end);
     return message;
 }
 

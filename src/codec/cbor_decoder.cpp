@@ -36,6 +36,8 @@ class Builder {
 
     static Builder& self(void* context) { return *static_cast<Builder*>(context); }
     static cbor_callbacks callbacks();
+    // Calls one callback with what begins `rest`.
+    cbor_decoder_result next_head(ByteView rest);
 
     void refuse(ErrorCode code, std::string message) {
         if (!failure_) failure_ = Error(code, std::move(message));
@@ -164,10 +166,10 @@ Value Builder::finish_map(Frame frame) {
 
 bool Builder::has_duplicate_key(const Map& map) const {
     // By their encoding, sorted: a foreign map may be large, so no comparison of each with each.
-    std::vector<Bytes> keys;
+    std::vector<std::string> keys;
     keys.reserve(map.size());
     for (const Entry& entry : map.entries())
-        keys.push_back(encode(entry.key));
+        keys.emplace_back(as_text(encode(entry.key)));
     std::ranges::sort(keys);
     return std::ranges::adjacent_find(keys) != keys.end();
 }
@@ -211,14 +213,25 @@ cbor_callbacks Builder::callbacks() {
     return table;
 }
 
-Result<Prefix> Builder::run() {
+cbor_decoder_result Builder::next_head(ByteView rest) {
     static const cbor_callbacks kCallbacks = callbacks();
+    // libcbor 0.8 refuses most tags below 24, among them 18, which is COSE_Sign1.
+    constexpr uint8_t kFirstTag = 0xC0;
+    constexpr uint8_t kLastShortTag = 0xD7;
+    if (!rest.empty() && rest[0] >= kFirstTag && rest[0] <= kLastShortTag) {
+        kCallbacks.tag(this, static_cast<uint64_t>(rest[0] - kFirstTag));
+        return {.read = 1, .status = CBOR_DECODER_FINISHED, .required = 0};
+    }
+    return cbor_stream_decode(rest.data(), rest.size(), &kCallbacks, this);
+}
+
+Result<Prefix> Builder::run() {
     if (input_.size() > limits_.bytes)
         return fail(ErrorCode::LimitExceeded,
                     "CBOR of more than " + std::to_string(limits_.bytes) + " bytes");
     while (!root_) {
         const ByteView rest = input_.subspan(position_);
-        const cbor_decoder_result step = cbor_stream_decode(rest.data(), rest.size(), &kCallbacks, this);
+        const cbor_decoder_result step = next_head(rest);
         if (failure_) {
             const std::string where = "CBOR at byte " + std::to_string(position_);
             return Failure{std::move(*failure_).context(where)};

@@ -69,6 +69,17 @@ TEST(CborTest, CanonicalEncodingsOfTheRfcComeBackByteForByte) {
     }
 }
 
+TEST(CborTest, EveryTagComesBack) {
+    for (const uint64_t tag :
+         {0U, 5U, 6U, 16U, 18U, 20U, 21U, 23U, 24U, 32U, 98U, 255U, 256U, 55799U, 0xFFFFFFFFU}) {
+        const Bytes encoded = encode(Value::tagged(tag, Value::integer(-1)));
+        const auto value = decode(encoded);
+        ASSERT_TRUE(value) << tag;
+        EXPECT_EQ(value->as_tagged().value()->tag, tag);
+        EXPECT_EQ(encode(*value), encoded);
+    }
+}
+
 TEST(CborTest, WideIntegersAndIndefiniteLengthsMeanTheSame) {
     const std::pair<std::string_view, std::string_view> pairs[] = {
         {"1800", "00"},

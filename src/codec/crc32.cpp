@@ -19,4 +19,4 @@ void Crc32::append(const Crc32& next) {
     length_ += next.length_;
 }
 
-} // namespace alcove::codec
+}  // namespace alcove::codec

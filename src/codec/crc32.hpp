@@ -15,7 +15,7 @@ class Crc32 {
   public:
     void update(ByteView data);
     uint32_t value() const { return value_; }
-    uint64_t length() const { return length_; } // bytes seen
+    uint64_t length() const { return length_; }  // bytes seen
 
     // As if `next`, computed on its own, had followed here. A file whose head is known last is summed so.
     void append(const Crc32& next);
@@ -25,4 +25,4 @@ class Crc32 {
     uint64_t length_ = 0;
 };
 
-} // namespace alcove::codec
+}  // namespace alcove::codec

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/crc32.hpp"
 
-#include <gtest/gtest.h>
 #include <zlib.h>
+
+#include <gtest/gtest.h>
 
 namespace alcove::codec {
 namespace {
@@ -45,5 +46,5 @@ TEST(Crc32Test, PiecesAndCombinationsMakeTheSameSum) {
     EXPECT_EQ(head.length(), whole.size());
 }
 
-} // namespace
-} // namespace alcove::codec
+}  // namespace
+}  // namespace alcove::codec

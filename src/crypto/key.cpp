@@ -173,12 +173,16 @@ void PrivateKey::Free::operator()(evp_pkey_st* key) const {
     EVP_PKEY_free(key);
 }
 
-Result<PrivateKey> PrivateKey::adopt(Handle key) {
+Result<PrivateKey> PrivateKey::adopt_foreign(Handle key) {
     TRY(curve_of(key.get()));
     const openssl::KeyContext context(EVP_PKEY_CTX_new(key.get(), nullptr));
     if (!context || EVP_PKEY_pairwise_check(context.get()) != 1)
         return openssl::failure(ErrorCode::KeyInvalid,
                                 "the key's private and public halves do not belong together");
+    return adopt(std::move(key));
+}
+
+Result<PrivateKey> PrivateKey::adopt(Handle key) {
     // The public half is made anew, so that no copy of it keeps the private number alive.
     const auto encoded = TRY(public_der(key.get()));
     auto public_key = TRY(PublicKey::from_der(encoded));
@@ -195,7 +199,7 @@ Result<PrivateKey> PrivateKey::from_pem(std::string_view pem) {
     const auto bio = TRY(openssl::reading(as_byte_view(pem)));
     Handle key(PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr));
     if (!key) return openssl::failure(ErrorCode::KeyInvalid, "not an unencrypted PEM private key");
-    return adopt(std::move(key));
+    return adopt_foreign(std::move(key));
 }
 
 Result<PrivateKey> PrivateKey::from_der(ByteView der) {
@@ -203,7 +207,7 @@ Result<PrivateKey> PrivateKey::from_der(ByteView der) {
     Handle key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
     if (!key) return openssl::failure(ErrorCode::KeyInvalid, "not a DER private key");
     if (at != der.data() + der.size()) return fail(ErrorCode::KeyInvalid, "bytes behind the private key");
-    return adopt(std::move(key));
+    return adopt_foreign(std::move(key));
 }
 
 Result<SecretBytes> PrivateKey::to_pem() const {

@@ -80,6 +80,7 @@ class PrivateKey {
     };
     using Handle = std::unique_ptr<evp_pkey_st, Free>;
 
+    static Result<PrivateKey> adopt_foreign(Handle key);  // checked: it comes from outside
     static Result<PrivateKey> adopt(Handle key);
     PrivateKey(Handle key, PublicKey public_key) : key_(std::move(key)), public_key_(std::move(public_key)) {}
 

@@ -40,7 +40,8 @@ void append_part(std::span<const memory::GuestSlice> slices, uint64_t offset, ui
 size_t copy_from(std::span<const memory::GuestSlice> slices, uint64_t offset, MutableByteView into) {
     return for_each_part(slices, offset, into.size(),
                          [&](const memory::GuestSlice& slice, size_t start, size_t count, size_t done) {
-                             memory::GuestMemory::copy_out(slice.sub(start, count), into.subspan(done, count));
+                             memory::GuestMemory::copy_out(slice.sub(start, count),
+                                                           into.subspan(done, count));
                          });
 }
 

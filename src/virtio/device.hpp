@@ -35,8 +35,9 @@ class DriverLink {
 };
 
 struct Activation {
-    std::vector<Queue> queues;  // as many as queue_sizes(); those not enabled by the driver never have a chain
-    uint64_t features = 0;      // accepted by the driver
+    std::vector<Queue>
+        queues;             // as many as queue_sizes(); those not enabled by the driver never have a chain
+    uint64_t features = 0;  // accepted by the driver
     DriverLink* link = nullptr;  // borrowed
 };
 

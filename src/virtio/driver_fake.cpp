@@ -10,7 +10,8 @@ using memory::GuestAddress;
 FakeMachine::FakeMachine(uint64_t memory_size) : size_(memory_size) {
     // Aborting is right here: a test cannot go on without either.
     loop_ = EventLoop::create().value();
-    memory_ = memory::GuestMemory::create_anonymous({.base = GuestAddress(kMemoryBase), .size = size_}).value();
+    memory_ =
+        memory::GuestMemory::create_anonymous({.base = GuestAddress(kMemoryBase), .size = size_}).value();
 }
 
 GuestAddress FakeMachine::allocate(uint64_t size, uint64_t alignment) {
@@ -23,7 +24,7 @@ GuestAddress FakeMachine::allocate(uint64_t size, uint64_t alignment) {
 
 Bytes FakeMachine::bytes_at(GuestAddress address, uint64_t size) const {
     Bytes bytes(size);
-    memory_->read_bytes(address, bytes).value();
+    if (size > 0) memory_->read_bytes(address, bytes).value();
     return bytes;
 }
 
@@ -71,8 +72,8 @@ std::optional<uint16_t> FakeQueue::add(const std::vector<Piece>& pieces) {
     if (!head) return std::nullopt;
     for (size_t i = 0; i < pieces.size(); ++i) {
         const bool has_next = i + 1 < pieces.size();
-        const unsigned flags = (pieces[i].is_writable ? descriptor_flag::WRITE : 0U) |
-                               (has_next ? descriptor_flag::NEXT : 0U);
+        const unsigned flags =
+            (pieces[i].is_writable ? descriptor_flag::WRITE : 0U) | (has_next ? descriptor_flag::NEXT : 0U);
         write_descriptor(indices[i], {.addr = pieces[i].address.value(),
                                       .len = pieces[i].length,
                                       .flags = static_cast<uint16_t>(flags),
@@ -142,8 +143,8 @@ std::optional<FakeQueue::Used> FakeQueue::take_used() {
     const uint64_t entry = taken_ & (layout_.size - 1U);
     const auto element =
         machine_.memory()
-            ->read<UsedElement>(GuestAddress(layout_.used_ring.value() + ring::kEntriesOffset +
-                                             entry * sizeof(UsedElement)))
+            ->read<UsedElement>(
+                GuestAddress(layout_.used_ring.value() + ring::kEntriesOffset + entry * sizeof(UsedElement)))
             .value();
     ++taken_;
     const auto head = static_cast<uint16_t>(element.id);
@@ -157,10 +158,10 @@ std::optional<FakeQueue::Used> FakeQueue::take_used() {
 bool FakeQueue::wants_notification() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     const uint16_t old = std::exchange(announced_, available_);
-    const uint16_t event =
-        machine_.memory()
-            ->load_acquire_u16(GuestAddress(layout_.used_ring.value() + ring::avail_event_offset(layout_.size)))
-            .value();
+    const uint16_t event = machine_.memory()
+                               ->load_acquire_u16(GuestAddress(layout_.used_ring.value() +
+                                                               ring::avail_event_offset(layout_.size)))
+                               .value();
     return static_cast<uint16_t>(available_ - event - 1) < static_cast<uint16_t>(available_ - old);
 }
 
@@ -261,8 +262,7 @@ void FakeDriver::start(uint64_t features, const std::vector<uint16_t>& sizes) {
         queues_.push_back(size == 0 ? nullptr : std::make_unique<FakeQueue>(machine_, size, features));
         if (size != 0) set_up_queue(index, queues_.back()->layout());
     }
-    write(mmio::Status,
-          status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
+    write(mmio::Status, status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
     machine_.run();
 }
 

@@ -111,8 +111,8 @@ class FakeQueue {
     FakeMachine& machine_;
     QueueLayout layout_;
     std::vector<uint16_t> free_;
-    std::vector<std::vector<Piece>> chains_;        // by head
-    std::vector<std::vector<uint16_t>> in_use_;     // by head: its descriptors
+    std::vector<std::vector<Piece>> chains_;     // by head
+    std::vector<std::vector<uint16_t>> in_use_;  // by head: its descriptors
     uint16_t available_ = 0;
     uint16_t announced_ = 0;
     uint16_t taken_ = 0;

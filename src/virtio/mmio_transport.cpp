@@ -142,7 +142,8 @@ void MmioTransport::write(uint64_t offset, ByteView data) {
     });
     if (action == Action::Reset) reset_from_vcpu();
     if (action == Action::StopQueues) run_on_loop([this] { quiesce(); });
-    if (action == Action::ReportQueue) run_on_loop([this] { violation("a queue's configuration is invalid"); });
+    if (action == Action::ReportQueue)
+        run_on_loop([this] { violation("a queue's configuration is invalid"); });
 }
 
 MmioTransport::Action MmioTransport::write_register(Front& front, mmio::Register reg, uint32_t value) {
@@ -223,9 +224,9 @@ MmioTransport::Action MmioTransport::write_queue_ready(Front& front, QueueRegist
         return Action::StopQueues;
     }
     if (queue.ready || (registers.status & status::DRIVER_OK) != 0) return Action::None;
-    const bool is_valid =
-        (registers.status & status::FEATURES_OK) != 0 && queue.size <= queue_sizes_[registers.queue_sel] &&
-        Queue::create(memory_, layout_of(queue), registers.driver_features).has_value();
+    const bool is_valid = (registers.status & status::FEATURES_OK) != 0 &&
+                          queue.size <= queue_sizes_[registers.queue_sel] &&
+                          Queue::create(memory_, layout_of(queue), registers.driver_features).has_value();
     if (!is_valid) {
         set_needs_reset(front);
         return Action::ReportQueue;

@@ -84,8 +84,7 @@ TEST_F(MmioTransportTest, IdentityRegistersReadAsTheSpecificationSays) {
     EXPECT_EQ(driver_.read(mmio::Version), 2U);
     EXPECT_EQ(driver_.read(mmio::DeviceID), 42U);
     EXPECT_EQ(driver_.read(mmio::Status), 0U);
-    EXPECT_EQ(driver_.device_features(),
-              bit<uint64_t>(3) | bit<uint64_t>(40) | FakeDriver::kUsualFeatures);
+    EXPECT_EQ(driver_.device_features(), bit<uint64_t>(3) | bit<uint64_t>(40) | FakeDriver::kUsualFeatures);
     driver_.write(mmio::DeviceFeaturesSel, 2);
     EXPECT_EQ(driver_.read(mmio::DeviceFeatures), 0U);
 }

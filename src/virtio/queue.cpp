@@ -82,8 +82,7 @@ Result<bool> Queue::pop(Chain& chain) {
     chain.readable_bytes = 0;
     chain.writable_bytes = 0;
     const auto entry = static_cast<uint16_t>(next_available_ & (layout_.size - 1));
-    const auto head =
-        TRY(memory_->read<Le16>(available_at(ring::kEntriesOffset + uint64_t{2} * entry)));
+    const auto head = TRY(memory_->read<Le16>(available_at(ring::kEntriesOffset + uint64_t{2} * entry)));
     chain.head = head;
 
     uint16_t index = head;
@@ -117,7 +116,8 @@ void Queue::unpop(uint16_t count) {
 Result<void> Queue::append(Chain& chain, const Descriptor& descriptor) {
     const uint32_t length = descriptor.len;
     const bool is_writable = (descriptor.flags & descriptor_flag::WRITE) != 0;
-    if (!is_writable && !chain.writable.empty()) return broken("a readable descriptor follows a writable one");
+    if (!is_writable && !chain.writable.empty())
+        return broken("a readable descriptor follows a writable one");
     const uint64_t total = uint64_t{chain.readable_bytes} + chain.writable_bytes + length;
     if (total > std::numeric_limits<uint32_t>::max()) return broken("a chain is longer than 4 GiB");
     if (length == 0) return {};
@@ -141,8 +141,8 @@ Result<void> Queue::append_indirect(Chain& chain, const Descriptor& descriptor) 
 
     uint32_t index = 0;
     for (uint32_t visited = 0; visited < entries; ++visited) {
-        const auto entry =
-            TRY(memory_->read<Descriptor>(GuestAddress(table.value() + sizeof(Descriptor) * uint64_t{index})));
+        const auto entry = TRY(
+            memory_->read<Descriptor>(GuestAddress(table.value() + sizeof(Descriptor) * uint64_t{index})));
         const uint16_t flags = entry.flags;
         if ((flags & descriptor_flag::INDIRECT) != 0) return broken("an indirect table names another");
         TRY(append(chain, entry));

@@ -78,7 +78,8 @@ TEST_F(QueueTest, AnIndirectChainGivesItsPieces) {
 TEST_F(QueueTest, DirectDescriptorsMayEndInAnIndirectOne) {
     const auto table = indirect_table({readable()});
     driver_.write_descriptor(0, readable(descriptor_flag::NEXT, 1));
-    driver_.write_descriptor(1, {.addr = table.value(), .len = 16, .flags = descriptor_flag::INDIRECT, .next = 0});
+    driver_.write_descriptor(
+        1, {.addr = table.value(), .len = 16, .flags = descriptor_flag::INDIRECT, .next = 0});
 
     ASSERT_TRUE(pop_head_0().value());
 
@@ -147,8 +148,8 @@ TEST_F(QueueTest, ConfigurationsOutsideTheRulesAreRefused) {
     layouts[6].descriptor_table = GuestAddress(0);
     layouts[7].used_ring = GuestAddress(~uint64_t{0} - 3);
     // The last two bytes of the ring lie behind the end of RAM.
-    layouts[8].available_ring =
-        GuestAddress(FakeMachine::kMemoryBase + machine_.memory()->total_size() - ring::available_bytes(8) + 2);
+    layouts[8].available_ring = GuestAddress(FakeMachine::kMemoryBase + machine_.memory()->total_size() -
+                                             ring::available_bytes(8) + 2);
 
     ASSERT_TRUE(Queue::create(machine_.memory(), good, kAll));
     for (size_t i = 0; i < layouts.size(); ++i)
@@ -228,8 +229,10 @@ TEST_F(QueueTest, AnEmptyPieceIsSkipped) {
 }
 
 TEST_F(QueueTest, AnIndirectDescriptorWithANextOneIsRejected) {
-    driver_.write_descriptor(
-        0, {.addr = buffer_.value(), .len = 16, .flags = descriptor_flag::INDIRECT | descriptor_flag::NEXT, .next = 1});
+    driver_.write_descriptor(0, {.addr = buffer_.value(),
+                                 .len = 16,
+                                 .flags = descriptor_flag::INDIRECT | descriptor_flag::NEXT,
+                                 .next = 1});
 
     EXPECT_THAT(error_of(pop_head_0()), testing::HasSubstr("has a next one"));
 }
@@ -237,7 +240,8 @@ TEST_F(QueueTest, AnIndirectDescriptorWithANextOneIsRejected) {
 TEST_F(QueueTest, NestedIndirectTablesAreRejected) {
     const auto table =
         indirect_table({{.addr = buffer_.value(), .len = 16, .flags = descriptor_flag::INDIRECT, .next = 0}});
-    driver_.write_descriptor(0, {.addr = table.value(), .len = 16, .flags = descriptor_flag::INDIRECT, .next = 0});
+    driver_.write_descriptor(
+        0, {.addr = table.value(), .len = 16, .flags = descriptor_flag::INDIRECT, .next = 0});
 
     EXPECT_THAT(error_of(pop_head_0()), testing::HasSubstr("names another"));
 }
@@ -273,14 +277,16 @@ TEST_F(QueueTest, IndirectTablesOutsideRamAreRejected) {
 TEST_F(QueueTest, LoopsInsideAnIndirectTableAreRejected) {
     const auto table =
         indirect_table({readable(descriptor_flag::NEXT, 1), readable(descriptor_flag::NEXT, 0)});
-    driver_.write_descriptor(0, {.addr = table.value(), .len = 32, .flags = descriptor_flag::INDIRECT, .next = 0});
+    driver_.write_descriptor(
+        0, {.addr = table.value(), .len = 32, .flags = descriptor_flag::INDIRECT, .next = 0});
 
     EXPECT_THAT(error_of(pop_head_0()), testing::HasSubstr("has a loop"));
 }
 
 TEST_F(QueueTest, IndicesOutsideAnIndirectTableAreRejected) {
     const auto table = indirect_table({readable(descriptor_flag::NEXT, 2), readable()});
-    driver_.write_descriptor(0, {.addr = table.value(), .len = 32, .flags = descriptor_flag::INDIRECT, .next = 0});
+    driver_.write_descriptor(
+        0, {.addr = table.value(), .len = 32, .flags = descriptor_flag::INDIRECT, .next = 0});
 
     EXPECT_THAT(error_of(pop_head_0()), testing::HasSubstr("outside its indirect table"));
 }
@@ -302,16 +308,16 @@ TEST_F(QueueWithoutFeaturesTest, FlagsSuppressInterruptsAndNotifications) {
     driver_.add({}, {1});
     driver_.add({}, {1});
     ASSERT_TRUE(queue_.disable_notifications());
-    const auto flags = [&] { return machine_.memory()->load_acquire_u16(driver_.layout().used_ring).value(); };
+    const auto flags = [&] {
+        return machine_.memory()->load_acquire_u16(driver_.layout().used_ring).value();
+    };
     EXPECT_EQ(flags(), ring::USED_F_NO_NOTIFY);
     ASSERT_TRUE(queue_.pop(chain_).value());
     ASSERT_TRUE(queue_.push_used(chain_.head, 0));
     EXPECT_TRUE(queue_.publish_and_check().value());
     EXPECT_FALSE(queue_.publish_and_check().value()) << "nothing new";
 
-    machine_.memory()
-        ->store_release_u16(driver_.layout().available_ring, ring::AVAIL_F_NO_INTERRUPT)
-        .value();
+    machine_.memory()->store_release_u16(driver_.layout().available_ring, ring::AVAIL_F_NO_INTERRUPT).value();
     ASSERT_TRUE(queue_.pop(chain_).value());
     ASSERT_TRUE(queue_.push_used(chain_.head, 0));
     EXPECT_FALSE(queue_.publish_and_check().value());

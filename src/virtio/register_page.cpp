@@ -22,7 +22,8 @@ std::atomic_ref<uint32_t> RegisterPage::word(uint64_t offset) const {
 }
 
 void RegisterPage::read(uint64_t offset, MutableByteView into) const {
-    ALCOVE_CHECK(range_within<uint64_t>(offset, into.size(), mmio::kWindowSize), "a read stays in its window");
+    ALCOVE_CHECK(range_within<uint64_t>(offset, into.size(), mmio::kWindowSize),
+                 "a read stays in its window");
     uint32_t current = 0;
     for (size_t i = 0; i < into.size(); ++i) {
         const uint64_t at = offset + i;

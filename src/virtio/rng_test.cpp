@@ -76,7 +76,8 @@ TEST_F(RngTest, ResetWhileRequestsWaitIsClean) {
     const uint16_t before = queue.used_index();
 
     driver_.reset();
-    EXPECT_FALSE(machine_.run_until([&] { return queue.used_index() != before; }, std::chrono::milliseconds(200)));
+    EXPECT_FALSE(
+        machine_.run_until([&] { return queue.used_index() != before; }, std::chrono::milliseconds(200)));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "memory/guest_io.hpp"
 #include "support/system.hpp"
+#include "vsock/packet.hpp"
 
 namespace alcove::vsock {
 
@@ -17,29 +18,24 @@ constexpr uint32_t kSmallestRead = 8 * 1024;
 constexpr uint32_t kLargestRead = 256 * 1024;
 }  // namespace
 
-Connection::Connection(Cid guest_cid, const ConnectionKey& key, uint32_t window, const Header& request,
-                       TrafficCounters& counters)
-    : guest_cid_(guest_cid),
-      key_(key),
-      counters_(counters),
-      state_(State::Opening),
-      receive_credit_(window),
-      deadline_(Clock::now() + kHandshakeTimeout) {
+Connection::Connection(ConnectionContext& context, const ConnectionKey& key, uint32_t window,
+                       const Header& request)
+    : context_(context), key_(key), state_(State::Opening), receive_credit_(window) {
     send_credit_.take_from(request);
+    wait_at_most(context_.patience.handshake);
 }
 
-Connection::Connection(Cid guest_cid, const ConnectionKey& key, uint32_t window, Fd socket,
-                       TrafficCounters& counters)
-    : guest_cid_(guest_cid),
+Connection::Connection(ConnectionContext& context, const ConnectionKey& key, uint32_t window, Fd socket)
+    : context_(context),
       key_(key),
-      counters_(counters),
       state_(State::Requesting),
       socket_(std::move(socket)),
       receive_credit_(window),
-      deadline_(Clock::now() + kHandshakeTimeout),
       pending_(kRequest),
       // An edge that came before the watch is not seen again.
-      readable_(true) {}
+      readable_(true) {
+    wait_at_most(context_.patience.handshake);
+}
 
 void Connection::enter(State state) {
     state_ = state;
@@ -47,16 +43,7 @@ void Connection::enter(State state) {
 }
 
 Header Connection::header(Op op) const {
-    Header result{.src_cid = number(key_.host_cid),
-                  .dst_cid = number(guest_cid_),
-                  .src_port = number(key_.host_port),
-                  .dst_port = number(key_.guest_port),
-                  .len = 0,
-                  .type = type::STREAM,
-                  .op = static_cast<uint16_t>(op),
-                  .flags = 0,
-                  .buf_alloc = 0,
-                  .fwd_cnt = 0};
+    Header result = make_header(op, key_.host_cid, key_.host_port, context_.guest_cid, key_.guest_port);
     receive_credit_.put_into(result);
     return result;
 }
@@ -119,7 +106,7 @@ void Connection::close_socket() {
 
 void Connection::host_lost() {
     host_refuses_ = true;
-    counters_.bytes_dropped += to_host_.size();
+    context_.counters.bytes_dropped += to_host_.size();
     forwarded(to_host_.size());
     to_host_.clear();
     if (state_ != State::Open) socket_done_ = true;
@@ -144,10 +131,10 @@ void Connection::write_waiting() {
             return;
         }
         if (transfer->would_block) return;
-        counters_.bytes_to_host += transfer->bytes;
+        context_.counters.bytes_to_host += transfer->bytes;
         to_host_.drop(transfer->bytes);
         forwarded(transfer->bytes);
-        if (state_ != State::Open) deadline_ = Clock::now() + kDrainTimeout;
+        if (state_ != State::Open) wait_at_most(context_.patience.drain);
     }
     if (state_ == State::Resetting || state_ == State::Gone)
         socket_done_ = true;
@@ -209,13 +196,13 @@ void Connection::receive_shutdown(uint32_t flags) {
 
 void Connection::receive_data(std::span<const memory::GuestSlice> payload, uint32_t length) {
     if (state_ == State::Closing) {
-        counters_.bytes_dropped += length;  // on its way when we said SHUTDOWN
+        context_.counters.bytes_dropped += length;  // on its way when we said SHUTDOWN
         return;
     }
     const bool is_allowed = state_ == State::Open && (guest_shutdown_ & shutdown_flag::SEND) == 0;
     if (!is_allowed || !receive_credit_.receive(length)) return violation();
     if (host_refuses_) {
-        counters_.bytes_dropped += length;
+        context_.counters.bytes_dropped += length;
         return forwarded(length);
     }
 
@@ -224,13 +211,13 @@ void Connection::receive_data(std::span<const memory::GuestSlice> payload, uint3
     while (to_host_.is_empty() && left > 0) {
         const auto transfer = memory::send_from(socket_, rest);
         if (!transfer) {
-            counters_.bytes_dropped += left;
+            context_.counters.bytes_dropped += left;
             forwarded(left);
             return host_lost();
         }
         if (transfer->would_block) break;
         const auto count = static_cast<uint32_t>(transfer->bytes);
-        counters_.bytes_to_host += count;
+        context_.counters.bytes_to_host += count;
         forwarded(count);
         left -= count;
         rest.clear();
@@ -238,13 +225,13 @@ void Connection::receive_data(std::span<const memory::GuestSlice> payload, uint3
     }
     if (left == 0) return;
     to_host_.append(rest);
-    counters_.bytes_copied += left;
+    context_.counters.bytes_copied += left;
 }
 
 // ---- ends
 
 void Connection::violation() {
-    ++counters_.violations;
+    ++context_.counters.violations;
     reset(false);
 }
 
@@ -258,10 +245,10 @@ void Connection::reset(bool keep_host_data) {
 void Connection::finish_host_side(bool keep_host_data) {
     if (!socket_.is_open()) return;
     if (keep_host_data && !to_host_.is_empty() && !host_refuses_) {
-        deadline_ = Clock::now() + kDrainTimeout;
+        wait_at_most(context_.patience.drain);
         return;
     }
-    counters_.bytes_dropped += to_host_.size();
+    context_.counters.bytes_dropped += to_host_.size();
     to_host_.clear();
     socket_done_ = true;
 }
@@ -308,18 +295,18 @@ Result<bool> Connection::send_control(RxRing& ring) {
     sent_header();
     switch (op) {
         case Op::RST:
-            ++counters_.resets_sent;
+            ++context_.counters.resets_sent;
             // A deadline for draining the host's side stays.
             state_ = State::Gone;
             break;
         case Op::CREDIT_UPDATE:
-            ++counters_.credit_updates_sent;
+            ++context_.counters.credit_updates_sent;
             break;
         case Op::SHUTDOWN:
             sent_shutdown_ = shutdown;
             if (shutdown != shutdown_flag::BOTH) break;
             enter(State::Closing);
-            deadline_ = Clock::now() + kCloseTimeout;
+            wait_at_most(context_.patience.close);
             socket_done_ = true;
             break;
         default:
@@ -347,7 +334,7 @@ Result<bool> Connection::send_data(RxRing& ring, uint32_t limit) {
         }
         sent_header();
         send_credit_.send(count);
-        counters_.bytes_to_guest += count;
+        context_.counters.bytes_to_guest += count;
         moved += count;
         if (is_probably_empty) continue;
         // Twice as much next time while the socket has all that is asked for. Each reservation costs the
@@ -359,7 +346,7 @@ Result<bool> Connection::send_data(RxRing& ring, uint32_t limit) {
             read_size_ = std::max(read_size_ / 2, kSmallestRead);
     }
     if (state_ == State::Open && readable_ && !host_ended_ && send_credit_.available() == 0 && !deadline_)
-        deadline_ = Clock::now() + kCreditPatience;
+        wait_at_most(context_.patience.credit);
     return true;
 }
 

@@ -62,26 +62,31 @@ struct TrafficCounters {
     uint64_t credit_updates_sent = 0;
 };
 
+// How long is waited.
+struct Patience {
+    std::chrono::milliseconds handshake{10'000};  // for either side to answer a request
+    std::chrono::milliseconds close{8'000};  // for the guest's RST after our SHUTDOWN; as long as Linux waits
+    std::chrono::milliseconds drain{60'000};  // without progress, for a program to read what a guest left
+    std::chrono::milliseconds credit{1'000};  // without credit, before the guest is asked for it
+};
+
+// What all connections of a guest have in common.
+struct ConnectionContext {
+    Cid guest_cid{};
+    Patience patience{};
+    TrafficCounters counters{};
+};
+
 class Connection {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // For both sides to answer a request.
-    static constexpr std::chrono::seconds kHandshakeTimeout{10};
-    // For the guest's RST after our SHUTDOWN; as long as Linux waits.
-    static constexpr std::chrono::seconds kCloseTimeout{8};
-    // Without progress, for a host program to read what a guest left behind.
-    static constexpr std::chrono::seconds kDrainTimeout{60};
-    // Without credit, before we ask for it.
-    static constexpr std::chrono::seconds kCreditPatience{1};
-
     enum class State { Opening, Requesting, Open, Closing, Resetting, Gone };
 
-    // The guest asked with `request`.
-    Connection(Cid guest_cid, const ConnectionKey& key, uint32_t window, const Header& request,
-               TrafficCounters& counters);
-    // A host program asked on this socket.
-    Connection(Cid guest_cid, const ConnectionKey& key, uint32_t window, Fd socket, TrafficCounters& counters);
+    // The context is borrowed. The guest asked with `request`:
+    Connection(ConnectionContext& context, const ConnectionKey& key, uint32_t window, const Header& request);
+    // A host program asked on this socket:
+    Connection(ConnectionContext& context, const ConnectionKey& key, uint32_t window, Fd socket);
 
     const ConnectionKey& key() const { return key_; }
     State state() const { return state_; }
@@ -89,8 +94,8 @@ class Connection {
     uint64_t buffered_bytes() const { return to_host_.capacity(); }
 
     // What happens to it. A socket is non-blocking and connected.
-    void opened(Fd socket);  // Opening
-    void refused();          // Opening
+    void opened(Fd socket);           // Opening
+    void refused();                   // Opening
     void abandon() { reset(false); }  // we cannot serve it
     void receive(const Header& header, std::span<const memory::GuestSlice> payload);
     void on_socket(uint32_t events);  // EPOLLIN ... as seen edge-triggered
@@ -136,10 +141,10 @@ class Connection {
     uint32_t shutdown_due() const;
     Header header(Op op) const;
     void sent_header();
+    void wait_at_most(std::chrono::milliseconds time) { deadline_ = Clock::now() + time; }
 
-    const Cid guest_cid_;
+    ConnectionContext& context_;
     const ConnectionKey key_;
-    TrafficCounters& counters_;
     State state_;
     Fd socket_;
     ReceiveCredit receive_credit_;
@@ -147,14 +152,14 @@ class Connection {
     ByteQueue to_host_;
     std::optional<Clock::time_point> deadline_;
 
-    uint32_t pending_ = 0;         // Pending bits; SHUTDOWN follows from shutdown_due()
-    uint32_t guest_shutdown_ = 0;  // shutdown_flag bits that the guest sent
-    uint32_t sent_shutdown_ = 0;   // ... that we sent
+    uint32_t pending_ = 0;            // Pending bits; SHUTDOWN follows from shutdown_due()
+    uint32_t guest_shutdown_ = 0;     // shutdown_flag bits that the guest sent
+    uint32_t sent_shutdown_ = 0;      // ... that we sent
     uint32_t read_size_ = 16 * 1024;  // how much the next read asks for
-    bool readable_ = false;        // the socket may have something
-    bool host_ended_ = false;      // the host program sends no more
-    bool host_refuses_ = false;    // the host program takes no more
-    bool hung_up_ = false;         // EPOLLHUP: neither way
+    bool readable_ = false;           // the socket may have something
+    bool host_ended_ = false;         // the host program sends no more
+    bool host_refuses_ = false;       // the host program takes no more
+    bool hung_up_ = false;            // EPOLLHUP: neither way
     bool socket_done_ = false;
 };
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "vsock/packet.hpp"
+
 namespace alcove::vsock {
 
 namespace {
@@ -105,21 +107,19 @@ Result<bool> VsockDevice::drain_chains() {
 }
 
 void VsockDevice::route(const virtio::Chain& chain) {
-    Header header;
-    // One copy, which is checked and used.
-    const size_t copied =
-        virtio::copy_from(chain.readable, 0, {reinterpret_cast<uint8_t*>(&header), sizeof header});
-    if (copied < sizeof header) {
+    const auto found = read_header(chain);
+    if (!found) {
         ++counters_.packets_malformed;
         return;
     }
+    Header header = *found;
     if (header.src_cid != number(guest_cid_)) {
         ++counters_.packets_misaddressed;
         return log_bad_packet("a source that is not its own", header);
     }
     const bool has_payload = op_of(header) == Op::RW;
     if (!has_payload) header.len = 0;
-    if (header.len > kMaxPayload || header.len > chain.readable_bytes - sizeof header) {
+    if (header.len > kMaxPayload || header.len > chain.readable_bytes - kHeaderSize) {
         ++counters_.packets_malformed;
         log_bad_packet("a wrong length", header);
         // Its stream has a hole now: no operation that a stream would survive.
@@ -133,7 +133,7 @@ void VsockDevice::route(const virtio::Chain& chain) {
         return reply_reset(header);
     }
     payload_.clear();
-    virtio::append_part(chain.readable, sizeof header, header.len, payload_);
+    virtio::append_part(chain.readable, kHeaderSize, header.len, payload_);
     (*backend)->receive(header, payload_);
 }
 
@@ -143,16 +143,7 @@ void VsockDevice::reply_reset(const Header& to) {
         ++counters_.replies_dropped;
         return;
     }
-    replies_.push_back(Header{.src_cid = to.dst_cid,
-                              .dst_cid = to.src_cid,
-                              .src_port = to.dst_port,
-                              .dst_port = to.src_port,
-                              .len = 0,
-                              .type = to.type,
-                              .op = static_cast<uint16_t>(Op::RST),
-                              .flags = 0,
-                              .buf_alloc = 0,
-                              .fwd_cnt = 0});
+    replies_.push_back(make_reset(to));
 }
 
 // Transmit buffers that were shown but not interrupted for: is it time?
@@ -254,8 +245,8 @@ void VsockDevice::break_off(const Result<void>& result) {
 void VsockDevice::log_bad_packet(const char* what, const Header& header) {
     uint64_t suppressed = 0;
     if (bad_packet_log_.allow(suppressed))
-        log::warn("vsock: dropped a packet of the guest with {}: operation {}, {} bytes ({} more left out)", what,
-                  uint16_t{header.op}, uint32_t{header.len}, suppressed);
+        log::warn("vsock: dropped a packet of the guest with {}: operation {}, {} bytes ({} more left out)",
+                  what, uint16_t{header.op}, uint32_t{header.len}, suppressed);
 }
 
 }  // namespace alcove::vsock

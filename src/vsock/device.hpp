@@ -91,7 +91,7 @@ class VsockDevice : public virtio::VirtioDevice {
     bool continues_ = false;
     virtio::Chain chain_;
     std::vector<memory::GuestSlice> payload_;
-    std::vector<Header> replies_;          // RST to packets that no backend serves
+    std::vector<Header> replies_;           // RST to packets that no backend serves
     uint32_t unsignalled_descriptors_ = 0;  // transmitted, shown, not interrupted for
     EventLoop::TimerId transmit_timer_ = 0;
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "support/system.hpp"
+#include "vsock/packet.hpp"
 
 namespace alcove::vsock {
 
@@ -21,8 +22,8 @@ GuestAddress behind(GuestAddress address, uint64_t bytes) {
 FakeGuest::FakeGuest(virtio::FakeMachine& machine, VsockDevice& device)
     : machine_(machine), driver_(machine, device) {}
 
-void FakeGuest::start(uint64_t features) {
-    driver_.start(features);
+void FakeGuest::start(uint64_t features, const std::vector<uint16_t>& sizes) {
+    driver_.start(features, sizes);
     free_slots_.clear();
     busy_slots_.clear();
     free_receive_buffers_.clear();
@@ -37,16 +38,9 @@ void FakeGuest::start(uint64_t features) {
 }
 
 Header FakeGuest::header(Op op, Port guest_port, Port host_port, Cid host_cid) {
-    return {.src_cid = number(kCid),
-            .dst_cid = number(host_cid),
-            .src_port = number(guest_port),
-            .dst_port = number(host_port),
-            .len = 0,
-            .type = type::STREAM,
-            .op = static_cast<uint16_t>(op),
-            .flags = 0,
-            .buf_alloc = kBuffer,
-            .fwd_cnt = 0};
+    auto result = make_header(op, kCid, guest_port, host_cid, host_port);
+    result.buf_alloc = kBuffer;
+    return result;
 }
 
 void FakeGuest::reclaim() {
@@ -65,10 +59,11 @@ bool FakeGuest::send(const Header& header, ByteView payload) {
     const auto slot = free_slots_.back();
     free_slots_.pop_back();
     machine_.memory()->write(slot, header).value();
-    machine_.memory()->write_bytes(behind(slot, sizeof(Header)), payload).value();
     std::vector<FakeQueue::Piece> pieces = {{slot, sizeof(Header), false}};
-    if (!payload.empty())
+    if (!payload.empty()) {
+        machine_.memory()->write_bytes(behind(slot, sizeof(Header)), payload).value();
         pieces.push_back({behind(slot, sizeof(Header)), static_cast<uint32_t>(payload.size()), false});
+    }
     busy_slots_[queue.add(pieces).value()] = slot;
     if (queue.wants_notification()) {
         ++kicks_;
@@ -101,7 +96,8 @@ std::vector<Packet> FakeGuest::receive() {
     while (const auto used = queue.take_used()) {
         const Bytes bytes = queue.written(*used);
         const auto header = read_object<Header>(bytes);
-        ALCOVE_CHECK(header && bytes.size() == sizeof(Header) + header->len, "the device writes whole packets");
+        ALCOVE_CHECK(header && bytes.size() == sizeof(Header) + header->len,
+                     "the device writes whole packets");
         packets.push_back({*header, Bytes(bytes.begin() + sizeof(Header), bytes.end())});
         free_receive_buffers_.push_back(queue.pieces(used->head)[0].address);
     }
@@ -214,11 +210,12 @@ GuestStream& GuestSockets::connect(Port host_port, Cid host_cid) {
 size_t GuestSockets::poll() {
     const auto packets = guest_.receive();
     for (const auto& packet : packets) {
-        const Port guest_port{packet.header.dst_port};
-        const Port host_port{packet.header.src_port};
+        const Port guest_port = to_port(packet.header.dst_port);
+        const Port host_port = to_port(packet.header.src_port);
         auto found = streams_.find({guest_port, host_port});
         if (found == streams_.end() && packet.op() == Op::REQUEST && listening_.contains(guest_port)) {
-            auto stream = std::make_unique<GuestStream>(guest_, guest_port, host_port, to_cid(packet.header.src_cid));
+            auto stream =
+                std::make_unique<GuestStream>(guest_, guest_port, host_port, to_cid(packet.header.src_cid));
             accepted_.push_back(stream.get());
             found = streams_.emplace(Key(guest_port, host_port), std::move(stream)).first;
         }
@@ -248,6 +245,35 @@ void FakeOpener::open(Port port, Done done) {
         case Answer::Later:
             waiting.push_back(std::move(done));
             return;
+    }
+}
+
+FakeVsock::FakeVsock(HostBackend::Options options, uint64_t memory_size)
+    : machine(memory_size),
+      backend(machine.loop(), opener,
+              [&] {
+                  options.guest_cid = FakeGuest::kCid;
+                  return options;
+              }()),
+      device(machine.loop(), FakeGuest::kCid, {&backend}),
+      guest(machine, device),
+      sockets(guest) {
+    guest.start();
+}
+
+void FakeVsock::run() {
+    do {
+        machine.run();
+    } while (sockets.poll() > 0);
+}
+
+bool FakeVsock::run_until(const std::function<bool()>& done, std::chrono::milliseconds limit) {
+    const auto deadline = EventLoop::Clock::now() + limit;
+    while (true) {
+        run();
+        if (done()) return true;
+        if (EventLoop::Clock::now() > deadline) return false;
+        (void)machine.loop().run_once(std::chrono::milliseconds(1));
     }
 }
 

@@ -13,6 +13,7 @@
 
 #include "virtio/driver_fake.hpp"
 #include "vsock/device.hpp"
+#include "vsock/host_backend.hpp"
 #include "vsock/port_opener.hpp"
 #include "vsock/spec.hpp"
 
@@ -33,7 +34,8 @@ class FakeGuest {
     FakeGuest(virtio::FakeMachine& machine, VsockDevice& device);
 
     // Starts the driver and gives the device receive buffers.
-    void start(uint64_t features = virtio::FakeDriver::kUsualFeatures);
+    void start(uint64_t features = virtio::FakeDriver::kUsualFeatures,
+               const std::vector<uint16_t>& sizes = {});
     virtio::FakeDriver& driver() { return driver_; }
 
     static Header header(Op op, Port guest_port, Port host_port, Cid host_cid = Cid::Parent);
@@ -59,7 +61,7 @@ class FakeGuest {
     virtio::FakeMachine& machine_;
     virtio::FakeDriver driver_;
     std::vector<memory::GuestAddress> free_slots_;
-    std::map<uint16_t, memory::GuestAddress> busy_slots_;      // by head
+    std::map<uint16_t, memory::GuestAddress> busy_slots_;     // by head
     std::vector<memory::GuestAddress> free_receive_buffers_;  // not in the ring
     bool refill_ = true;
     uint64_t kicks_ = 0;
@@ -136,9 +138,27 @@ class FakeOpener : public PortOpener {
     void open(Port port, Done done) override;
 
     Answer answer = Answer::Accept;
-    std::vector<Fd> programs;    // the other ends, in order
-    std::vector<Port> ports;     // what was asked for
-    std::vector<Done> waiting;   // with Answer::Later
+    std::vector<Fd> programs;   // the other ends, in order
+    std::vector<Port> ports;    // what was asked for
+    std::vector<Done> waiting;  // with Answer::Later
+};
+
+// All of it together, started. Options of the backend as wanted, but for the context id.
+struct FakeVsock {
+    explicit FakeVsock(HostBackend::Options options = {}, uint64_t memory_size = 16 * 1024 * 1024);
+
+    // Runs loop and guest until neither has anything to do.
+    void run();
+    // The same until `done` says so; false when that takes longer than `limit`.
+    bool run_until(const std::function<bool()>& done,
+                   std::chrono::milliseconds limit = std::chrono::seconds(30));
+
+    virtio::FakeMachine machine;
+    FakeOpener opener;
+    HostBackend backend;
+    VsockDevice device;
+    FakeGuest guest;
+    GuestSockets sockets;
 };
 
 }  // namespace alcove::vsock

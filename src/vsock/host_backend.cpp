@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "support/system.hpp"
+#include "vsock/packet.hpp"
 
 namespace alcove::vsock {
 
@@ -20,7 +21,7 @@ constexpr size_t kMaxStrayReplies = 256;
 // Bytes a connection may move before it is another's turn, and when there is no other.
 constexpr uint32_t kSharedTurn = 64 * 1024;
 constexpr uint32_t kLonelyTurn = 256 * 1024;
-constexpr std::chrono::milliseconds kDeadlineCheck{250};
+constexpr std::chrono::milliseconds kDeadlineCheck{100};
 constexpr uint32_t kAlwaysWatched = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 ConnectionKey key_of(const Header& header) {
@@ -42,6 +43,7 @@ HostBackend::HostBackend(EventLoop& loop, PortOpener& opener, Options options)
       opener_(opener),
       options_(std::move(options)),
       budget_(options_.buffer_budget),
+      context_{.guest_cid = options_.guest_cid, .patience = options_.patience, .counters = {}},
       next_host_port_(kFirstHostPort) {
     ALCOVE_CHECK(!options_.host_cids.empty(), "the host has a context id");
 }
@@ -75,10 +77,10 @@ void HostBackend::receive(const Header& header, std::span<const memory::GuestSli
     const auto found = by_key_.find(key_of(header));
     if (found == by_key_.end()) return receive_stray(header);
     Entry& entry = *found->second;
-    const uint64_t violations = counters_.traffic.violations;
+    const uint64_t violations = context_.counters.violations;
     entry.connection.receive(header, payload);
     uint64_t suppressed = 0;
-    if (counters_.traffic.violations != violations && violation_log_.allow(suppressed))
+    if (context_.counters.violations != violations && violation_log_.allow(suppressed))
         log::warn(
             "vsock: the guest broke a stream's rules (operation {}, port {} to {}): connection reset "
             "({} similar messages left out)",
@@ -90,7 +92,6 @@ void HostBackend::receive_stray(const Header& header) {
     const auto op = op_of(header);
     if (op == Op::REQUEST) return open_for_guest(key_of(header), header);
     ++counters_.stray_packets;
-    // An RST is never answered: two sides would go on for ever.
     if (op != Op::RST) reply_reset(header);
 }
 
@@ -100,8 +101,7 @@ void HostBackend::open_for_guest(const ConnectionKey& key, const Header& request
         ++counters_.refused;
         return reply_reset(request);
     }
-    Entry& entry =
-        insert(Connection(options_.guest_cid, key, budget_.lease(), request, counters_.traffic));
+    Entry& entry = insert(Connection(context_, key, budget_.lease(), request));
     const Serial serial = entry.serial;
     settle(entry);
     ++opens_under_way_;
@@ -135,17 +135,8 @@ void HostBackend::reply_reset(const Header& to) {
         ++counters_.replies_dropped;
         return;
     }
-    ++counters_.traffic.resets_sent;
-    stray_replies_.push_back(Header{.src_cid = to.dst_cid,
-                                    .dst_cid = to.src_cid,
-                                    .src_port = to.dst_port,
-                                    .dst_port = to.src_port,
-                                    .len = 0,
-                                    .type = to.type,
-                                    .op = static_cast<uint16_t>(Op::RST),
-                                    .flags = 0,
-                                    .buf_alloc = 0,
-                                    .fwd_cnt = 0});
+    ++context_.counters.resets_sent;
+    stray_replies_.push_back(make_reset(to));
 }
 
 // ---- from host programs
@@ -158,8 +149,7 @@ Result<void> HostBackend::connect(Fd socket, Port guest_port) {
     const Port host_port = TRY(free_host_port(guest_port));
     const ConnectionKey key{
         .host_cid = options_.host_cids.front(), .host_port = host_port, .guest_port = guest_port};
-    Entry& entry =
-        insert(Connection(options_.guest_cid, key, budget_.lease(), std::move(socket), counters_.traffic));
+    Entry& entry = insert(Connection(context_, key, budget_.lease(), std::move(socket)));
     ++counters_.host_requests;
     const auto adopted = adopt_socket(entry);
     if (!adopted) {

@@ -30,6 +30,7 @@ class HostBackend : public Backend {
         std::vector<Cid> host_cids = {Cid::Parent, Cid::Host};
         size_t max_connections = 4096;
         uint64_t buffer_budget = 64 * 1024 * 1024;  // bytes; see WindowBudget
+        Patience patience{};
     };
 
     // Loop and opener are borrowed. On the loop's thread.
@@ -53,7 +54,6 @@ class HostBackend : public Backend {
 
     // For inspection.
     struct Counters {
-        TrafficCounters traffic;
         uint64_t accepted = 0;         // connections of the guest
         uint64_t refused = 0;          // ... nobody listened, or over a limit
         uint64_t host_requests = 0;    // connections of host programs
@@ -61,6 +61,7 @@ class HostBackend : public Backend {
         uint64_t replies_dropped = 0;  // the list of stray replies was full
     };
     const Counters& counters() const { return counters_; }
+    const TrafficCounters& traffic() const { return context_.counters; }
     size_t connection_count() const { return connections_.size(); }
     uint64_t buffered_bytes() const;  // memory held for host programs that do not read
     struct Description {
@@ -108,6 +109,7 @@ class HostBackend : public Backend {
     PortOpener& opener_;
     const Options options_;
     WindowBudget budget_;
+    ConnectionContext context_;
     bool is_active_ = false;
 
     Serial next_serial_ = 1;
@@ -118,7 +120,7 @@ class HostBackend : public Backend {
     Turns data_line_;
     std::deque<Header> stray_replies_;
     size_t opens_under_way_ = 0;
-    EventLoop::TimerId deadline_timer_ = 0;
+    EventLoop::TimerId deadline_timer_ = 0;  // checks all deadlines
     Counters counters_;
     log::RateLimit violation_log_{5, std::chrono::seconds(10)};
     // Answers of the opener that come after our end find it expired.

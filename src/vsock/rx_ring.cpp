@@ -11,15 +11,15 @@ Result<bool> RxRing::take(Buffer& buffer) {
     const bool taken = TRY(queue_.pop(buffer.chain));
     if (!taken) return false;
     // No driver offers less than a header and some payload, and less would be given back for ever.
-    if (buffer.chain.writable_bytes <= sizeof(Header))
+    if (buffer.chain.writable_bytes <= kHeaderSize)
         return fail(ErrorCode::InvalidMessage, "vsock: a receive buffer has no room for a packet");
-    buffer.room = std::min<uint32_t>(buffer.chain.writable_bytes - sizeof(Header), kMaxPayload);
+    buffer.room = std::min<uint32_t>(buffer.chain.writable_bytes - kHeaderSize, kMaxPayload);
     return true;
 }
 
 Result<void> RxRing::give(const Buffer& buffer, const Header& header) {
     virtio::copy_to(queue_.memory(), buffer.chain.writable, 0, object_bytes(header));
-    TRY(queue_.push_used(buffer.chain.head, static_cast<uint32_t>(sizeof(Header)) + header.len));
+    TRY(queue_.push_used(buffer.chain.head, kHeaderSize + header.len));
     return {};
 }
 
@@ -42,7 +42,7 @@ Result<uint32_t> RxRing::reserve(uint32_t bytes) {
         if (!taken) break;
         // What is too much for one system call stays unused: the packet is shorter then.
         const size_t first = payload_.size();
-        virtio::append_part(buffer.chain.writable, sizeof(Header), std::min(buffer.room, bytes - room),
+        virtio::append_part(buffer.chain.writable, kHeaderSize, std::min(buffer.room, bytes - room),
                             payload_);
         if (payload_.size() > memory::kMaxSlicesPerCall)
             payload_.erase(payload_.begin() + memory::kMaxSlicesPerCall, payload_.end());

@@ -50,16 +50,16 @@ Services::~Services() {
 void Services::open(Port port, Done done) {
     const auto kind = service_of(port);
     if (!kind) return programs_.open(port, std::move(done));
-    programs_.open(port, [this, alive = std::weak_ptr(alive_), kind = *kind,
-                          done = std::move(done)](Result<Fd> socket) {
-        if (alive.expired()) return;
-        if (socket) {
-            report_({.kind = kind, .answerer = ServiceReport::Answerer::HostProgram});
-        } else if (socket.error().code() == ErrorCode::NotFound) {
-            return done(start(kind));
-        }
-        done(std::move(socket));
-    });
+    programs_.open(
+        port, [this, alive = std::weak_ptr(alive_), kind = *kind, done = std::move(done)](Result<Fd> socket) {
+            if (alive.expired()) return;
+            if (socket) {
+                report_({.kind = kind, .answerer = ServiceReport::Answerer::HostProgram});
+            } else if (socket.error().code() == ErrorCode::NotFound) {
+                return done(start(kind));
+            }
+            done(std::move(socket));
+        });
 }
 
 Result<Fd> Services::start(ServiceReport::Kind kind) {
@@ -97,8 +97,9 @@ void Services::on_readable(ClientId id) {
     client.line += as_text(ByteView(bytes).first(transfer->bytes));
     const size_t end = client.line.find('\n');
     if (end == std::string::npos && client.line.size() < kMaxLine) return;
-    if (const auto status = parse_status_line(std::string_view(client.line).substr(0, end))) {
-        report.is_valid = end != std::string::npos;
+    const auto status = parse_status_line(std::string_view(client.line).substr(0, end));
+    if (status && end != std::string::npos) {
+        report.is_valid = true;
         report.end = status->first;
         report.number = status->second;
     }

@@ -66,6 +66,7 @@ struct Header {
     Le32 fwd_cnt;    // 40  bytes its user took out of that buffer so far, modulo 2^32
 };
 static_assert(sizeof(Header) == 44 && alignof(Header) == 1);
+inline constexpr uint32_t kHeaderSize = sizeof(Header);
 static_assert(offsetof(Header, type) == 28 && offsetof(Header, fwd_cnt) == 40);
 
 namespace type {

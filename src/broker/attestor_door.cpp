@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/attestor_door.hpp"
+
+#include <chrono>
+
+#include <sys/socket.h>
+
+#include "support/system.hpp"
+
+namespace alcove::broker {
+
+namespace attestor = api::attestor;
+
+Result<Fd> open_at_attestor(const std::string& socket_path, const LaunchPlan& plan) {
+    constexpr std::chrono::milliseconds kPatience(2500);  // twice
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const attestor::Open open{.request = 1,
+                              .flags = plan.debug() ? attestor::Open::kDebug : 0,
+                              .vm_id = plan.id.field(),
+                              .module_id = api::TextField<128>::of(plan.module_id),
+                              .pcr3 = plan.numbers.pcr3,
+                              .pcr4 = plan.numbers.pcr4,
+                              .host_time_ms = static_cast<uint64_t>(
+                                  std::chrono::duration_cast<std::chrono::milliseconds>(now).count())};
+    auto socket = TRY(sys::unix_connect(socket_path, SOCK_SEQPACKET));
+    Channel channel(std::move(socket));
+    TRY(api::exchange_hello(channel, api::Protocol::Attestor, attestor::kVersions, kPatience));
+    TRY(channel.send(api::encode(open)));
+    const auto message = TRY(channel.receive_within(kPatience));
+    const auto envelope = TRY(api::open_envelope(message.data));
+    if (envelope.type == api::Failed::kType) {
+        auto failed = TRY(api::decode_failed(envelope));
+        return Failure{std::move(failed.error)};
+    }
+    TRY(api::decode<attestor::Done>(envelope));
+    return channel.release();
+}
+
+}  // namespace alcove::broker

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/broker.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include "support/log.hpp"
+#include "support/system.hpp"
+
+namespace alcove::broker {
+
+using api::VmId;
+namespace message = api::broker;
+
+namespace {
+
+constexpr std::chrono::seconds kStartPatience(20);
+constexpr std::chrono::seconds kRemovePatience(20);
+constexpr std::chrono::milliseconds kRemoveAgain(10);
+constexpr uint64_t kNobody = 0;  // a client that wants no answer
+
+Bytes done(uint32_t request) {
+    return api::encode(message::Done{.request = request, .reserved = {}});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Broker>> Broker::create(EventLoop& loop, Parts parts, Fd listener) {
+    std::unique_ptr<Broker> broker(new Broker(loop, std::move(parts), std::move(listener)));
+    TRY(broker->adopt());
+    TRY(sys::set_non_blocking(broker->listener_, true));
+    Broker* self = broker.get();
+    self->listener_watch_ = TRY(loop.watch(self->listener_, EPOLLIN, [self](uint32_t) { self->accept(); }));
+    return broker;
+}
+
+Broker::~Broker() {
+    loop_.unwatch(listener_watch_);
+    for (const auto& [id, shim] : running_)
+        loop_.unwatch(shim.watch);
+    for (const auto& [id, launching] : launching_) {
+        loop_.unwatch(launching.watch);
+        loop_.cancel(launching.timer);
+    }
+}
+
+Result<void> Broker::adopt() {
+    const auto entries = TRY(parts_.folders.list());
+    for (const auto& entry : entries) {
+        const auto id = TRY(VmId::parse(entry.vm_id));
+        auto pidfd = parts_.folders.shim_pidfd(id);
+        if (pidfd) TRY(keep(id, std::move(*pidfd)));
+        if (!pidfd) (void)parts_.folders.kill_vmm(id);  // there may be none
+    }
+    return {};
+}
+
+void Broker::accept() {
+    auto socket = sys::accept(listener_);
+    if (!socket) return;
+    const auto peer = sys::peer_credentials(*socket);
+    if (!peer || peer->uid != parts_.daemon_uid || clients_.size() >= kMaxConnections) {
+        log::warn("turned away: {}", peer ? "user " + std::to_string(peer->uid) : peer.error().to_string());
+        return;
+    }
+    const uint64_t client = next_client_++;
+    auto connection =
+        api::Connection::create(loop_, Channel(std::move(*socket)), api::Protocol::Broker, message::kVersions,
+                                {.on_open = nullptr,
+                                 .on_message =
+                                     [this, client](const api::Envelope& envelope, std::vector<Fd> fds) {
+                                         return on_request(client, envelope, std::move(fds));
+                                     },
+                                 .on_closed =
+                                     [this, client](const Error& error) {
+                                         log::info("a connection ended: {}", error.to_string());
+                                         clients_.erase(client);
+                                     }});
+    if (connection) clients_.emplace(client, std::move(*connection));
+}
+
+void Broker::reply(uint64_t client, Bytes bytes, std::vector<Fd> descriptors) {
+    const auto found = clients_.find(client);
+    if (found != clients_.end()) found->second->send(std::move(bytes), std::move(descriptors));
+}
+
+void Broker::refuse_if_failed(uint64_t client, uint32_t request, const Result<void>& outcome) {
+    if (outcome) return;
+    log::warn("a request failed: {}", outcome.error().to_string());
+    reply(client, api::encode_failed(request, outcome.error()));
+}
+
+Result<void> Broker::on_request(uint64_t client, const api::Envelope& envelope, std::vector<Fd> descriptors) {
+    switch (envelope.type) {
+        case message::Launch::kType: {
+            const auto body = TRY(api::decode<message::Launch>(envelope));
+            refuse_if_failed(client, body.request, launch(client, body, std::move(descriptors)));
+            return {};
+        }
+        case message::Kill::kType: {
+            const auto body = TRY(api::decode<message::Kill>(envelope));
+            const auto id = TRY(VmId::parse(body.vm_id));
+            const auto killed = parts_.folders.kill_vmm(id);
+            if (killed) reply(client, done(body.request));
+            refuse_if_failed(client, body.request, killed);
+            return {};
+        }
+        case message::Remove::kType: {
+            const auto body = TRY(api::decode<message::Remove>(envelope));
+            const auto id = TRY(VmId::parse(body.vm_id));
+            remove(client, body.request, id, EventLoop::Clock::now() + kRemovePatience);
+            return {};
+        }
+        case message::List::kType: {
+            const auto body = TRY(api::decode<message::List>(envelope));
+            refuse_if_failed(client, body.request, list(client, body));
+            return {};
+        }
+        default:
+            return fail(ErrorCode::InvalidMessage,
+                        "a request of unknown type " + std::to_string(envelope.type));
+    }
+}
+
+Result<void> Broker::launch(uint64_t client, const message::Launch& body, std::vector<Fd> descriptors) {
+    const auto plan = TRY(plan_launch(body, parts_.siblings_of));
+    if (launching_.contains(plan.id.text()) || running_.contains(plan.id.text()))
+        return fail(ErrorCode::AlreadyExists, "VM " + plan.id.text() + " runs already");
+    auto given = TRY(gather(plan, std::move(descriptors)));
+    auto places = TRY(parts_.folders.create(plan));
+    const std::string note = places.core_note;
+    auto started = start(plan, std::move(places), std::move(given));
+    if (!started) {
+        remove(kNobody, 0, plan.id, EventLoop::Clock::now() + kRemovePatience);
+        return Failure{started.error()};
+    }
+    auto& launching = launching_.at(plan.id.text());
+    launching.client = client;
+    launching.answer.request = body.request;
+    launching.answer.flags = plan.dedicated() && note.empty() ? message::Launched::kExclusiveCores : 0;
+    launching.note = note;
+    return {};
+}
+
+// Everything a launch needs that can be refused, before anything is made.
+Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> descriptors) {
+    if (descriptors.size() != 1)
+        return fail(ErrorCode::InvalidMessage, "launch: not one descriptor, the image's");
+    VmDescriptors given;
+    given.image = std::move(descriptors.front());
+    if ((::fcntl(given.image.get(), F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
+        return fail(ErrorCode::InvalidArgument, "launch: the image is not open for reading only");
+    const uint64_t size = TRY(sys::file_size(given.image).context("launch: the image"));
+    if (size < plan.numbers.image_size)
+        return fail(ErrorCode::InvalidArgument, "launch: the image is smaller than it says");
+    auto kvm = sys::open(parts_.kvm, O_RDWR);
+    if (!kvm) return fail(ErrorCode::KvmMissing, kvm.error().to_string());
+    given.kvm = std::move(*kvm);
+    auto attestor = TRY(parts_.open_at_attestor(plan).context("alcove-attestor"));
+    given.attestor = std::move(attestor);
+    return given;
+}
+
+Result<void> Broker::start(const LaunchPlan& plan, VmPlaces places, VmDescriptors descriptors) {
+    auto spawned = TRY(parts_.spawner.spawn(plan, std::move(places), std::move(descriptors)));
+    const std::string id = plan.id.text();
+    TRY(keep(plan.id, std::move(spawned.pidfd)));
+    auto& launching = launching_[id];
+    launching.report = std::move(spawned.report);
+    launching.answer.shim_pid = static_cast<uint32_t>(spawned.pid);
+    launching.timer = loop_.after(kStartPatience, [this, id] {
+        finish_launch(id, fail(ErrorCode::Timeout, "the VM's programs did not begin in time"));
+    });
+    const auto watched = loop_.watch(launching.report, EPOLLIN, [this, id](uint32_t) {
+        finish_launch(id, read_report(launching_.at(id).report));
+    });
+    ALCOVE_CHECK(watched.has_value(), "a pipe can be watched");
+    launching.watch = *watched;
+    return {};
+}
+
+void Broker::finish_launch(const std::string& id, Result<void> outcome) {
+    const auto node = launching_.extract(id);
+    const Launching& launching = node.mapped();
+    loop_.unwatch(launching.watch);
+    loop_.cancel(launching.timer);
+    const auto shim = running_.find(id);
+    if (outcome && shim == running_.end())
+        outcome = fail(ErrorCode::EnclaveLaunchFailed, "the shim ended at once");
+    auto pidfd = outcome ? sys::duplicate(shim->second.pidfd.get()) : Result<Fd>(Fd());
+    if (outcome && !pidfd) outcome = Failure{pidfd.error()};
+    if (!outcome) {
+        const auto vm = VmId::parse(id);
+        remove(kNobody, 0, vm.value(),
+               EventLoop::Clock::now() + kRemovePatience);  // an id that was parsed before
+        return refuse_if_failed(launching.client, launching.answer.request, outcome);
+    }
+    log::info("VM {}: started", id);
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(*pidfd));
+    reply(launching.client, api::encode(launching.answer, as_byte_view(launching.note)),
+          std::move(descriptors));
+}
+
+// Killing takes a moment, so this calls itself again until everything is gone.
+void Broker::remove(uint64_t client, uint32_t request, const VmId& id, EventLoop::Clock::time_point give_up) {
+    const auto killed = parts_.folders.kill_all(id);
+    const auto removed = killed ? parts_.folders.remove(id) : killed;
+    if (!removed && removed.error().code() == ErrorCode::Busy && EventLoop::Clock::now() < give_up) {
+        loop_.after(kRemoveAgain,
+                    [this, client, request, id, give_up] { remove(client, request, id, give_up); });
+        return;
+    }
+    if (removed) reply(client, done(request));
+    refuse_if_failed(client, request, removed);
+}
+
+Result<void> Broker::list(uint64_t client, const message::List& body) {
+    auto entries = TRY(parts_.folders.list());
+    const auto after = body.after.text();
+    if (!after) return fail(ErrorCode::InvalidMessage, "list: not an id");
+    std::erase_if(entries, [&](const message::ListEntry& entry) { return entry.vm_id.text() <= after; });
+    reply(client, message::encode_listing(body.request, entries));
+    return {};
+}
+
+Result<void> Broker::keep(const VmId& id, Fd shim_pidfd) {
+    auto& shim = running_[id.text()];
+    shim.pidfd = std::move(shim_pidfd);
+    shim.watch = TRY(loop_.watch(shim.pidfd, EPOLLIN, [this, id](uint32_t) { shim_ended(id); }));
+    return {};
+}
+
+void Broker::shim_ended(const VmId& id) {
+    const auto found = running_.find(id.text());
+    siginfo_t info{};
+    // Not ours to reap if a former broker started it.
+    ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(found->second.pidfd.get()), &info,
+             WEXITED | WNOHANG);
+    loop_.unwatch(found->second.watch);
+    running_.erase(found);
+    // No VMM outlives its shim, whatever it thinks of that.
+    const auto killed = parts_.folders.kill_vmm(id);
+    log::info("VM {}: its shim ended{}", id.text(), killed ? "" : "; " + killed.error().to_string());
+}
+
+}  // namespace alcove::broker

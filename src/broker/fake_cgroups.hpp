@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For this folder's tests: a tree of plain directories in which making a group makes the kernel's files, and
+// removing it takes them away or, if a test says that processes are in it, fails as the kernel does. Also
+// a run directory beside it, and a launch request that is in order.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "broker/cgroups.hpp"
+#include "broker/vm_folders.hpp"
+#include "support/bits.hpp"
+#include "support/system.hpp"
+
+namespace alcove::broker {
+
+class FakeCgroups : public Cgroups {
+  public:
+    explicit FakeCgroups(std::filesystem::path root)
+        : Cgroups(sys::open(root, O_PATH | O_DIRECTORY).value()), root_(std::move(root)) {}
+
+    std::set<std::string> populated;      // groups with processes in them
+    std::set<std::string> missing_files;  // that this kernel does not have
+    std::string refused_group;            // that can not be made
+
+    Result<void> make(const std::string& group) override {
+        if (group == refused_group) return fail(ErrorCode::SystemCall, "refused by the test");
+        if (::mkdir((root_ / group).c_str(), 0755) < 0)
+            return fail_errno(errno, "mkdir", ErrorCode::AlreadyExists);
+        for (const char* file :
+             {"cgroup.subtree_control", "cgroup.procs", "cgroup.kill", "cgroup.events", "memory.max",
+              "memory.swap.max", "pids.max", "cpuset.cpus", "cpuset.cpus.exclusive", "cpuset.cpus.partition"})
+            if (!missing_files.contains(file)) std::ofstream(root_ / group / file);
+        return {};
+    }
+    Result<void> remove(const std::string& group) override {
+        if (!std::filesystem::exists(root_ / group)) return fail(ErrorCode::NotFound, "no group");
+        if (populated.contains(group)) return fail(ErrorCode::Busy, "processes");
+        for (const auto& entry : std::filesystem::directory_iterator(root_ / group))
+            if (entry.is_regular_file()) std::filesystem::remove(entry);
+        return Cgroups::remove(group);
+    }
+    std::string content(const std::string& file) const {
+        std::ifstream stream(root_ / file);
+        return {std::istreambuf_iterator<char>(stream), {}};
+    }
+    void set(const std::string& file, const std::string& text) const { std::ofstream(root_ / file) << text; }
+
+  private:
+    std::filesystem::path root_;
+};
+
+struct FakeHost {
+    std::filesystem::path root = [] {
+        std::string name = testing::TempDir() + "/alcove-broker-XXXXXX";
+        return std::filesystem::path(::mkdtemp(name.data()));
+    }();
+    std::filesystem::path run = [this] {
+        std::filesystem::create_directory(root / "run");
+        std::filesystem::create_directory(root / "cgroup");
+        return root / "run";
+    }();
+    FakeCgroups cgroups{root / "cgroup"};
+    VmFolders folders = VmFolders::open(cgroups, run, {.shim_uid = ::getuid(), .group = ::getgid()}).value();
+
+    ~FakeHost() { std::filesystem::remove_all(root); }
+
+    bool is_empty() const {
+        return std::filesystem::is_empty(root / "cgroup") && std::filesystem::is_empty(run / "vm") &&
+               std::filesystem::is_empty(run / "slots");
+    }
+};
+
+// Two cores of two threads: 0 and 1, 2 and 3.
+inline Result<api::CpuMask> two_cores(uint32_t cpu) {
+    if (cpu > 3) return fail(ErrorCode::NotFound, "no such CPU");
+    api::CpuMask mask;
+    mask.add(cpu & ~1U);
+    mask.add(cpu | 1U);
+    return mask;
+}
+
+inline api::broker::Launch good_launch(const std::string& id = "vm-1", uint32_t slot = 7) {
+    api::broker::Launch launch{};
+    launch.request = 5;
+    launch.flags = api::broker::Launch::kDedicated;
+    launch.vm_id = api::VmId::parse(id).value().field();
+    launch.vcpu_count = 2;
+    launch.page_size = api::kSmallPage;
+    launch.vmm_slot = slot;
+    launch.memory_bytes = 64_MiB;
+    launch.image_size = 1000;
+    launch.guest_cid = 16;
+    launch.host_cpus.add(2);
+    launch.host_cpus.add(3);
+    launch.module_id = api::TextField<128>::of("i-1234-enc5678");
+    return launch;
+}
+
+}  // namespace alcove::broker

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/launch_plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include "broker/fake_cgroups.hpp"
+
+namespace alcove::broker {
+namespace {
+
+using api::broker::Launch;
+
+TEST(LaunchPlan, ARequestInOrderIsAPlan) {
+    const auto plan = plan_launch(good_launch(), two_cores);
+
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_EQ(plan->id.text(), "vm-1");
+    EXPECT_EQ(plan->module_id, "i-1234-enc5678");
+    EXPECT_EQ(plan->vmm_uid(), 60007U);
+    EXPECT_TRUE(plan->dedicated());
+    EXPECT_FALSE(plan->debug());
+    EXPECT_GT(plan->memory_limit(), 64_MiB);
+}
+
+TEST(LaunchPlan, EveryFieldOutOfRangeIsRefused) {
+    const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
+        {"flags", [](Launch& launch) { launch.flags = 4; }},
+        {"no vCPU", [](Launch& launch) { launch.vcpu_count = 0; }},
+        {"too many vCPUs", [](Launch& launch) { launch.vcpu_count = 33; }},
+        {"page size", [](Launch& launch) { launch.page_size = 0; }},
+        {"no memory", [](Launch& launch) { launch.memory_bytes = 0; }},
+        {"odd memory", [](Launch& launch) { launch.memory_bytes = 64_MiB + 1; }},
+        {"half a huge page",
+         [](Launch& launch) { launch.page_size = api::kHugePage, launch.memory_bytes = 65_MiB; }},
+        {"all memory there is", [](Launch& launch) { launch.memory_bytes = ~uint64_t{0} << 12; }},
+        {"slot", [](Launch& launch) { launch.vmm_slot = 1000; }},
+        {"slot that would be root", [](Launch& launch) { launch.vmm_slot = uint32_t{0} - 60000; }},
+        {"no image", [](Launch& launch) { launch.image_size = 0; }},
+        {"image size", [](Launch& launch) { launch.image_size = api::kMaxImageBytes + 1; }},
+        {"CID of the host", [](Launch& launch) { launch.guest_cid = 2; }},
+        {"any CID", [](Launch& launch) { launch.guest_cid = 0xffffffff; }},
+        {"no CPU", [](Launch& launch) { launch.host_cpus = {}; }},
+        {"no such CPU", [](Launch& launch) { launch.host_cpus.add(4); }},
+        {"half a core", [](Launch& launch) { launch.host_cpus.add(0); }},
+        {"no module id", [](Launch& launch) { launch.module_id = {}; }},
+        {"module id with a space", [](Launch& launch) { launch.module_id = api::TextField<128>::of("a b"); }},
+        {"module id with a line end",
+         [](Launch& launch) { launch.module_id = api::TextField<128>::of("a\n"); }},
+    };
+    for (const auto& [name, spoil] : spoilers) {
+        auto launch = good_launch();
+        spoil(launch);
+
+        const auto plan = plan_launch(launch, two_cores);
+
+        ASSERT_FALSE(plan) << name;
+        EXPECT_EQ(plan.error().code(), ErrorCode::InvalidArgument) << name;
+    }
+}
+
+TEST(LaunchPlan, AnIdThatCouldBeAPathIsRefused) {
+    for (const char* text : {"", "..", "a/b", "/", "A"}) {
+        auto launch = good_launch();
+        launch.vm_id = api::VmId::Field::of(text);
+
+        EXPECT_FALSE(plan_launch(launch, two_cores)) << text;
+    }
+}
+
+TEST(LaunchPlan, SharedCpusNeedNotBeWholeCores) {
+    auto launch = good_launch();
+    launch.flags = 0;
+    launch.host_cpus = {};
+    launch.host_cpus.add(1);
+
+    EXPECT_TRUE(plan_launch(launch, two_cores));
+}
+
+TEST(CpuList, ReadsWhatTheKernelWrites) {
+    EXPECT_EQ(parse_cpu_list("0-1,4,6-7\n")->to_list(), "0,1,4,6,7");
+    EXPECT_EQ(parse_cpu_list("3\n")->to_list(), "3");
+    EXPECT_EQ(parse_cpu_list("\n")->to_list(), "");
+}
+
+TEST(CpuList, RefusesEverythingElse) {
+    for (const char* text :
+         {"a", "1-", "-1", "2-1", "1,", ",1", "1 2", "1024", "0-4294967295", "99999999999"})
+        EXPECT_FALSE(parse_cpu_list(text)) << text;
+}
+
+}  // namespace
+}  // namespace alcove::broker

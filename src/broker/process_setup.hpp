@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a child of the broker does to itself before it becomes somebody else's program. These run between
+// fork and exec in a single-threaded process; each either succeeds or gives the errno's Error, and the child
+// then reports it and exits.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "support/fd.hpp"
+#include "support/result.hpp"
+
+namespace alcove::broker {
+
+// Into the cgroup whose cgroup.procs this is.
+Result<void> enter_cgroup(const Fd& procs);
+
+// A mount namespace whose root is an empty read-only file system with nothing in it but `visible`: existing
+// directories, read-only and without set-user-ID programs or devices; links among them become links.
+// `mount_point` is any empty directory.
+Result<void> enter_empty_root(const std::string& mount_point, const std::vector<std::string>& visible);
+
+// No core file, and so many descriptors.
+Result<void> limit_resources(uint64_t descriptors);
+
+// User and group `uid`/`gid`, no other groups, no capability and no way to get one.
+Result<void> drop_privileges(uid_t uid, gid_t gid);
+
+// One core-scheduling cookie for this process and its threads: only they run on both siblings of a core at
+// the same time. `smt_active`: without siblings there is nothing to do. Unsupported where the kernel can not.
+Result<void> isolate_siblings(bool smt_active);
+
+// The descriptors that a program begins with, by their present numbers. It finds the first as 0, the second
+// as 1 and 2, the third as 3, and no others.
+struct ProgramStart {
+    int standard_input;
+    int output;
+    int channel;
+    int program;  // what to execute, open for reading
+    std::vector<std::string> arguments;
+};
+// Returns only when it failed. `status` stays open until the exec, which closes it; its number changes.
+Error become_program(const ProgramStart& start, int& status);
+
+}  // namespace alcove::broker

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Starts the two processes of a VM. The broker forks; the child enters the shim's cgroup, forks once more and
+// becomes the shim, so that the shim is the VMM's parent though neither could have made the other:
+//
+//     broker (root)
+//       `-- shim     user alcove-shim; own network, IPC and UTS namespaces
+//             `-- VMM   user 60000 + slot; the same namespaces and its own file system, read-only libraries
+//
+// Each finds one channel at descriptor 3 and holds, besides, only what was handed to it there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/launch_plan.hpp"
+#include "broker/vm_folders.hpp"
+
+namespace alcove::broker {
+
+// What a launch hands on, apart from its places.
+struct VmDescriptors {
+    Fd image;
+    Fd kvm;
+    Fd attestor;  // the VM's connection, opened
+};
+
+struct SpawnedShim {
+    pid_t pid = 0;  // our child
+    Fd pidfd;
+    Fd report;  // at its end, both programs have begun; anything before is the Error that stopped them
+};
+
+class Spawner {
+  public:
+    virtual ~Spawner() = default;
+    virtual Result<SpawnedShim> spawn(const LaunchPlan& plan, VmPlaces places, VmDescriptors descriptors) = 0;
+};
+
+struct SpawnSettings {
+    std::string shim_program;  // absolute paths
+    std::string vmm_program;
+    std::string jail_mount_point;  // an empty directory of ours
+    // What a VMM sees of the file system: what its program's libraries need.
+    std::vector<std::string> visible = {"/usr/lib", "/usr/lib64", "/lib", "/lib64"};
+    uid_t shim_uid = 0;
+    gid_t shim_gid = 0;
+    uid_t daemon_uid = 0;
+};
+
+class ProcessSpawner : public Spawner {
+  public:
+    explicit ProcessSpawner(SpawnSettings settings) : settings_(std::move(settings)) {}
+    Result<SpawnedShim> spawn(const LaunchPlan& plan, VmPlaces places, VmDescriptors descriptors) override;
+
+  private:
+    SpawnSettings settings_;
+};
+
+// The text of a report: nothing when both programs have begun.
+Result<void> read_report(const Fd& report);
+
+}  // namespace alcove::broker

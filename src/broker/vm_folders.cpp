@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/vm_folders.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <set>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "broker/directory.hpp"
+#include "support/log.hpp"
+#include "support/system.hpp"
+
+namespace alcove::broker {
+
+namespace {
+
+constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+
+Failure refused(const std::string& what) {
+    const int error = errno;
+    return fail_errno(error, what, error == EEXIST ? ErrorCode::AlreadyExists : ErrorCode::SystemCall);
+}
+
+Result<Fd> make_private_directory(const Fd& above, const std::string& name, mode_t mode) {
+    if (::mkdirat(above.get(), name.c_str(), mode) < 0 && errno != EEXIST) return refused("mkdir " + name);
+    return sys::open_at(above, name, kDirectory);
+}
+
+std::string slot_target(const Fd& slots, const std::string& name) {
+    std::array<char, 128> text{};
+    const ssize_t length = ::readlinkat(slots.get(), name.c_str(), text.data(), text.size());
+    return {text.data(), length < 0 ? 0 : static_cast<size_t>(length)};
+}
+
+}  // namespace
+
+Result<VmFolders> VmFolders::open(Cgroups& cgroups, const std::string& run, Owner owner) {
+    const auto above = TRY(sys::open(run, kDirectory));
+    auto vms = TRY(make_private_directory(above, "vm", 0755));
+    auto slots = TRY(make_private_directory(above, "slots", 0700));
+    return VmFolders(cgroups, std::move(vms), std::move(slots), owner);
+}
+
+Result<VmPlaces> VmFolders::create(const LaunchPlan& plan) {
+    const std::string& id = plan.id.text();
+    const std::string slot = std::to_string(plan.numbers.vmm_slot);
+    // The slot is the first thing made and the last one removed: who has it has everything else to itself.
+    const auto slots = TRY(slots_by_vm());
+    if (slots.contains(id)) return fail(ErrorCode::AlreadyExists, "VM " + id + " is there already");
+    if (::symlinkat(id.c_str(), slots_.get(), slot.c_str()) < 0)
+        return errno == EEXIST ? fail(ErrorCode::AlreadyExists,
+                                      "VMM slot " + slot + " belongs to VM " + slot_target(slots_, slot))
+                               : refused("claiming VMM slot " + slot);
+    auto places = fill(plan);
+    if (places) return places;
+    const auto undone = remove(plan.id);
+    if (!undone) log::error("VM {}: undoing a failed launch: {}", id, undone.error().to_string());
+    return places;
+}
+
+Result<VmPlaces> VmFolders::fill(const LaunchPlan& plan) {
+    const std::string& id = plan.id.text();
+    TRY(cgroups_.make(id));
+    TRY(cgroups_.delegate(id));
+    TRY(cgroups_.make(id + "/vmm"));
+    TRY(cgroups_.make(id + "/shim"));
+    TRY(limit(plan));
+    std::string note = claim_cores(plan);
+    auto folder = TRY(make_folder(id));
+    auto shim_procs = TRY(cgroups_.open_file(id + "/shim/cgroup.procs", O_WRONLY));
+    auto vmm_procs = TRY(cgroups_.open_file(id + "/vmm/cgroup.procs", O_WRONLY));
+    auto vmm_kill = TRY(cgroups_.open_file(id + "/vmm/cgroup.kill", O_WRONLY));
+    return VmPlaces{.folder = std::move(folder),
+                    .shim_procs = std::move(shim_procs),
+                    .vmm_procs = std::move(vmm_procs),
+                    .vmm_kill = std::move(vmm_kill),
+                    .core_note = std::move(note)};
+}
+
+Result<void> VmFolders::limit(const LaunchPlan& plan) {
+    const std::string& id = plan.id.text();
+    TRY(cgroups_.write(id + "/memory.max", std::to_string(plan.memory_limit())));
+    const auto no_swap = cgroups_.write(id + "/memory.swap.max", "0");
+    if (!no_swap && no_swap.error().code() != ErrorCode::NotFound)
+        return no_swap;  // a kernel without swap has no file
+    TRY(cgroups_.write(id + "/pids.max", std::to_string(plan.process_limit())));
+    return cgroups_.write(id + "/vmm/cpuset.cpus", plan.numbers.host_cpus.to_list());
+}
+
+std::string VmFolders::claim_cores(const LaunchPlan& plan) {
+    if (!plan.dedicated()) return "";
+    const std::string vmm = plan.id.text() + "/vmm";
+    for (const auto& group : {plan.id.text(), vmm}) {
+        const auto allowed =
+            cgroups_.write(group + "/cpuset.cpus.exclusive", plan.numbers.host_cpus.to_list());
+        if (!allowed) return allowed.error().to_string();
+    }
+    const auto claimed = cgroups_.write(vmm + "/cpuset.cpus.partition", "root");
+    if (!claimed) return claimed.error().to_string();
+    const auto state = cgroups_.read(vmm + "/cpuset.cpus.partition");
+    if (!state) return state.error().to_string();
+    const auto line = state->substr(0, state->find('\n')); // "root invalid (why)" when it did not take effect
+    return line == "root" ? "" : "cpuset.cpus.partition: " + line;
+}
+
+Result<Fd> VmFolders::make_folder(const std::string& id) {
+    // Closed until it has its owner.
+    if (::mkdirat(vms_.get(), id.c_str(), 0700) < 0) return refused("mkdir vm/" + id);
+    auto folder = TRY(sys::open_at(vms_, id, kDirectory));
+    if (::fchown(folder.get(), owner_.shim_uid, owner_.group) < 0) return refused("chown vm/" + id);
+    if (::fchmod(folder.get(), S_ISGID | S_ISVTX | 0770) < 0) return refused("chmod vm/" + id);
+    return folder;
+}
+
+Result<void> VmFolders::kill_vmm(const api::VmId& id) {
+    return cgroups_.write(id.text() + "/vmm/cgroup.kill", "1");
+}
+
+Result<void> VmFolders::kill_all(const api::VmId& id) {
+    const auto killed = cgroups_.write(id.text() + "/cgroup.kill", "1");
+    if (!killed && killed.error().code() != ErrorCode::NotFound) return killed;
+    return {};
+}
+
+Result<void> VmFolders::remove(const api::VmId& vm) {
+    const std::string& id = vm.text();
+    bool found = false;
+    for (const auto& group : {id + "/vmm", id + "/shim", id}) {
+        const auto removed = cgroups_.remove(group);
+        if (!removed && removed.error().code() != ErrorCode::NotFound) return removed;
+        found = found || removed;
+    }
+    if (::faccessat(vms_.get(), id.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        found = true;
+        TRY(remove_tree(vms_, id, 4));
+    }
+    const auto slots = TRY(slots_by_vm());
+    if (const auto slot = slots.find(id); slot != slots.end()) {
+        found = true;
+        if (::unlinkat(slots_.get(), std::to_string(slot->second).c_str(), 0) < 0)
+            return refused("freeing a VMM slot");
+    }
+    if (!found) return fail(ErrorCode::NotFound, "there is no VM " + id);
+    return {};
+}
+
+bool VmFolders::is_populated(const std::string& group) {
+    const auto events = cgroups_.read(group + "/cgroup.events");
+    return events && events->find("populated 1") != std::string::npos;
+}
+
+Result<std::map<std::string, uint32_t>> VmFolders::slots_by_vm() {
+    const auto names = TRY(names_in(slots_));
+    std::map<std::string, uint32_t> slots;
+    for (const auto& name : names)
+        slots.emplace(slot_target(slots_, name),
+                      static_cast<uint32_t>(std::strtoul(name.c_str(), nullptr, 10)));
+    return slots;
+}
+
+Result<std::vector<api::broker::ListEntry>> VmFolders::list() {
+    using api::broker::ListEntry;
+    const auto slots = TRY(slots_by_vm());
+    const auto groups = TRY(cgroups_.children("."));
+    // A launch or a removal that was interrupted may have left only a slot.
+    std::set<std::string> ids(groups.begin(), groups.end());
+    for (const auto& [id, slot] : slots)
+        ids.insert(id);
+    std::vector<ListEntry> entries;
+    for (const auto& text : ids) {
+        const auto id = api::VmId::parse(text);
+        if (!id) continue;  // not ours
+        const uint32_t flags = (is_populated(text + "/shim") ? ListEntry::kShimAlive : 0) |
+                               (is_populated(text + "/vmm") ? ListEntry::kVmmAlive : 0);
+        const auto slot = slots.find(text);
+        entries.push_back({.vm_id = id->field(),
+                           .flags = flags,
+                           .vmm_slot = slot == slots.end() ? UINT32_MAX : slot->second});
+    }
+    return entries;
+}
+
+Result<Fd> VmFolders::shim_pidfd(const api::VmId& id) {
+    const auto processes = TRY(cgroups_.read(id.text() + "/shim/cgroup.procs"));
+    const auto pid = std::strtol(processes.c_str(), nullptr, 10);
+    if (pid <= 0) return fail(ErrorCode::NotFound, "no shim runs for VM " + id.text());
+    Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd.is_open()) return fail_errno(errno, "pidfd_open of a shim");
+    return pidfd;
+}
+
+}  // namespace alcove::broker

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a VM has in file systems, made and taken away whole:
+//
+//     <cgroups>/alcove/<vm>/        memory, swap and process limits of the VM
+//                          vmm/     its CPUs; the VMM alone
+//                          shim/    the shim, on the host's other CPUs
+//     <run>/vm/<vm>/                shim.sock, connect.sock, and host programs' port-<N>.sock
+//     <run>/slots/<n>               a link that no one follows: its text is the VM that has VMM slot n
+//
+// The folder belongs to the shim and the group `alcove`, whose members may make files in it but, by the
+// sticky bit, remove only their own. All access is by directory descriptors and checked ids.
+#pragma once
+
+#include <map>
+
+#include "broker/cgroups.hpp"
+#include "broker/launch_plan.hpp"
+
+namespace alcove::broker {
+
+// What the processes of a VM are started with.
+struct VmPlaces {
+    Fd folder;
+    Fd shim_procs;  // cgroup.procs: who writes "0" there is in
+    Fd vmm_procs;
+    Fd vmm_kill;            // cgroup.kill of the VMM's cgroup
+    std::string core_note;  // of a dedicated VM: why its cores are not exclusive, if they are not
+};
+
+class VmFolders {
+  public:
+    struct Owner {
+        uid_t shim_uid;
+        gid_t group;
+    };
+    // `run` is an existing directory that belongs to us; the cgroups are borrowed.
+    static Result<VmFolders> open(Cgroups& cgroups, const std::string& run, Owner owner);
+
+    // All or nothing. AlreadyExists: the VM or its slot is there.
+    Result<VmPlaces> create(const LaunchPlan& plan);
+    Result<void> kill_vmm(const api::VmId& id);  // NotFound
+    Result<void> kill_all(const api::VmId& id);  // what is not there is not killed
+    // Takes everything away. Busy while processes are in it: kill_all first, then again a little later.
+    // NotFound when there was nothing at all.
+    Result<void> remove(const api::VmId& id);
+    Result<std::vector<api::broker::ListEntry>> list();  // by id
+    Result<Fd> shim_pidfd(const api::VmId& id);          // NotFound when it does not run
+
+  private:
+    VmFolders(Cgroups& cgroups, Fd vms, Fd slots, Owner owner)
+        : cgroups_(cgroups), vms_(std::move(vms)), slots_(std::move(slots)), owner_(owner) {}
+    Result<VmPlaces> fill(const LaunchPlan& plan);
+    Result<void> limit(const LaunchPlan& plan);
+    std::string claim_cores(const LaunchPlan& plan);  // empty when the cores are exclusive
+    Result<Fd> make_folder(const std::string& id);
+    bool is_populated(const std::string& group);
+    Result<std::map<std::string, uint32_t>> slots_by_vm();
+
+    Cgroups& cgroups_;
+    Fd vms_;
+    Fd slots_;
+    Owner owner_;
+};
+
+}  // namespace alcove::broker

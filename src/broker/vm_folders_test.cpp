@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/vm_folders.hpp"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <gtest/gtest.h>
+
+#include "broker/fake_cgroups.hpp"
+
+namespace alcove::broker {
+namespace {
+
+struct VmFoldersTest : testing::Test, FakeHost {
+    LaunchPlan plan_of(const std::string& id, uint32_t slot) {
+        return plan_launch(good_launch(id, slot), two_cores).value();
+    }
+    static api::VmId id(const std::string& text) { return api::VmId::parse(text).value(); }
+};
+
+TEST_F(VmFoldersTest, AVmGetsItsLimitsItsCpusAndAFolder) {
+    const auto plan = plan_of("vm-1", 7);
+
+    const auto places = folders.create(plan);
+
+    ASSERT_TRUE(places) << places.error().to_string();
+    EXPECT_EQ(cgroups.content("vm-1/memory.max"), std::to_string(plan.memory_limit()));
+    EXPECT_EQ(cgroups.content("vm-1/memory.swap.max"), "0");
+    EXPECT_EQ(cgroups.content("vm-1/pids.max"), "66");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.exclusive"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(cgroups.content("vm-1/shim/cpuset.cpus"), "");
+    EXPECT_EQ(places->core_note, "");
+    EXPECT_EQ(std::filesystem::read_symlink(run / "slots" / "7"), "vm-1");
+    EXPECT_EQ(sys::stat(places->folder)->st_mode & 07777, 03770U);
+    ASSERT_TRUE(sys::write_all(places->vmm_kill, as_byte_view("1")));
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cgroup.kill"), "1");
+}
+
+TEST_F(VmFoldersTest, ASharedVmClaimsNoCores) {
+    auto launch = good_launch();
+    launch.flags = 0;
+
+    const auto places = folders.create(plan_launch(launch, two_cores).value());
+
+    ASSERT_TRUE(places);
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "");
+}
+
+TEST_F(VmFoldersTest, WhereCoresCanNotBeExclusiveTheReasonIsSaid) {
+    cgroups.missing_files = {"cpuset.cpus.exclusive"};
+
+    const auto places = folders.create(plan_of("vm-1", 7));
+
+    ASSERT_TRUE(places);
+    EXPECT_NE(places->core_note.find("cpuset.cpus.exclusive"), std::string::npos);
+}
+
+TEST_F(VmFoldersTest, AKernelWithoutSwapIsFine) {
+    cgroups.missing_files = {"memory.swap.max"};
+
+    EXPECT_TRUE(folders.create(plan_of("vm-1", 7)));
+}
+
+TEST_F(VmFoldersTest, AMissingLimitIsAFailureThatLeavesNothing) {
+    cgroups.missing_files = {"memory.max"};
+
+    EXPECT_FALSE(folders.create(plan_of("vm-1", 7)));
+    EXPECT_TRUE(is_empty());
+}
+
+TEST_F(VmFoldersTest, AFailureHalfWayLeavesNothing) {
+    cgroups.refused_group = "vm-1/shim";
+
+    EXPECT_FALSE(folders.create(plan_of("vm-1", 7)));
+    EXPECT_TRUE(is_empty());
+}
+
+TEST_F(VmFoldersTest, AnIdOrASlotInUseIsRefusedAndTheOwnerKeepsIt) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+
+    EXPECT_EQ(folders.create(plan_of("vm-1", 8)).error().code(), ErrorCode::AlreadyExists);
+    EXPECT_EQ(folders.create(plan_of("vm-2", 7)).error().code(), ErrorCode::AlreadyExists);
+
+    EXPECT_EQ(folders.list()->size(), 1U);
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
+    EXPECT_EQ(std::filesystem::read_symlink(run / "slots" / "7"), "vm-1");
+}
+
+TEST_F(VmFoldersTest, RemovingTakesEverythingAndTheSlotIsFreeAgain) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    const auto listener = sys::unix_listen(run / "vm" / "vm-1" / "port-9000.sock", SOCK_STREAM, 0600).value();
+    std::filesystem::create_directories(run / "vm" / "vm-1" / "a" / "b");
+    std::ofstream(run / "vm" / "vm-1" / "a" / "b" / "file") << "x";
+
+    ASSERT_TRUE(folders.remove(id("vm-1")));
+
+    EXPECT_TRUE(is_empty());
+    EXPECT_TRUE(folders.create(plan_of("vm-2", 7)));
+}
+
+TEST_F(VmFoldersTest, RemovingFollowsNoLink) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    std::filesystem::create_directory(root / "precious");
+    std::ofstream(root / "precious" / "file") << "x";
+    std::filesystem::create_directory_symlink(root / "precious", run / "vm" / "vm-1" / "link");
+
+    ASSERT_TRUE(folders.remove(id("vm-1")));
+
+    EXPECT_TRUE(std::filesystem::exists(root / "precious" / "file"));
+}
+
+TEST_F(VmFoldersTest, AFolderThatWasReplacedByALinkIsNotEntered) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    std::filesystem::create_directory(root / "precious");
+    std::ofstream(root / "precious" / "file") << "x";
+    std::filesystem::remove(run / "vm" / "vm-1");
+    std::filesystem::create_directory_symlink(root / "precious", run / "vm" / "vm-1");
+
+    EXPECT_FALSE(folders.remove(id("vm-1")));
+    EXPECT_TRUE(std::filesystem::exists(root / "precious" / "file"));
+}
+
+TEST_F(VmFoldersTest, WhileProcessesRunNothingIsTakenFromThem) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    cgroups.populated = {"vm-1/vmm"};
+
+    EXPECT_EQ(folders.remove(id("vm-1")).error().code(), ErrorCode::Busy);
+    EXPECT_EQ(folders.create(plan_of("vm-2", 7)).error().code(), ErrorCode::AlreadyExists);
+
+    cgroups.populated = {};
+    EXPECT_TRUE(folders.remove(id("vm-1")));
+    EXPECT_TRUE(is_empty());
+}
+
+TEST_F(VmFoldersTest, RemovingNothingIsNotFound) {
+    EXPECT_EQ(folders.remove(id("vm-1")).error().code(), ErrorCode::NotFound);
+}
+
+TEST_F(VmFoldersTest, KillingGoesToTheVmmAloneOrToAll) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+
+    ASSERT_TRUE(folders.kill_vmm(id("vm-1")));
+    EXPECT_EQ(cgroups.content("vm-1/cgroup.kill"), "");
+    EXPECT_EQ(cgroups.content("vm-1/shim/cgroup.kill"), "");
+    ASSERT_TRUE(folders.kill_all(id("vm-1")));
+    EXPECT_EQ(cgroups.content("vm-1/cgroup.kill"), "1");
+
+    EXPECT_EQ(folders.kill_vmm(id("vm-2")).error().code(), ErrorCode::NotFound);
+    EXPECT_TRUE(folders.kill_all(id("vm-2")));
+}
+
+TEST_F(VmFoldersTest, TheListSaysWhatRunsAndWhatIsLeftOver) {
+    ASSERT_TRUE(folders.create(plan_of("vm-b", 7)));
+    ASSERT_TRUE(folders.create(plan_of("vm-a", 8)));
+    std::filesystem::create_symlink("vm-c", run / "slots" / "9");  // a launch that a power failure cut short
+    cgroups.set("vm-b/shim/cgroup.events", "populated 1\nfrozen 0\n");
+    cgroups.set("vm-b/vmm/cgroup.events", "populated 0\nfrozen 0\n");
+
+    const auto list = folders.list().value();
+
+    ASSERT_EQ(list.size(), 3U);
+    EXPECT_EQ(list[0].vm_id.text(), "vm-a");
+    EXPECT_EQ(list[0].flags, 0U);
+    EXPECT_EQ(list[1].vm_id.text(), "vm-b");
+    EXPECT_EQ(list[1].flags, api::broker::ListEntry::kShimAlive);
+    EXPECT_EQ(list[1].vmm_slot, 7U);
+    EXPECT_EQ(list[2].vm_id.text(), "vm-c");
+    EXPECT_TRUE(folders.remove(id("vm-c")));
+}
+
+TEST_F(VmFoldersTest, AShimIsFoundAgainByItsCgroup) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    EXPECT_EQ(folders.shim_pidfd(id("vm-1")).error().code(), ErrorCode::NotFound);
+
+    cgroups.set("vm-1/shim/cgroup.procs", std::to_string(::getpid()) + "\n");
+
+    EXPECT_TRUE(folders.shim_pidfd(id("vm-1")));
+}
+
+}  // namespace
+}  // namespace alcove::broker

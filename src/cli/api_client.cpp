@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/api_client.hpp"
+
+#include <sys/socket.h>
+
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+
+#include "support/error_catalog.hpp"
+#include "support/system.hpp"
+
+namespace alcove::cli {
+
+namespace {
+
+// Looked at before the library is asked: its errors do not tell a missing file from a closed door.
+Result<void> check_socket(const std::string& path) {
+    const auto socket = sys::unix_connect(path, SOCK_STREAM);
+    if (socket) return {};
+    const auto code = socket.error().code();
+    if (code == ErrorCode::PathTooLong || code == ErrorCode::PermissionDenied)
+        return fail(code, socket.error().to_string());
+    return fail(ErrorCode::DaemonNotRunning, socket.error().to_string());
+}
+
+httplib::Client make_client(const std::string& path, std::chrono::seconds patience) {
+    httplib::Client client(path);
+    client.set_address_family(AF_UNIX);
+    client.set_connection_timeout(std::chrono::seconds(5));
+    client.set_read_timeout(patience);
+    client.set_write_timeout(std::chrono::seconds(30));
+    return client;
+}
+
+Result<std::string> body_of(const httplib::Result& result) {
+    if (!result) {
+        const auto code = result.error() == httplib::Error::Read ? ErrorCode::Timeout : ErrorCode::ConnectionLost;
+        return fail(code, "alcoved gave no answer (" + httplib::to_string(result.error()) + ")");
+    }
+    if (result->status < 200 || result->status > 299) return Failure{api_error(result->status, result->body)};
+    return result->body;
+}
+
+Result<Json> json_of(const httplib::Result& result) {
+    const auto body = TRY(body_of(result));
+    return codec::json::parse(body, {.bytes = 16 * 1024 * 1024, .depth = 32});
+}
+
+}  // namespace
+
+Error api_error(int http_status, std::string_view body) {
+    const Error unknown(ErrorCode::Internal, "alcoved answered with HTTP status " + std::to_string(http_status));
+    const auto json = codec::json::parse(body);
+    if (!json) return unknown;
+    const auto error = codec::json::object_field(*json, "error");
+    if (!error) return unknown;
+    const auto code = codec::json::text_field(**error, "code");
+    const auto message = codec::json::text_field(**error, "message");
+    if (!code || !message) return unknown;
+    const auto entry = find_error(*code);
+    return Error(entry ? entry->code : ErrorCode::Internal, *message);
+}
+
+std::string path_part(std::string_view text) {
+    std::string escaped;
+    for (const char c : text) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                           c == '_' || c == '.';
+        constexpr const char* kDigits = "0123456789ABCDEF";
+        if (plain) {
+            escaped += c;
+        } else {
+            escaped += '%';
+            escaped += kDigits[static_cast<unsigned char>(c) >> 4];
+            escaped += kDigits[static_cast<unsigned char>(c) & 15];
+        }
+    }
+    return escaped;
+}
+
+Result<Json> ApiClient::get(const std::string& target, std::chrono::seconds patience) const {
+    TRY(check_socket(path_));
+    auto client = make_client(path_, patience);
+    return json_of(client.Get(target));
+}
+
+Result<Json> ApiClient::post(const std::string& target, const Json& body) const {
+    TRY(check_socket(path_));
+    auto client = make_client(path_, std::chrono::seconds(60));
+    return json_of(client.Post(target, codec::json::dump(body), "application/json"));
+}
+
+Result<Json> ApiClient::remove(const std::string& target) const {
+    TRY(check_socket(path_));
+    auto client = make_client(path_, std::chrono::seconds(60));
+    return json_of(client.Delete(target));
+}
+
+Result<std::string> ApiClient::get_text(const std::string& target) const {
+    TRY(check_socket(path_));
+    auto client = make_client(path_, std::chrono::seconds(60));
+    return body_of(client.Get(target));
+}
+
+Result<void> ApiClient::stream(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+    TRY(check_socket(path_));
+    // A console may be silent for a long time.
+    auto client = make_client(path_, std::chrono::hours(24 * 365));
+    int status = 0;
+    std::string error_body;
+    bool ended_by_us = false;
+    const auto result = client.Get(
+        target,
+        [&](const httplib::Response& response) {
+            status = response.status;
+            return true;
+        },
+        [&](const char* data, size_t size) {
+            if (status != 200) {
+                error_body.append(data, size);
+                return error_body.size() < 64 * 1024;
+            }
+            ended_by_us = !take(std::string_view(data, size));
+            return !ended_by_us;
+        });
+    if (status != 0 && status != 200) return Failure{api_error(status, error_body)};
+    if (!result && !ended_by_us) return fail(ErrorCode::ConnectionLost, "alcoved closed the connection");
+    return {};
+}
+
+}  // namespace alcove::cli

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands: each does what its structure says and gives the exit code, or the error that ended it.
+// program.cpp calls them.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "cli/host_access.hpp"
+#include "cli/invocation.hpp"
+#include "cli/output.hpp"
+#include "host/capabilities.hpp"
+#include "support/result.hpp"
+
+namespace alcove::cli {
+
+// What the commands need from outside.
+struct Context {
+    const Output& output;
+    HostSelection selection;
+    // Opens the chosen host; a fake in tests.
+    std::function<Result<std::unique_ptr<HostAccess>>()> open_host;
+    // Runs a small guest with the local KVM; empty: cannot be tried.
+    std::function<host::GuestTrial()> try_guest;
+};
+
+Result<Exit> run(const EnclaveRun& command, const Context& context);
+Result<Exit> run(const EnclaveList& command, const Context& context);
+Result<Exit> run(const EnclaveInspect& command, const Context& context);
+Result<Exit> run(const EnclaveConsole& command, const Context& context);
+Result<Exit> run(const EnclaveLogs& command, const Context& context);
+Result<Exit> run(const EnclaveStop& command, const Context& context);
+Result<Exit> run(const EnclaveRemove& command, const Context& context);
+Result<Exit> run(const EnclaveConnect& command, const Context& context);
+
+Result<Exit> run(const ImageBuild& command, const Context& context);
+Result<Exit> run(const ImageDescribe& command, const Context& context);
+Result<Exit> run(const ImageVerify& command, const Context& context);
+Result<Exit> run(const ImageSign& command, const Context& context);
+Result<Exit> run(const ImagePcr& command, const Context& context);
+
+Result<Exit> run(const AttestVerify& command, const Context& context);
+Result<Exit> run(const AttestRoot& command, const Context& context);
+
+Result<Exit> run(const HostStart& command, const Context& context);
+Result<Exit> run(const HostStop& command, const Context& context);
+Result<Exit> run(const HostStatus& command, const Context& context);
+Result<Exit> run(const HostShell& command, const Context& context);
+Result<Exit> run(const HostCheck& command, const Context& context);
+
+Result<Exit> run(const Explain& command, const Context& context);
+Result<Exit> run(const Version& command, const Context& context);
+
+}  // namespace alcove::cli

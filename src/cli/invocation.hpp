@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a user asked for, as plain values: one structure a command. Paths and numbers are as given; what they
+// mean is checked by the command.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace alcove::cli {
+
+enum class HostChoice { Auto, Local, Embedded };
+
+struct Globals {
+    bool json = false;
+    bool quiet = false;
+    HostChoice host = HostChoice::Auto;
+};
+
+struct EnclaveRun {
+    std::string image;
+    uint32_t vcpus = 2;
+    std::optional<uint64_t> memory_mib;  // four times the image otherwise
+    std::string pages = "4k";
+    std::string policy = "dedicated";
+    bool debug = false;
+    std::string name;
+    std::optional<uint64_t> cid;
+    bool wait = true;
+    std::chrono::seconds timeout{180};
+};
+struct EnclaveList {};
+struct EnclaveInspect {
+    std::string enclave;
+    std::string path;  // "counters.kvm_runs"; empty: everything
+};
+struct EnclaveConsole {
+    std::string enclave;
+    bool raw = false;  // no character of the guest's is held back
+};
+struct EnclaveLogs {
+    std::string enclave;
+    bool raw = false;
+};
+struct EnclaveStop {
+    std::vector<std::string> enclaves;
+    bool all = false;
+    bool wait = true;
+    uint32_t force_after_ms = 5000;
+};
+struct EnclaveRemove {
+    std::string enclave;
+};
+struct EnclaveConnect {
+    std::string enclave;
+    uint32_t port = 0;
+};
+
+struct ImageBuild {
+    std::string kernel;       // a file, or "debian"
+    std::string kernel_root;  // where modules are
+    std::optional<std::string> command_line;
+    std::string init;              // empty: the installed one
+    std::string modules = "auto";  // "auto", "none", or names with commas
+    std::string directory;
+    std::string tar;
+    std::vector<std::string> command;
+    std::vector<std::string> environment;
+    std::string name;
+    std::string version;
+    std::string output;
+    std::string sign_key;
+    std::string sign_certificate;
+    bool compress = false;
+};
+struct ImageDescribe {
+    std::string file;
+};
+struct ImageVerify {
+    std::string file;
+};
+struct ImageSign {
+    std::string file;
+    std::string key;
+    std::string certificate;
+    std::string output;  // empty: in place
+};
+struct ImagePcr {
+    std::string image;        // one of the three
+    std::string input;        // any file
+    std::string certificate;  // PEM
+};
+
+struct AttestVerify {
+    std::string document;  // "-": standard input
+    std::string root;
+    bool root_from_host = false;
+    std::string root_fingerprint;
+    std::vector<std::string> pcrs;  // "N=HEX"
+    std::string image;
+    std::string nonce;
+    std::string user_data;
+    std::string public_key;
+    std::string at;
+    std::vector<std::string> revocation_lists;
+    std::optional<uint64_t> max_age_seconds;
+    bool allow_development = false;
+    bool allow_debug = false;
+};
+struct AttestRoot {
+    std::string output;  // empty: standard output
+};
+
+struct HostStart {
+    std::optional<uint64_t> memory_mib;  // of the embedded host
+};
+struct HostStop {};
+struct HostStatus {};
+struct HostShell {
+    std::vector<std::string> command;
+};
+struct HostCheck {};
+
+struct Explain {
+    std::string code;  // empty: all of them
+};
+struct Version {};
+
+using Command = std::variant<EnclaveRun, EnclaveList, EnclaveInspect, EnclaveConsole, EnclaveLogs, EnclaveStop,
+                             EnclaveRemove, EnclaveConnect, ImageBuild, ImageDescribe, ImageVerify, ImageSign, ImagePcr,
+                             AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck, Explain,
+                             Version>;
+
+struct Invocation {
+    Globals globals;
+    Command command;
+};
+
+// Exit codes: contract, docs/cli.md.
+enum class Exit : int {
+    Ok = 0,
+    Error = 1,
+    Usage = 2,
+    NotVerified = 3,
+    EnclaveEnded = 4,  // it ended before it was ready
+    TimedOut = 5,      // it was not ready in time, and runs on
+};
+
+}  // namespace alcove::cli

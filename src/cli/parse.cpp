@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/parse.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <memory>
+#include <sstream>
+
+#include <CLI/CLI.hpp>
+
+namespace alcove::cli {
+
+namespace {
+
+// Collects what CLI11 finds while it parses; a command's structure becomes the invocation's when its
+// subcommand was named.
+class Arguments {
+  public:
+    Arguments() {
+        app_.require_subcommand(1);
+        app_.fallthrough();
+        app_.set_version_flag("--version", ALCOVE_VERSION);
+        app_.add_flag("--json", globals_.json, "Print one JSON object for programs");
+        app_.add_flag("-q,--quiet", globals_.quiet, "No progress");
+        app_.add_option("--host", host_, "Which host: auto, local or embedded")
+            ->check(CLI::IsMember({"auto", "local", "embedded"}));
+        add_enclave();
+        add_image();
+        add_attest();
+        add_host();
+        auto* explain = command(app_, "explain", "What an error code means and what to do", explain_);
+        explain->add_option("code", explain_.code, "E23, or image-crc; all of them without it");
+        command(app_, "version", "The version of this program", version_);
+    }
+
+    Parsed parse(std::vector<std::string> arguments) {
+        const bool json = std::ranges::find(arguments, "--json") != arguments.end();
+        std::ranges::reverse(arguments);  // the library takes them from the back
+        try {
+            app_.parse(arguments);
+        } catch (const CLI::ParseError& error) {
+            std::ostringstream out;
+            std::ostringstream err;
+            const bool wrong = app_.exit(error, out, err) != 0;
+            return {.invocation = {}, .text = wrong ? err.str() : out.str(), .exit = wrong ? Exit::Usage : Exit::Ok, .json = json};
+        }
+        if (host_ == "local") globals_.host = HostChoice::Local;
+        if (host_ == "embedded") globals_.host = HostChoice::Embedded;
+        return {.invocation = Invocation{.globals = globals_, .command = std::move(*chosen_)}, .text = {}};
+    }
+
+  private:
+    template <typename T>
+    CLI::App* command(CLI::App& parent, const std::string& name, const std::string& text, T& into) {
+        auto* sub = parent.add_subcommand(name, text);
+        sub->fallthrough();
+        sub->callback([this, &into] { chosen_ = into; });
+        return sub;
+    }
+    CLI::App* group(const std::string& name, const std::string& text) {
+        auto* sub = app_.add_subcommand(name, text);
+        sub->require_subcommand(1);
+        sub->fallthrough();
+        return sub;
+    }
+
+    static void add_memory(CLI::App& sub, std::optional<uint64_t>& into, const std::string& text) {
+        sub.add_option_function<std::string>(
+            "--memory",
+            [&into](const std::string& given) {
+                const auto mib = parse_memory_mib(given);
+                if (!mib) throw CLI::ValidationError("--memory", mib.error().message());
+                into = *mib;
+            },
+            text);
+    }
+
+    void add_enclave();
+    void add_image();
+    void add_attest();
+    void add_host();
+
+    CLI::App app_{"Alcove runs enclaves: small virtual machines that nobody outside can look into.", "alcove"};
+    Globals globals_;
+    std::string host_ = "auto";
+    std::optional<Command> chosen_;
+    EnclaveRun run_;
+    EnclaveList list_;
+    EnclaveInspect inspect_;
+    EnclaveConsole console_;
+    EnclaveLogs logs_;
+    EnclaveStop stop_;
+    EnclaveRemove remove_;
+    EnclaveConnect connect_;
+    ImageBuild build_;
+    ImageDescribe describe_;
+    ImageVerify verify_;
+    ImageSign sign_;
+    ImagePcr pcr_;
+    AttestVerify attest_;
+    AttestRoot root_;
+    HostStart start_;
+    HostStop host_stop_;
+    HostStatus status_;
+    HostShell shell_;
+    HostCheck check_;
+    Explain explain_;
+    Version version_;
+};
+
+void Arguments::add_enclave() {
+    auto* enclave = group("enclave", "Run enclaves and look after them");
+    auto* run = command(*enclave, "run", "Start an enclave from an image", run_);
+    run->add_option("image,--image,--eif-path", run_.image, "The enclave image (EIF)")->required();
+    run->add_option("--cpus", run_.vcpus, "vCPUs")->check(CLI::Range(1, 32))->capture_default_str();
+    add_memory(*run, run_.memory_mib, "Memory in MiB, or with M, G or T; four times the image without it");
+    run->add_option("--pages", run_.pages, "Host pages behind it: 4k or 2m")->check(CLI::IsMember({"4k", "2m"}));
+    run->add_option("--policy", run_.policy, "Host CPUs: dedicated (whole cores) or shared")
+        ->check(CLI::IsMember({"dedicated", "shared"}));
+    run->add_flag("--debug", run_.debug, "With a console; its measurements are then zero in documents");
+    run->add_option("--name", run_.name, "A name to call it by");
+    run->add_option("--cid", run_.cid, "Its vsock context id; chosen without it")->check(CLI::Range(4.0, 4294967294.0));
+    run->add_flag("--wait,!--no-wait", run_.wait, "Return when it is ready (the default), or at once");
+    run->add_option_function<uint64_t>(
+           "--timeout", [this](uint64_t seconds) { run_.timeout = std::chrono::seconds(seconds); },
+           "Seconds to wait for it (180)")
+        ->check(CLI::Range(1, 86400));
+
+    command(*enclave, "list", "All enclaves of the host", list_);
+
+    auto* inspect = command(*enclave, "inspect", "Everything live of one enclave, as a tree", inspect_);
+    inspect->add_option("enclave", inspect_.enclave, "Name or id")->required();
+    inspect->add_option("path", inspect_.path, "A part of the tree: counters.kvm_runs");
+
+    auto* console = command(*enclave, "console", "Follow the console of a debug enclave", console_);
+    console->add_option("enclave", console_.enclave, "Name or id")->required();
+    console->add_flag("--raw", console_.raw, "Also pass control characters to a terminal");
+
+    auto* logs = command(*enclave, "logs", "What the console of a debug enclave has said, also when it ended", logs_);
+    logs->add_option("enclave", logs_.enclave, "Name or id")->required();
+    logs->add_flag("--raw", logs_.raw, "Also pass control characters to a terminal");
+
+    auto* stop = command(*enclave, "stop", "End enclaves", stop_);
+    stop->add_option("enclaves", stop_.enclaves, "Names or ids");
+    stop->add_flag("--all", stop_.all, "All of them");
+    stop->add_flag("--wait,!--no-wait", stop_.wait, "Return when they are gone (the default), or at once");
+    stop->add_option("--force-after", stop_.force_after_ms, "Milliseconds until it is killed")
+        ->check(CLI::Range(0, 60000))
+        ->capture_default_str();
+
+    auto* remove = command(*enclave, "remove", "Forget an enclave; it is ended first if it runs", remove_);
+    remove->add_option("enclave", remove_.enclave, "Name or id")->required();
+
+    auto* connect = command(*enclave, "connect", "Connect standard input and output to a vsock port", connect_);
+    connect->add_option("enclave", connect_.enclave, "Name or id")->required();
+    connect->add_option("port", connect_.port, "The port that a program in the enclave listens on")->required();
+}
+
+void Arguments::add_image() {
+    auto* image = group("image", "Build, look into, check and sign enclave images");
+    auto* build = command(*image, "build", "Make an image from a kernel and an application", build_);
+    build->add_option("--kernel", build_.kernel, "A bzImage or ELF, or `debian`")->default_val("debian");
+    build->add_option("--kernel-root", build_.kernel_root,
+                      "An extracted kernel package, with boot/ and lib/modules/ below it");
+    build->add_option("--cmdline", build_.command_line, "The kernel command line");
+    build->add_option("--init", build_.init, "The first program; Alcove's own without it");
+    build->add_option("--modules", build_.modules, "auto, none, or names with commas")->capture_default_str();
+    auto* directory = build->add_option("--directory", build_.directory, "The application: a directory");
+    build->add_option("--tar", build_.tar, "The application: a tar archive, plain or compressed")->excludes(directory);
+    build->add_option("command,--cmd", build_.command, "The program to run and its arguments; options of its own after --")
+        ->required()
+        ->expected(1, 4096);
+    build->add_option("--env", build_.environment, "NAME=value for it (repeatable)")->expected(1)->take_all();
+    build->add_option("--name", build_.name, "The image's name");
+    build->add_option("--version", build_.version, "The image's version");
+    build->add_option("-o,--output", build_.output, "The image")->required();
+    auto* key = build->add_option("--sign-key", build_.sign_key, "Sign with this key (PEM)");
+    auto* certificate = build->add_option("--sign-cert", build_.sign_certificate, "and this certificate (PEM)");
+    key->needs(certificate);
+    certificate->needs(key);
+    build->add_flag("--compress", build_.compress, "A smaller file that starts more slowly");
+
+    auto* describe = command(*image, "describe", "What an image holds and measures", describe_);
+    describe->add_option("image,--image,--eif-path", describe_.file, "The image")->required();
+
+    auto* verify = command(*image, "verify", "Whether an image is intact and its signature right", verify_);
+    verify->add_option("image,--image,--eif-path", verify_.file, "The image")->required();
+
+    auto* sign = command(*image, "sign", "Sign an image, instead of any signature it has", sign_);
+    sign->add_option("image,--image,--eif-path", sign_.file, "The image")->required();
+    sign->add_option("--key,--sign-key", sign_.key, "P-256, P-384 or P-521 (PEM)")->required();
+    sign->add_option("--cert,--sign-cert", sign_.certificate, "Its certificate (PEM)")->required();
+    sign->add_option("-o,--output", sign_.output, "The signed image; in place without it");
+
+    auto* pcr = command(*image, "pcr", "The measurements of an image, a file or a certificate", pcr_);
+    auto* what = pcr->add_option_group("what");
+    what->add_option("image,--image", pcr_.image, "An image: PCR0, 1, 2 and 8");
+    what->add_option("--input", pcr_.input, "Any file: the PCR that its content makes");
+    what->add_option("--certificate,--signing-certificate", pcr_.certificate, "A certificate (PEM): PCR8");
+    what->require_option(1);
+}
+
+void Arguments::add_attest() {
+    auto* attest = group("attest", "Check attestation documents");
+    auto* verify = command(*attest, "verify", "Whether to believe a document", attest_);
+    verify->add_option("document,--document", attest_.document, "The document (binary); - is standard input")->required();
+    auto* trust = verify->add_option_group("root", "What to trust; one of them");
+    trust->add_option("--root", attest_.root, "The root certificate (PEM)");
+    trust->add_flag("--root-from-host", attest_.root_from_host, "This host's own root");
+    trust->add_option("--root-fingerprint", attest_.root_fingerprint, "SHA-256 of the root certificate");
+    trust->require_option(1);
+    verify->add_option("--pcr", attest_.pcrs, "N=HEX: what a PCR must be (repeatable)")->expected(1)->take_all();
+    verify->add_option("--image", attest_.image, "An image whose PCRs must be in the document");
+    verify->add_option("--nonce", attest_.nonce, "The nonce you gave, in hexadecimal");
+    verify->add_option("--user-data", attest_.user_data, "The user data you expect, in hexadecimal");
+    verify->add_option("--public-key", attest_.public_key, "The key you expect: a PEM or DER file");
+    verify->add_option("--at", attest_.at, "Check as of this time: 2026-01-31T12:00:00Z, or seconds since 1970");
+    verify->add_option("--crl", attest_.revocation_lists, "Revoked certificates, PEM or DER (repeatable)")
+        ->expected(1)
+        ->take_all();
+    verify->add_option("--max-age", attest_.max_age_seconds, "Seconds that the document may be old");
+    verify->add_flag("--allow-development", attest_.allow_development, "Accept a development host's root");
+    verify->add_flag("--allow-debug", attest_.allow_debug, "Accept an enclave in debug mode");
+
+    auto* root = command(*attest, "root", "This host's root certificate (PEM)", root_);
+    root->add_option("-o,--output", root_.output, "A file instead of standard output");
+}
+
+void Arguments::add_host() {
+    auto* host = group("host", "The host that enclaves run on");
+    auto* start = command(*host, "start", "Start the embedded host", start_);
+    add_memory(*start, start_.memory_mib, "Memory of the embedded host, in MiB, or with M, G or T");
+    command(*host, "stop", "Stop the embedded host and all enclaves in it", host_stop_);
+    command(*host, "status", "What the host has, and who holds it", status_);
+    auto* shell = command(*host, "shell", "A shell, or a command, inside the embedded host", shell_);
+    shell->add_option("command", shell_.command, "The command; options of its own after --");
+    command(*host, "check", "What this machine can and cannot do, and why", check_);
+}
+
+}  // namespace
+
+Result<uint64_t> parse_memory_mib(const std::string& text) {
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+    unsigned shift = 0;
+    bool good = error == std::errc{} && value > 0;
+    if (suffix == "G" || suffix == "g") {
+        shift = 10;
+    } else if (suffix == "T" || suffix == "t") {
+        shift = 20;
+    } else if (suffix != "" && suffix != "M" && suffix != "m") {
+        good = false;
+    }
+    if (!good || value > std::numeric_limits<uint64_t>::max() >> (shift + 20))
+        return fail(ErrorCode::InvalidArgument, "'" + text + "' is no amount of memory: 512, 512M, 2G, 1T");
+    return value << shift;
+}
+
+Parsed parse_arguments(const std::vector<std::string>& arguments) {
+    // On the heap: the library's objects refer to one another.
+    const auto parser = std::make_unique<Arguments>();
+    return parser->parse(arguments);
+}
+
+}  // namespace alcove::cli

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/program.hpp"
+
+#include "cli/commands.hpp"
+#include "cli/parse.hpp"
+
+namespace alcove::cli {
+
+namespace {
+
+int usage(const Parsed& parsed, const Streams& streams) {
+    if (parsed.exit == Exit::Ok) {
+        streams.out(parsed.text);
+        return static_cast<int>(Exit::Ok);
+    }
+    if (parsed.json) {
+        std::string message = parsed.text.substr(0, parsed.text.find('\n'));
+        Output(streams, true, true).object(error_object(Error(ErrorCode::InvalidArgument, message)));
+    }
+    streams.err(parsed.text);
+    return static_cast<int>(Exit::Usage);
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments, const Streams& streams, const ProgramParts& parts) {
+    const auto parsed = parse_arguments(arguments);
+    if (!parsed.invocation) return usage(parsed, streams);
+    const auto& globals = parsed.invocation->globals;
+    const Output output(streams, globals.json, globals.quiet);
+    auto selection = select_from_environment(globals.host);
+    if (parts.try_guest)
+        selection.kvm_usable = [try_guest = parts.try_guest] { return try_guest().ran == host::Answer::Yes; };
+    const Context context{.output = output,
+                          .selection = selection,
+                          .open_host =
+                              [&] {
+                                  return parts.open_host ? parts.open_host(selection, output)
+                                                         : open_host(selection, output);
+                              },
+                          .try_guest = parts.try_guest};
+    const auto exit = std::visit([&](const auto& command) { return run(command, context); }, parsed.invocation->command);
+    if (exit) return static_cast<int>(*exit);
+    output.error(exit.error());
+    return static_cast<int>(exit.error().code() == ErrorCode::InvalidArgument ? Exit::Usage : Exit::Error);
+}
+
+}  // namespace alcove::cli

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/api_routes.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <thread>
+
+#include <time.h>
+
+#include <nlohmann/json.hpp>
+
+#include "api/console_ring.hpp"
+#include "daemon/api_json.hpp"
+#include "daemon/attestor_client.hpp"
+#include "daemon/image_source.hpp"
+#include "daemon/launch_json.hpp"
+#include "daemon/loop_call.hpp"
+#include "support/bits.hpp"
+#include "support/error_catalog.hpp"
+#include "support/system.hpp"
+
+namespace alcove::daemon {
+
+namespace {
+
+constexpr uint64_t kEventsAtOnce = 500;
+constexpr std::chrono::milliseconds kConsolePoll{100};
+
+HttpResponse json_response(const codec::json::Json& json, int status = 200) {
+    return {.status = status, .content_type = "application/json", .body = codec::json::dump(json), .stream = {}};
+}
+
+Result<uint64_t> query_number(const HttpRequest& request, const std::string& name, uint64_t otherwise,
+                              uint64_t highest) {
+    const auto found = request.query.find(name);
+    if (found == request.query.end()) return otherwise;
+    const auto& text = found->second;
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value > highest)
+        return fail(ErrorCode::InvalidArgument, "'" + name + "' is a number up to " + std::to_string(highest));
+    return value;
+}
+
+std::vector<std::string> split_path(const std::string& path) {
+    std::vector<std::string> parts;
+    size_t begin = 1;
+    while (begin <= path.size() && path.starts_with("/")) {
+        const size_t end = std::min(path.find('/', begin), path.size());
+        parts.push_back(path.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return parts;
+}
+
+uint64_t monotonic_ns() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Gives its place back when the last copy of a stream ends.
+class Seat {
+  public:
+    explicit Seat(std::shared_ptr<std::atomic<size_t>> taken) : taken_(std::move(taken)) {}
+    Seat(const Seat&) = delete;
+    Seat& operator=(const Seat&) = delete;
+    ~Seat() { --*taken_; }
+
+  private:
+    std::shared_ptr<std::atomic<size_t>> taken_;
+};
+
+std::string piece_text(api::ConsoleRingReader::Piece piece) {
+    std::string text;
+    if (piece.skipped > 0) text = "\n[" + std::to_string(piece.skipped) + " bytes of console output were lost]\n";
+    text += as_text(piece.data);
+    return text;
+}
+
+}  // namespace
+
+Api::Api(Parts parts, Config config)
+    : parts_(parts), config_(std::move(config)), console_readers_(std::make_shared<std::atomic<size_t>>(0)) {}
+
+HttpResponse Api::handle(const HttpRequest& request, Access access) {
+    Result<HttpResponse> response =
+        access == Access::View && request.method != "GET"
+            ? fail(ErrorCode::PermissionDenied, "this socket is for reading; changes go to alcoved.sock")
+            : route(request);
+    if (response) return std::move(*response);
+    return json_response(error_json(response.error()), http_status(response.error().code()));
+}
+
+std::string Api::error_body(int http_status) {
+    ErrorCode code = ErrorCode::InvalidArgument;
+    std::string message = "the request is not understood";
+    if (http_status == 404) code = ErrorCode::NotFound, message = "there is nothing at this path";
+    if (http_status == 405) code = ErrorCode::Unsupported, message = "only GET, POST and DELETE are known here";
+    if (http_status == 413) code = ErrorCode::LimitExceeded, message = "the request's body is too large";
+    if (http_status == 414) code = ErrorCode::LimitExceeded, message = "the request's path is too long";
+    if (http_status == 415) message = "a body is plain JSON, with Content-Type: application/json";
+    if (http_status >= 500) code = ErrorCode::Internal, message = "the daemon failed to answer";
+    return codec::json::dump(error_json(Error(code, message)));
+}
+
+Result<HttpResponse> Api::route(const HttpRequest& request) {
+    const auto path = split_path(request.path);
+    const bool get = request.method == "GET";
+    const auto nothing = [&] { return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path); };
+    if (path.size() < 2 || path[0] != "v1") return nothing();
+    if (path[1] == "enclaves") {
+        if (path.size() == 2 && request.method == "POST") return create_enclave(request);
+        if (path.size() == 2 && get) return list_enclaves();
+        if (path.size() == 3 || path.size() == 4) return route_enclave(request, path[2], path.size() == 4 ? path[3] : "");
+    }
+    if (path.size() == 2 && path[1] == "host" && get) return get_host();
+    if (path.size() == 3 && path[1] == "attestation" && path[2] == "root" && get) return get_root();
+    if (path.size() == 2 && path[1] == "attestation" && get) return get_attestation();
+    if (path.size() == 2 && path[1] == "version" && get) return get_version();
+    if (path.size() == 2 && path[1] == "events" && get) return get_events(request);
+    return nothing();
+}
+
+Result<HttpResponse> Api::route_enclave(const HttpRequest& request, const std::string& id, const std::string& verb) {
+    const bool get = request.method == "GET";
+    if (get && verb.empty()) return get_enclave(request, id);
+    if (get && verb == "inspect") return inspect_enclave(id);
+    if (get && verb == "console") return follow_console(id);
+    if (get && verb == "logs") return read_logs(id);
+    if (request.method == "POST" && verb == "stop") return stop_enclave(request, id);
+    if (request.method == "DELETE" && verb.empty()) return remove_enclave(id);
+    return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path);
+}
+
+Result<EnclaveRecord> Api::find(const std::string& id) {
+    return ask<EnclaveRecord>(parts_.loop, config_.patience,
+                              [supervisor = &parts_.supervisor, id](auto answer) { answer(supervisor->find(id)); });
+}
+
+Result<HttpResponse> Api::create_enclave(const HttpRequest& request) {
+    const uint64_t requested_ns = monotonic_ns();
+    const auto body = TRY(parse_launch_body(request.body));
+    ImageSource image;
+    if (!body.image_disk.empty()) {
+        if (!config_.embedded)
+            return fail(ErrorCode::PermissionDenied, "images are named by disk in the embedded host only");
+        image = TRY(image_from_disk(body.image_disk, body.image_bytes));
+    } else {
+        auto descriptor = TRY(ask<Fd>(parts_.loop, config_.patience,
+                                      [tokens = &parts_.tokens, token = body.image_token, user = request.user](auto answer) {
+                                          answer(tokens->take(token, user, std::chrono::steady_clock::now()));
+                                      }));
+        image = TRY(image_from_descriptor(std::move(descriptor)));
+    }
+    LaunchRequest launch;
+    launch.name = body.name;
+    launch.image = std::move(image.descriptor);
+    launch.image_bytes = image.bytes;
+    launch.vcpus = body.vcpus;
+    launch.memory_bytes = body.memory_mib * 1_MiB;
+    launch.pages = body.pages;
+    launch.policy = body.policy;
+    launch.debug = body.debug;
+    launch.cid = body.cid;
+    launch.requested_ns = requested_ns;
+    const auto record = TRY(ask<EnclaveRecord>(
+        parts_.loop, config_.patience,
+        [supervisor = &parts_.supervisor, launch = std::move(launch)](auto answer) mutable {
+            answer(supervisor->launch(std::move(launch)));
+        }));
+    return json_response(to_json(record), 201);
+}
+
+Result<HttpResponse> Api::list_enclaves() {
+    const auto records = TRY(ask<std::vector<EnclaveRecord>>(
+        parts_.loop, config_.patience, [supervisor = &parts_.supervisor](auto answer) { answer(supervisor->list()); }));
+    Json list = Json::array();
+    for (const auto& record : records) list.push_back(to_json(record));
+    return json_response({{"enclaves", std::move(list)}});
+}
+
+Result<HttpResponse> Api::get_enclave(const HttpRequest& request, const std::string& id) {
+    const auto wait = request.query.find("wait");
+    if (wait == request.query.end()) {
+        const auto record = TRY(find(id));
+        return json_response(to_json(record));
+    }
+    const bool for_ready = wait->second == "ready";
+    if (!for_ready && wait->second != "stopped")
+        return fail(ErrorCode::InvalidArgument, "'wait' is \"ready\" or \"stopped\"");
+    const auto longest = static_cast<uint64_t>(config_.longest_wait.count());
+    const uint64_t seconds = TRY(query_number(request, "timeout", 30, longest));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+    // A name may go on to another enclave meanwhile: what was found first is what is waited for.
+    const auto first = TRY(find(id));
+    while (true) {
+        const uint64_t seen = parts_.changes.count();
+        const auto record = TRY(find(first.id));
+        const bool reached = is_over(record.state) || (for_ready && record.ready);
+        if (reached || !parts_.changes.wait_beyond(seen, deadline)) return json_response(to_json(record));
+    }
+}
+
+Result<HttpResponse> Api::inspect_enclave(const std::string& id) {
+    auto inspection = TRY(ask<Inspection>(
+        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id](auto answer) {
+            auto record = supervisor->find(id);
+            if (!record) return answer(Failure{std::move(record).error()});
+            Inspection found{.record = std::move(*record), .grant = {}, .directory = {}, .counters = {}, .counters_missing = {}};
+            found.grant = supervisor->grant(found.record.id);
+            found.directory = supervisor->vm_directory(found.record.id);
+            supervisor->counters(found.record.id, [found, answer](Result<Supervisor::Counters> counters) {
+                Inspection full = found;
+                if (counters) {
+                    full.counters = std::move(*counters);
+                } else {
+                    full.counters_missing = counters.error().to_string();
+                }
+                answer(std::move(full));
+            });
+        }));
+    return json_response(to_json(inspection));
+}
+
+Result<HttpResponse> Api::stop_enclave(const HttpRequest& request, const std::string& id) {
+    std::chrono::milliseconds force_after{5000};
+    if (!request.body.empty()) {
+        const auto body = TRY(codec::json::parse(request.body, {.bytes = 4096, .depth = 2}));
+        const auto value = TRY(codec::json::optional_unsigned_field(body, "force_after_ms"));
+        if (value && *value > 60'000) return fail(ErrorCode::InvalidArgument, "'force_after_ms' is at most 60000");
+        if (value) force_after = std::chrono::milliseconds(*value);
+    }
+    const auto record = TRY(ask<EnclaveRecord>(parts_.loop, config_.patience,
+                                               [supervisor = &parts_.supervisor, id, force_after](auto answer) {
+                                                   answer(supervisor->stop(id, force_after));
+                                               }));
+    return json_response(to_json(record), is_over(record.state) ? 200 : 202);
+}
+
+Result<HttpResponse> Api::remove_enclave(const std::string& id) {
+    const auto record = TRY(ask<EnclaveRecord>(parts_.loop, config_.patience,
+                                               [supervisor = &parts_.supervisor, id](auto answer) {
+                                                   answer(supervisor->remove(id));
+                                               }));
+    return json_response(to_json(record), is_over(record.state) ? 200 : 202);
+}
+
+Result<Fd> Api::console_ring(const std::string& id) {
+    return ask<Fd>(parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id](auto answer) {
+        supervisor->console(id, answer);
+    });
+}
+
+Result<HttpResponse> Api::follow_console(const std::string& id) {
+    const auto record = TRY(find(id));
+    auto ring = TRY(console_ring(record.id));
+    auto reader = TRY(api::ConsoleRingReader::open(ring));
+    if (++*console_readers_ > config_.console_readers) {
+        --*console_readers_;
+        return fail(ErrorCode::LimitExceeded,
+                    "at most " + std::to_string(config_.console_readers) + " consoles are read at a time");
+    }
+    const auto seat = std::make_shared<Seat>(console_readers_);
+    const auto shared = std::make_shared<api::ConsoleRingReader>(std::move(reader));
+    HttpResponse response{.status = 200, .content_type = "application/octet-stream", .body = {}, .stream = {}};
+    response.stream = [this, seat, shared, id = record.id]() -> std::optional<std::string> {
+        // The end is looked for before the last read, so that nothing is lost between the two.
+        const auto now = find(id);
+        const bool over = !now || is_over(now->state) || parts_.changes.is_over();
+        auto text = piece_text(shared->read());
+        if (!text.empty()) return text;
+        if (over) return std::nullopt;
+        std::this_thread::sleep_for(kConsolePoll);
+        return text;
+    };
+    return response;
+}
+
+Result<HttpResponse> Api::read_logs(const std::string& id) {
+    const auto ring = TRY(console_ring(id));
+    auto reader = TRY(api::ConsoleRingReader::open(ring));
+    return HttpResponse{
+        .status = 200, .content_type = "application/octet-stream", .body = piece_text(reader.read()), .stream = {}};
+}
+
+Result<HttpResponse> Api::get_host() {
+    HostView view;
+    view.topology = TRY(host::read_topology());
+    view.memory = TRY(host::read_host_memory());
+    auto weaknesses = host::read_vulnerabilities();
+    if (weaknesses) view.vulnerabilities = std::move(*weaknesses);
+    view.core_scheduling = host::probe_core_scheduling();
+    view.shared_policy_safe = parts_.ledger.capacity().shared_policy_safe;
+    view.account = parts_.ledger.account();
+    view.broker_trouble = TRY(ask<std::string>(
+        parts_.loop, config_.patience,
+        [supervisor = &parts_.supervisor](auto answer) { answer(supervisor->broker_trouble()); }));
+    return json_response(to_json(view));
+}
+
+Result<HttpResponse> Api::get_root() {
+    const auto root = TRY(ask_for_root(config_.attestor_socket));
+    return HttpResponse{.status = 200, .content_type = "application/x-pem-file", .body = root.pem, .stream = {}};
+}
+
+Result<HttpResponse> Api::get_attestation() {
+    const auto status = TRY(ask_for_status(config_.attestor_socket));
+    return json_response(to_json(status));
+}
+
+Result<HttpResponse> Api::get_version() {
+    return json_response({{"version", ALCOVE_VERSION},
+                          {"api", 1},
+                          {"instance_id", config_.instance_id},
+                          {"embedded", config_.embedded}});
+}
+
+Result<HttpResponse> Api::get_events(const HttpRequest& request) {
+    const uint64_t since = TRY(query_number(request, "since", 0, INT64_MAX));
+    const uint64_t limit = TRY(query_number(request, "limit", kEventsAtOnce, kEventsAtOnce));
+    const auto events = TRY(ask<std::vector<Event>>(
+        parts_.loop, config_.patience,
+        [store = &parts_.store, since, limit](auto answer) { answer(store->events(since, limit)); }));
+    Json list = Json::array();
+    for (const auto& event : events) list.push_back(to_json(event));
+    return json_response({{"events", std::move(list)}});
+}
+
+}  // namespace alcove::daemon

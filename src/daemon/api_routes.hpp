@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The HTTP API, version 1 (docs/api.md): which path does what. It runs on the threads of the HTTP server and
+// asks the event loop's thread for everything (loop_call.hpp).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "codec/json.hpp"
+#include "daemon/changes.hpp"
+#include "daemon/descriptor_tokens.hpp"
+#include "daemon/http_server.hpp"
+#include "daemon/supervisor.hpp"
+
+namespace alcove::daemon {
+
+// Which socket a request came by.
+enum class Access : uint8_t {
+    Control,
+    View,  // GET only
+};
+
+class Api {
+  public:
+    struct Parts {  // borrowed; all belong to the loop's thread but `changes`
+        EventLoop& loop;
+        Supervisor& supervisor;
+        Store& store;
+        host::Ledger& ledger;
+        DescriptorTokens& tokens;
+        Changes& changes;
+    };
+    struct Config {
+        bool embedded = false;                   // images may be named by a disk's serial number
+        std::string attestor_socket;             // asked for the host's root certificate
+        std::string instance_id;
+        std::chrono::milliseconds patience{20'000};  // for the loop's thread
+        std::chrono::seconds longest_wait{600};      // of a client for a state
+        size_t console_readers = 16;
+    };
+
+    Api(Parts parts, Config config);
+
+    HttpResponse handle(const HttpRequest& request, Access access);
+    // The body of an error that the HTTP server itself gives.
+    static std::string error_body(int http_status);
+
+  private:
+    using Json = codec::json::Json;
+    Result<HttpResponse> route(const HttpRequest& request);
+    Result<HttpResponse> route_enclave(const HttpRequest& request, const std::string& id, const std::string& verb);
+    Result<HttpResponse> create_enclave(const HttpRequest& request);
+    Result<HttpResponse> list_enclaves();
+    Result<HttpResponse> get_enclave(const HttpRequest& request, const std::string& id);
+    Result<HttpResponse> inspect_enclave(const std::string& id);
+    Result<HttpResponse> stop_enclave(const HttpRequest& request, const std::string& id);
+    Result<HttpResponse> remove_enclave(const std::string& id);
+    Result<HttpResponse> follow_console(const std::string& id);
+    Result<HttpResponse> read_logs(const std::string& id);
+    Result<HttpResponse> get_host();
+    Result<HttpResponse> get_root();
+    Result<HttpResponse> get_attestation();
+    Result<HttpResponse> get_version();
+    Result<HttpResponse> get_events(const HttpRequest& request);
+
+    Result<EnclaveRecord> find(const std::string& id);
+    Result<Fd> console_ring(const std::string& id);
+
+    Parts parts_;
+    Config config_;
+    std::shared_ptr<std::atomic<size_t>> console_readers_;
+};
+
+}  // namespace alcove::daemon

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/enclave_state.hpp"
+
+#include <array>
+
+namespace alcove::daemon {
+
+namespace {
+
+constexpr std::array<std::string_view, 7> kNames = {"reserving", "measuring", "starting", "running",
+                                                    "stopping",  "stopped",   "failed"};
+
+}  // namespace
+
+std::string_view state_name(EnclaveState state) {
+    return kNames[static_cast<size_t>(state)];
+}
+
+std::optional<EnclaveState> state_from(std::string_view name) {
+    for (size_t i = 0; i < kNames.size(); ++i)
+        if (kNames[i] == name) return static_cast<EnclaveState>(i);
+    return std::nullopt;
+}
+
+bool may_follow(EnclaveState now, EnclaveState next) {
+    if (now == next) return true;
+    if (is_over(now)) return false;
+    if (is_over(next)) return now == EnclaveState::Stopping;
+    return next > now;
+}
+
+}  // namespace alcove::daemon

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The states an enclave goes through, and which may follow which.
+//
+//     reserving --> measuring --> starting --> running
+//         |             |             |           |
+//         +-------------+------+------+-----------+
+//                              v
+//                          stopping --> stopped    it ended, or was stopped: `reason` says why
+//                              |
+//                              +------> failed     it never ran: `error` says why
+//
+// `stopping` covers all that is left to do after the end, whatever brought it about: the guest may be gone
+// already, but its cores and memory are not free before everything of it is. An enclave in one of the last
+// two states holds nothing. Names are contract: stored in the database and shown by the API.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace alcove::daemon {
+
+enum class EnclaveState : uint8_t {
+    Reserving,
+    Measuring,
+    Starting,
+    Running,
+    Stopping,
+    Stopped,
+    Failed,
+};
+
+std::string_view state_name(EnclaveState state);
+std::optional<EnclaveState> state_from(std::string_view name);
+
+constexpr bool is_over(EnclaveState state) {
+    return state == EnclaveState::Stopped || state == EnclaveState::Failed;
+}
+
+// Whether `next` may follow `now`. A state may follow itself; steps forward may be skipped.
+bool may_follow(EnclaveState now, EnclaveState next);
+
+}  // namespace alcove::daemon

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/fake_host_test.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/system.hpp"
+
+namespace alcove::daemon {
+
+struct FakeHost::Shim {
+    std::string id;
+    api::shim::State state{};
+    std::string detail;
+    Fd listener;
+    EventLoop::WatchId listener_watch = 0;
+    Channel daemon;
+    EventLoop::WatchId daemon_watch = 0;
+    Fd ring;
+    std::optional<api::ConsoleRingWriter> console;
+    Fd alive;  // the write end of what the daemon takes for a pidfd
+    int attaches = 0;
+};
+
+template <typename F>
+auto FakeHost::on_thread(F function) {
+    using T = decltype(function());
+    auto promise = std::make_shared<std::promise<T>>();
+    auto future = promise->get_future();
+    loop_->post([promise, function] {
+        if constexpr (std::is_void_v<T>) {
+            function();
+            promise->set_value();
+        } else {
+            promise->set_value(function());
+        }
+    });
+    return future.get();
+}
+
+FakeHost::FakeHost(std::string run_directory) : directory_(std::move(run_directory)) {
+    loop_ = EventLoop::create().value();
+    sys::make_directories(directory_ + "/vm").value();
+    listen();
+    thread_ = std::thread([this] { loop_->run().value(); });
+}
+
+FakeHost::~FakeHost() {
+    loop_->stop();
+    thread_.join();
+}
+
+void FakeHost::listen() {
+    listener_ = sys::unix_listen(directory_ + "/broker.sock", SOCK_SEQPACKET, 0600).value();
+    listener_watch_ = loop_->watch(listener_, EPOLLIN, [this](uint32_t) { accept_daemon(); }).value();
+}
+
+void FakeHost::send(const Channel& channel, const Bytes& message, const std::vector<int>& descriptors) {
+    static_cast<void>(channel.send(message, descriptors).has_value());  // the daemon may be gone
+}
+
+void FakeHost::accept_daemon() {
+    loop_->unwatch(daemon_watch_);
+    daemon_ = Channel(sys::accept(listener_).value());
+    send(daemon_, api::encode_hello(api::Protocol::Broker, api::broker::kVersions));
+    daemon_watch_ = loop_->watch(daemon_.fd(), EPOLLIN, [this](uint32_t) { broker_message(); }).value();
+}
+
+void FakeHost::broker_message() {
+    auto message = daemon_.receive();
+    if (!message) return loop_->unwatch(std::exchange(daemon_watch_, 0));
+    const auto envelope = api::open_envelope(message->data).value();
+    if (envelope.type == api::Hello::kType) return;
+    if (envelope.type == api::broker::Launch::kType) {
+        if (!hold_launch_) return launch(*message);
+        held_.emplace_back(message->data, message->descriptors.at(0).release());
+        return;
+    }
+    if (envelope.type == api::broker::List::kType) {
+        std::vector<api::broker::ListEntry> entries;
+        for (const auto& [id, shim] : shims_)
+            entries.push_back({.vm_id = api::VmId::parse(id).value().field(), .flags = 3, .vmm_slot = 0});
+        return send(daemon_, api::broker::encode_listing(api::decode<api::broker::List>(envelope).value().request, entries));
+    }
+    const auto remove = api::decode<api::broker::Remove>(envelope).value();
+    const std::string id(remove.vm_id.text().value());
+    if (refuse_removal_)
+        return send(daemon_, api::encode_failed(remove.request, Error(ErrorCode::Busy, "not now")));
+    removed_.push_back(id);
+    if (!shims_.contains(id))
+        return send(daemon_, api::encode_failed(remove.request, Error(ErrorCode::NotFound, "no such VM")));
+    loop_->unwatch(shims_[id]->listener_watch);
+    loop_->unwatch(shims_[id]->daemon_watch);
+    shims_.erase(id);
+    std::filesystem::remove_all(directory_ + "/vm/" + id);
+    send(daemon_, api::encode(api::broker::Done{.request = remove.request, .reserved = {}}));
+}
+
+void FakeHost::launch(const Channel::Message& message) {
+    const auto order = api::decode<api::broker::Launch>(api::open_envelope(message.data).value()).value();
+    const std::string id(order.vm_id.text().value());
+    launches_.push_back(order);
+    if (refuse_launch_) return send(daemon_, api::encode_failed(order.request, *refuse_launch_));
+    std::string content(order.image_size, '\0');
+    sys::read_exact_at(message.descriptors.at(0), {reinterpret_cast<uint8_t*>(content.data()), content.size()}, 0).value();
+    images_[id] = content;
+    start_shim(id, order);
+    auto pipe = sys::pipe().value();
+    shims_[id]->alive = std::move(pipe.second);
+    const api::broker::Launched answer{.request = order.request, .flags = 0, .shim_pid = 1, .reserved = {}};
+    send(daemon_, api::encode(answer, {}), {pipe.first.get()});
+}
+
+void FakeHost::start_shim(const std::string& id, const api::broker::Launch& order) {
+    auto shim = std::make_unique<Shim>();
+    auto* raw = shim.get();
+    shim->id = id;
+    shim->state.vm_id = order.vm_id;
+    shim->state.phase = static_cast<uint32_t>(api::shim::Phase::Copying);
+    shim->state.begun_ns = 1000;
+    shim->state.vcpu = 0xffff;
+    if ((order.flags & api::broker::Launch::kDebug) != 0) {
+        shim->state.flags = api::shim::State::kDebug;
+        shim->ring = api::make_console_ring().value();
+        shim->console = api::ConsoleRingWriter::open(shim->ring).value();
+    }
+    sys::make_directories(directory_ + "/vm/" + id).value();
+    shim->listener = sys::unix_listen(directory_ + "/vm/" + id + "/shim.sock", SOCK_SEQPACKET, 0600).value();
+    shim->listener_watch = loop_->watch(shim->listener, EPOLLIN, [this, raw](uint32_t) { accept_shim(*raw); }).value();
+    shims_[id] = std::move(shim);
+}
+
+void FakeHost::accept_shim(Shim& shim) {
+    loop_->unwatch(shim.daemon_watch);
+    shim.daemon = Channel(sys::accept(shim.listener).value());
+    send(shim.daemon, api::encode_hello(api::Protocol::Shim, api::shim::kVersions));
+    shim.daemon_watch = loop_->watch(shim.daemon.fd(), EPOLLIN, [this, &shim](uint32_t) { shim_message(shim); }).value();
+}
+
+void FakeHost::push(Shim& shim, uint32_t request) {
+    shim.state.request = request;
+    send(shim.daemon, api::encode(shim.state, as_byte_view(shim.detail)));
+}
+
+void FakeHost::play(Shim& shim) {
+    const auto step = [&](api::shim::Phase phase) {
+        shim.state.phase = static_cast<uint32_t>(phase);
+        push(shim, 0);
+    };
+    if (script_ == Script::Hold) {
+        send(shim.daemon, api::encode(api::shim::Progress{.bytes_done = 1, .bytes_total = 2}));
+        return;
+    }
+    if (script_ == Script::Fail) {
+        shim.state.reason = static_cast<uint16_t>(api::StopReason::LaunchFailed);
+        shim.state.error_code = static_cast<uint32_t>(ErrorCode::ImageCrc);
+        shim.detail = "the checksum is another";
+        return step(api::shim::Phase::Ended);
+    }
+    shim.state.flags = shim.state.flags | api::shim::State::kMeasured;
+    shim.state.pcr0.fill(0x10);
+    shim.state.pcr1.fill(0x11);
+    shim.state.pcr2.fill(0x12);
+    shim.state.measured_ns = 2000;
+    shim.state.signature = static_cast<uint32_t>(api::shim::SignatureState::Unsigned);
+    step(api::shim::Phase::Reserving);
+    step(api::shim::Phase::Starting);
+    shim.state.vmm_pid = 4711;
+    shim.state.first_instruction_ns = 3000;
+    step(api::shim::Phase::Running);
+    if (script_ == Script::Measured) return;
+    shim.state.ready_ns = 4000;
+    shim.state.ready_answered_by = static_cast<uint32_t>(api::vmm::ReadyAnsweredBy::Alcove);
+    step(api::shim::Phase::Ready);
+}
+
+void FakeHost::shim_message(Shim& shim) {
+    auto message = shim.daemon.receive();
+    if (!message) return loop_->unwatch(std::exchange(shim.daemon_watch, 0));
+    const auto envelope = api::open_envelope(message->data).value();
+    if (envelope.type == api::Hello::kType) return;
+    const uint32_t request = *read_object<Le32>(envelope.body);
+    const auto done = [&] { send(shim.daemon, api::encode(api::shim::Done{.request = request, .reserved = {}})); };
+    switch (envelope.type) {
+        case api::shim::Attach::kType:
+            push(shim, request);
+            if (shim.attaches++ == 0) play(shim);
+            return;
+        case api::shim::Stop::kType:
+            if (ignore_stops_) return;
+            done();
+            shim.state.reason = static_cast<uint16_t>(api::StopReason::HostRequest);
+            shim.state.phase = static_cast<uint32_t>(api::shim::Phase::Ended);
+            return push(shim, 0);
+        case api::shim::StatisticsRequest::kType: {
+            const std::vector<api::vmm::StatisticsEntry> entries = {
+                {.id = 1, .index = 0, .value = 70}, {.id = 1, .index = 1, .value = 7}, {.id = 999, .index = 0, .value = 1}};
+            return send(shim.daemon, api::vmm::encode_statistics(request, entries));
+        }
+        case api::shim::Console::kType:
+            if (!shim.ring.is_open())
+                return send(shim.daemon, api::encode_failed(request, Error(ErrorCode::EnclaveNotDebug, "no console")));
+            return send(shim.daemon,
+                        api::encode(api::shim::ConsoleRing{.request = request,
+                                                           .ring_bytes = static_cast<uint32_t>(api::kConsoleRingBytes)}),
+                        {shim.ring.get()});
+        default:
+            return done();
+    }
+}
+
+void FakeHost::set_script(Script script) {
+    on_thread([this, script] { script_ = script; });
+}
+void FakeHost::refuse_launches(std::optional<Error> error) {
+    on_thread([this, error] { refuse_launch_ = error; });
+}
+void FakeHost::refuse_removals(bool refuse) {
+    on_thread([this, refuse] { refuse_removal_ = refuse; });
+}
+void FakeHost::ignore_stops(bool ignore) {
+    on_thread([this, ignore] { ignore_stops_ = ignore; });
+}
+void FakeHost::hold_launches(bool hold) {
+    on_thread([this, hold] {
+        hold_launch_ = hold;
+        if (!hold) answer_held();
+    });
+}
+void FakeHost::answer_held() {
+    for (auto& [data, fd] : held_) {
+        Channel::Message message;
+        message.data = data;
+        message.descriptors.emplace_back(fd);
+        launch(message);
+    }
+    held_.clear();
+}
+
+void FakeHost::set_phase(const std::string& id, api::shim::Phase phase) {
+    on_thread([this, id, phase] {
+        auto& shim = *shims_.at(id);
+        shim.state.phase = static_cast<uint32_t>(phase);
+        push(shim, 0);
+    });
+}
+void FakeHost::end(const std::string& id, api::StopReason reason, const std::string& detail) {
+    on_thread([this, id, reason, detail] {
+        auto& shim = *shims_.at(id);
+        shim.state.phase = static_cast<uint32_t>(api::shim::Phase::Ended);
+        shim.state.reason = static_cast<uint16_t>(reason);
+        shim.state.app_exit_kind = static_cast<uint32_t>(api::vmm::AppExitKind::Exited);
+        shim.state.app_exit_value = 3;
+        shim.detail = detail;
+        push(shim, 0);
+    });
+}
+void FakeHost::kill_shim(const std::string& id) {
+    on_thread([this, id] {
+        auto& shim = *shims_.at(id);
+        loop_->unwatch(std::exchange(shim.listener_watch, 0));
+        loop_->unwatch(std::exchange(shim.daemon_watch, 0));
+        shim.listener.reset();
+        shim.daemon = Channel();
+        shim.alive.reset();
+    });
+}
+void FakeHost::drop_connection(const std::string& id) {
+    on_thread([this, id] {
+        auto& shim = *shims_.at(id);
+        loop_->unwatch(std::exchange(shim.daemon_watch, 0));
+        shim.daemon = Channel();
+    });
+}
+void FakeHost::send_raw(const std::string& id, Bytes message) {
+    on_thread([this, id, message] { send(shims_.at(id)->daemon, message); });
+}
+void FakeHost::write_console(const std::string& id, const std::string& text) {
+    on_thread([this, id, text] { shims_.at(id)->console->write(as_byte_view(text)); });
+}
+void FakeHost::add_leftover(const std::string& id) {
+    on_thread([this, id] {
+        api::broker::Launch order{};
+        order.vm_id = api::VmId::parse(id).value().field();
+        start_shim(id, order);
+    });
+}
+void FakeHost::close_broker() {
+    on_thread([this] {
+        loop_->unwatch(std::exchange(listener_watch_, 0));
+        loop_->unwatch(std::exchange(daemon_watch_, 0));
+        listener_.reset();
+        daemon_ = Channel();
+    });
+}
+void FakeHost::open_broker() {
+    on_thread([this] { listen(); });
+}
+
+std::vector<api::broker::Launch> FakeHost::launches() {
+    return on_thread([this] { return launches_; });
+}
+std::vector<std::string> FakeHost::removed() {
+    return on_thread([this] { return removed_; });
+}
+std::vector<std::string> FakeHost::present() {
+    return on_thread([this] {
+        std::vector<std::string> ids;
+        for (const auto& [id, shim] : shims_) ids.push_back(id);
+        return ids;
+    });
+}
+std::string FakeHost::image_content(const std::string& id) {
+    return on_thread([this, id] { return images_[id]; });
+}
+int FakeHost::attaches(const std::string& id) {
+    return on_thread([this, id] { return shims_.at(id)->attaches; });
+}
+
+TestDirectory::TestDirectory() {
+    // In memory where that is possible: the store syncs every change.
+    std::string pattern = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm/alcoved-XXXXXX" : "/tmp/alcoved-XXXXXX";
+    ALCOVE_CHECK(::mkdtemp(pattern.data()) != nullptr, "a temporary directory can be made");
+    path_ = pattern;
+}
+TestDirectory::~TestDirectory() {
+    std::filesystem::remove_all(path_);
+}
+
+}  // namespace alcove::daemon

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launch_json.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "codec/json.hpp"
+
+namespace alcove::daemon {
+
+namespace {
+
+using codec::json::Json;
+
+constexpr std::array<std::string_view, 8> kFields = {"name", "image", "vcpus",  "memory_mib",
+                                                     "pages", "policy", "debug", "cid"};
+constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
+
+template <size_t N>
+Result<void> check_fields(const Json& object, const std::array<std::string_view, N>& known) {
+    if (!object.is_object()) return fail(ErrorCode::JsonMalformed, "an object is expected");
+    for (auto it = object.begin(); it != object.end(); ++it) {
+        if (std::ranges::find(known, it.key()) == known.end())
+            return fail(ErrorCode::InvalidArgument, "unknown field '" + it.key() + "'");
+    }
+    return {};
+}
+
+Result<void> read_image(const Json& image, LaunchBody& body) {
+    TRY(check_fields(image, kImageFields).context("image"));
+    const auto token = TRY(codec::json::optional_text_field(image, "token"));
+    const auto disk = TRY(codec::json::optional_text_field(image, "disk"));
+    if (token.has_value() == disk.has_value())
+        return fail(ErrorCode::InvalidArgument, "'image' needs either 'token' or 'disk'");
+    if (token) {
+        body.image_token = *token;
+        return {};
+    }
+    body.image_disk = *disk;
+    body.image_bytes = TRY(codec::json::unsigned_field(image, "size"));
+    return {};
+}
+
+}  // namespace
+
+Result<LaunchBody> parse_launch_body(std::string_view text) {
+    const auto json = TRY(codec::json::parse(text, {.bytes = 64 * 1024, .depth = 4}));
+    TRY(check_fields(json, kFields));
+    LaunchBody body;
+    auto name = TRY(codec::json::optional_text_field(json, "name"));
+    body.name = name.value_or("");
+    const auto* image = TRY(codec::json::object_field(json, "image"));
+    TRY(read_image(*image, body));
+    const uint64_t vcpus = TRY(codec::json::unsigned_field(json, "vcpus"));
+    if (vcpus > std::numeric_limits<uint32_t>::max())
+        return fail(ErrorCode::InvalidArgument, "'vcpus' is out of range");
+    body.vcpus = static_cast<uint32_t>(vcpus);
+    body.memory_mib = TRY(codec::json::unsigned_field(json, "memory_mib"));
+    if (body.memory_mib > std::numeric_limits<uint64_t>::max() >> 20)
+        return fail(ErrorCode::InvalidArgument, "'memory_mib' is out of range");
+    const auto pages = TRY(codec::json::optional_text_field(json, "pages"));
+    if (pages && *pages != "4k" && *pages != "2m")
+        return fail(ErrorCode::InvalidArgument, "'pages' is \"4k\" or \"2m\"");
+    if (pages && *pages == "2m") body.pages = host::PageSize::Size2M;
+    const auto policy = TRY(codec::json::optional_text_field(json, "policy"));
+    if (policy && *policy != "dedicated" && *policy != "shared")
+        return fail(ErrorCode::InvalidArgument, "'policy' is \"dedicated\" or \"shared\"");
+    if (policy && *policy == "shared") body.policy = host::CpuPolicy::Shared;
+    const auto debug = TRY(codec::json::optional_boolean_field(json, "debug"));
+    body.debug = debug.value_or(false);
+    body.cid = TRY(codec::json::optional_unsigned_field(json, "cid"));
+    return body;
+}
+
+}  // namespace alcove::daemon

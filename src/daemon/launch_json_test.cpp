@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launch_json.hpp"
+
+#include <gtest/gtest.h>
+
+namespace alcove::daemon {
+namespace {
+
+ErrorCode code_of(std::string_view text) {
+    const auto body = parse_launch_body(text);
+    return body ? ErrorCode::Internal : body.error().code();
+}
+
+TEST(LaunchJson, AFullBodyIsRead) {
+    const auto body = parse_launch_body(R"({"name":"web","image":{"token":"00ff"},"vcpus":2,"memory_mib":512,
+        "pages":"2m","policy":"shared","debug":true,"cid":77})").value();
+
+    EXPECT_EQ(body.name, "web");
+    EXPECT_EQ(body.image_token, "00ff");
+    EXPECT_TRUE(body.image_disk.empty());
+    EXPECT_EQ(body.vcpus, 2U);
+    EXPECT_EQ(body.memory_mib, 512U);
+    EXPECT_EQ(body.pages, host::PageSize::Size2M);
+    EXPECT_EQ(body.policy, host::CpuPolicy::Shared);
+    EXPECT_TRUE(body.debug);
+    EXPECT_EQ(body.cid, 77U);
+}
+
+TEST(LaunchJson, OptionalFieldsHaveDefaults) {
+    const auto body = parse_launch_body(R"({"image":{"disk":"img-1","size":9},"vcpus":1,"memory_mib":64})").value();
+
+    EXPECT_EQ(body.image_disk, "img-1");
+    EXPECT_EQ(body.image_bytes, 9U);
+    EXPECT_EQ(body.pages, host::PageSize::Size4K);
+    EXPECT_EQ(body.policy, host::CpuPolicy::Dedicated);
+    EXPECT_FALSE(body.debug);
+    EXPECT_FALSE(body.cid);
+}
+
+TEST(LaunchJson, FormIsChecked) {
+    EXPECT_EQ(code_of(""), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of("[]"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"vcpus":1,"memory_mib":64})"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"image":"a","vcpus":1,"memory_mib":64})"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":-1,"memory_mib":64})"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1.5,"memory_mib":64})"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":"64"})"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"debug":1})"), ErrorCode::JsonMalformed);
+}
+
+TEST(LaunchJson, UnknownFieldsAreRefused) {
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pagesize":"2m"})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a","path":"/etc/shadow"},"vcpus":1,"memory_mib":64})"),
+              ErrorCode::InvalidArgument);
+}
+
+TEST(LaunchJson, ValuesOutOfRangeAreRefused) {
+    EXPECT_EQ(code_of(R"({"image":{},"vcpus":1,"memory_mib":64})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a","disk":"b","size":1},"vcpus":1,"memory_mib":64})"),
+              ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":4294967296,"memory_mib":64})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":17592186044416})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pages":"1g"})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"policy":"any"})"), ErrorCode::InvalidArgument);
+}
+
+}  // namespace
+}  // namespace alcove::daemon

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SQLite as Results: a database, prepared statements, transactions. No SQL is built from values anywhere;
+// they are bound.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "support/bytes.hpp"
+#include "support/result.hpp"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace alcove::daemon {
+
+class Statement {
+  public:
+    // Parameters count from 1. Texts and blobs are copied.
+    Statement& bind(int index, int64_t value);
+    Statement& bind(int index, uint64_t value) { return bind(index, static_cast<int64_t>(value)); }
+    Statement& bind(int index, uint32_t value) { return bind(index, static_cast<int64_t>(value)); }
+    Statement& bind(int index, bool value) { return bind(index, static_cast<int64_t>(value)); }
+    Statement& bind(int index, std::string_view value);
+    Statement& bind(int index, const char* value) { return bind(index, std::string_view(value)); }
+    Statement& bind(int index, ByteView value);
+    Statement& bind_null(int index);
+
+    Result<bool> step();   // true: a row is there
+    Result<void> run();    // to the end; rows are dropped
+    bool is_null(int column) const;  // columns count from 0
+    int64_t integer(int column) const;
+    std::string text(int column) const;
+    Bytes blob(int column) const;
+
+  private:
+    friend class Database;
+    struct Finalize {
+        void operator()(sqlite3_stmt* statement) const;
+    };
+    explicit Statement(sqlite3_stmt* statement) : statement_(statement) {}
+    std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+    int bind_error_ = 0;  // the first one; step() reports it
+};
+
+class Database {
+  public:
+    // Makes the file (0600) if it is not there. WAL, synchronous=FULL, foreign keys, and exclusively locked:
+    // ErrorCode::Busy when another process has it.
+    static Result<Database> open(const std::string& path);
+
+    Result<Statement> prepare(std::string_view sql) const;
+    Result<void> execute(std::string_view sql) const;  // several statements, no parameters
+
+  private:
+    struct Close {
+        void operator()(sqlite3* database) const;
+    };
+    explicit Database(sqlite3* database) : database_(database) {}
+    std::unique_ptr<sqlite3, Close> database_;
+};
+
+// Rolls back unless committed.
+class Transaction {
+  public:
+    static Result<Transaction> begin(const Database& database);
+    Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    Transaction& operator=(Transaction&&) = delete;
+    ~Transaction();
+    Result<void> commit();
+
+  private:
+    explicit Transaction(const Database& database) : database_(&database) {}
+    const Database* database_;  // borrowed; null when over
+};
+
+}  // namespace alcove::daemon

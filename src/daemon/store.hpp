@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What alcoved must not forget: its instance id, enclaves, what they hold of the host, and events. Each
+// function is one transaction, on disk when it returns; whoever answers a client calls it first.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/enclave_record.hpp"
+#include "daemon/sqlite.hpp"
+#include "host/ledger.hpp"
+
+namespace alcove::daemon {
+
+class Store {
+  public:
+    static constexpr int kSchemaVersion = 1;
+    static constexpr uint64_t kKeptEvents = 10'000;
+
+    // Makes or migrates the schema. ErrorCode::VersionMismatch when a newer release made the file.
+    static Result<Store> open(const std::string& path);
+
+    // "i-" and 17 hexadecimal digits, made at first use and never changed.
+    const std::string& instance_id() const { return instance_id_; }
+
+    struct Saved {
+        EnclaveRecord record;
+        host::Grant grant;  // without nodes when nothing is held
+    };
+    Result<std::vector<Saved>> load() const;  // by age
+
+    // A new enclave and what it holds, together.
+    Result<void> add(const EnclaveRecord& record, const host::Grant& grant, const Event& event);
+    // A changed enclave. `event` is left out when its kind is empty.
+    Result<void> save(const EnclaveRecord& record, const Event& event = {});
+    // The same, and what it held is free again.
+    Result<void> save_and_free(const EnclaveRecord& record, const Event& event);
+    Result<void> remove(const std::string& id, const Event& event);
+
+    // Events after `since`, at most `limit`, by sequence.
+    Result<std::vector<Event>> events(uint64_t since, size_t limit) const;
+
+    // The next context id to give: counts up and never back, so that a late packet finds nobody.
+    Result<uint64_t> next_cid(uint64_t first);
+
+  private:
+    explicit Store(Database database) : database_(std::move(database)) {}
+    Result<void> migrate();
+    Result<void> load_instance_id();
+    Result<void> write_record(const EnclaveRecord& record);
+    Result<void> write_event(const Event& event);
+
+    Database database_;
+    std::string instance_id_;
+};
+
+int64_t wall_clock_ms();
+
+}  // namespace alcove::daemon

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/store.hpp"
+
+#include <gtest/gtest.h>
+
+#include "daemon/fake_host_test.hpp"
+#include "support/bits.hpp"
+#include "support/system.hpp"
+
+namespace alcove::daemon {
+namespace {
+
+EnclaveRecord full_record(const std::string& id) {
+    EnclaveRecord record;
+    record.id = id;
+    record.name = "web";
+    record.state = EnclaveState::Running;
+    record.ready = true;
+    record.heartbeat = HeartbeatAnswer::HostProgram;
+    record.cid = 0xfffffffe;
+    record.vcpus = 4;
+    record.memory_bytes = 512_GiB;
+    record.pages = host::PageSize::Size2M;
+    record.policy = host::CpuPolicy::Shared;
+    record.debug = true;
+    record.image_bytes = 32_GiB;
+    record.vmm_slot = 999;
+    record.created_ms = 1'700'000'000'000;
+    record.ready_ms = 1'700'000'000'001;
+    record.ended_ms = 1'700'000'000'002;
+    record.measurements = Measurements{};
+    record.measurements->pcr0.fill(1);
+    record.measurements->pcr8.fill(8);
+    record.signature = ImageSignature{.subject = "CN=me", .not_before = 5, .not_after = 6};
+    record.app_exit = AppExit{.signalled = true, .value = 11};
+    record.reason = "power_off";
+    record.detail = "it's \"over\"; DROP TABLE enclaves";
+    record.vmm_pid = 77;
+    record.exit_status = 139;
+    record.error = StoredError{.code = ErrorCode::ImageCrc, .message = "bad"};
+    return record;
+}
+
+host::Grant grant_of(const std::string& id) {
+    host::Grant grant{.owner = id, .pages = host::PageSize::Size2M, .policy = host::CpuPolicy::Shared, .nodes = {}, .cpus = {}};
+    grant.nodes = {{.node = {0}, .cores = {{2}, {4}}, .memory_bytes = 2_MiB}, {.node = {3}, .cores = {}, .memory_bytes = 4_MiB}};
+    return grant;
+}
+
+class StoreTest : public testing::Test {
+  protected:
+    Store open() { return Store::open(directory_.path() + "/db").value(); }
+    TestDirectory directory_;
+};
+
+TEST_F(StoreTest, ARecordComesBackWhole) {
+    const auto record = full_record("i-1-enc1");
+    open().add(record, grant_of(record.id), {}).value();
+
+    const auto saved = open().load().value();
+
+    ASSERT_EQ(saved.size(), 1U);
+    const auto& back = saved[0].record;
+    EXPECT_EQ(back.name, record.name);
+    EXPECT_EQ(back.state, record.state);
+    EXPECT_EQ(back.ready, record.ready);
+    EXPECT_EQ(back.heartbeat, record.heartbeat);
+    EXPECT_EQ(back.cid, record.cid);
+    EXPECT_EQ(back.memory_bytes, record.memory_bytes);
+    EXPECT_EQ(back.pages, record.pages);
+    EXPECT_EQ(back.policy, record.policy);
+    EXPECT_EQ(back.debug, record.debug);
+    EXPECT_EQ(back.vmm_slot, record.vmm_slot);
+    EXPECT_EQ(back.ended_ms, record.ended_ms);
+    EXPECT_EQ(back.measurements, record.measurements);
+    EXPECT_EQ(back.signature, record.signature);
+    EXPECT_EQ(back.app_exit, record.app_exit);
+    EXPECT_EQ(back.detail, record.detail);
+    EXPECT_EQ(back.exit_status, record.exit_status);
+    EXPECT_EQ(back.error, record.error);
+    EXPECT_EQ(saved[0].grant, grant_of(record.id));
+}
+
+TEST_F(StoreTest, WhatIsNotKnownYetComesBackAsNothing) {
+    EnclaveRecord record;
+    record.id = "i-1-enc1";
+    open().add(record, {}, {}).value();
+
+    const auto back = open().load().value().at(0).record;
+
+    EXPECT_FALSE(back.measurements);
+    EXPECT_FALSE(back.signature);
+    EXPECT_FALSE(back.app_exit);
+    EXPECT_FALSE(back.error);
+}
+
+TEST_F(StoreTest, TheInstanceIdStays) {
+    const auto first = open().instance_id();
+    const auto second = open().instance_id();
+
+    EXPECT_EQ(first, second);
+    EXPECT_EQ(first.size(), 19U);
+    EXPECT_TRUE(first.starts_with("i-"));
+    EXPECT_EQ(first.find_first_not_of("0123456789abcdef", 2), std::string::npos);
+}
+
+TEST_F(StoreTest, ASecondDaemonIsKeptOut) {
+    const auto first = open();
+
+    EXPECT_EQ(Store::open(directory_.path() + "/db").error().code(), ErrorCode::Busy);
+}
+
+TEST_F(StoreTest, ANewerSchemaIsRefused) {
+    open();
+    Database::open(directory_.path() + "/db").value().execute("PRAGMA user_version = 2").value();
+
+    EXPECT_EQ(Store::open(directory_.path() + "/db").error().code(), ErrorCode::VersionMismatch);
+}
+
+TEST_F(StoreTest, AFileThatIsNoDatabaseIsRefused) {
+    sys::replace_file(directory_.path() + "/db", as_byte_view(std::string(5000, 'x')), 0600).value();
+
+    EXPECT_FALSE(Store::open(directory_.path() + "/db"));
+}
+
+TEST_F(StoreTest, FreeingRemovesTheLeaseOnly) {
+    auto store = open();
+    auto record = full_record("i-1-enc1");
+    store.add(record, grant_of(record.id), {}).value();
+    record.state = EnclaveState::Stopped;
+
+    store.save_and_free(record, {}).value();
+
+    const auto saved = store.load().value();
+    ASSERT_EQ(saved.size(), 1U);
+    EXPECT_TRUE(saved[0].grant.nodes.empty());
+    EXPECT_EQ(saved[0].record.state, EnclaveState::Stopped);
+}
+
+TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
+    auto store = open();
+    const auto record = full_record("i-1-enc1");
+    store.add(record, grant_of(record.id), {}).value();
+
+    store.remove(record.id, {}).value();
+    store.add(record, {}, {}).value();
+
+    EXPECT_TRUE(store.load().value().at(0).grant.nodes.empty());
+}
+
+TEST_F(StoreTest, EventsAreNumberedAndPruned) {
+    auto store = open();
+    const auto record = full_record("i-1-enc1");
+    store.add(record, {}, {.sequence = 0, .time_ms = 1, .enclave = record.id, .kind = "state", .detail = "a"}).value();
+    store.save(record).value();
+    store.save(record, {.sequence = 0, .time_ms = 2, .enclave = record.id, .kind = "ready", .detail = "b"}).value();
+
+    EXPECT_EQ(store.events(0, 10).value().size(), 2U);
+    EXPECT_EQ(store.events(0, 1).value().at(0).detail, "a");
+    const auto later = store.events(1, 10).value();
+    ASSERT_EQ(later.size(), 1U);
+    EXPECT_EQ(later[0].sequence, 2U);
+    EXPECT_EQ(later[0].kind, "ready");
+}
+
+TEST_F(StoreTest, CidsCountUpOverRestarts) {
+    EXPECT_EQ(open().next_cid(16).value(), 16U);
+    EXPECT_EQ(open().next_cid(16).value(), 17U);
+    EXPECT_EQ(open().next_cid(100).value(), 100U);
+    EXPECT_EQ(open().next_cid(16).value(), 101U);
+}
+
+TEST(Sqlite, ATransactionThatIsNotCommittedIsUndone) {
+    const TestDirectory directory;
+    auto database = Database::open(directory.path() + "/db").value();
+    database.execute("CREATE TABLE t (a INTEGER)").value();
+    {
+        auto transaction = Transaction::begin(database).value();
+        database.execute("INSERT INTO t VALUES (1)").value();
+    }
+
+    auto query = database.prepare("SELECT count(*) FROM t").value();
+    ASSERT_TRUE(query.step().value());
+    EXPECT_EQ(query.integer(0), 0);
+}
+
+}  // namespace
+}  // namespace alcove::daemon

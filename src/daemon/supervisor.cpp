@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/supervisor.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "api/limits.hpp"
+#include "crypto/random.hpp"
+#include "host/capacity.hpp"
+#include "support/bits.hpp"
+#include "support/log.hpp"
+#include "support/system.hpp"
+
+namespace alcove::daemon {
+
+namespace {
+
+constexpr size_t kMaxName = 64;
+
+Result<void> check_name(const std::string& name) {
+    const auto allowed = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+               c == '-';
+    };
+    if (name.size() > kMaxName || !std::ranges::all_of(name, allowed))
+        return fail(ErrorCode::InvalidArgument, "a name has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'");
+    // An id must never be mistaken for another enclave's name.
+    if (name.starts_with("i-") || name.starts_with("-"))
+        return fail(ErrorCode::InvalidArgument, "a name begins neither with 'i-' nor with '-'");
+    return {};
+}
+
+}  // namespace
+
+Supervisor::Supervisor(EventLoop& loop, Store& store, host::Ledger& ledger, Changes& changes, Config config)
+    : loop_(loop), store_(store), ledger_(ledger), changes_(changes), config_(std::move(config)),
+      broker_(loop, config_.run_directory + "/broker.sock", [this] { remove_leftovers(); }) {}
+
+Supervisor::~Supervisor() {
+    for (auto& [id, vm] : vms_) {
+        loop_.unwatch(vm.shim_watch);
+        loop_.cancel(vm.force_timer);
+    }
+}
+
+Result<void> Supervisor::start() {
+    auto saved = TRY(store_.load());
+    for (auto& one : saved) adopt(std::move(one));
+    broker_.start();
+    return {};
+}
+
+std::string Supervisor::vm_directory(const std::string& id) const {
+    return config_.run_directory + "/vm/" + id;
+}
+
+Result<void> Supervisor::check(const LaunchRequest& request) const {
+    if (!request.name.empty()) TRY(check_name(request.name));
+    if (request.vcpus == 0 || request.vcpus > api::kMaxVcpus)
+        return fail(ErrorCode::InvalidArgument, "an enclave has 1 to " + std::to_string(api::kMaxVcpus) + " vCPUs");
+    if (!is_aligned<uint64_t>(request.memory_bytes, 2_MiB) ||
+        !api::is_memory_size(request.memory_bytes, static_cast<uint32_t>(host::page_bytes(request.pages))))
+        return fail(ErrorCode::InvalidArgument, "memory is a multiple of 2 MiB, at most " +
+                                                    std::to_string(api::kMaxMemoryBytes / 1_GiB) + " GiB");
+    if (request.image_bytes == 0 || request.image_bytes > api::kMaxImageBytes)
+        return fail(ErrorCode::InvalidArgument, "the image is empty, or larger than " +
+                                                    std::to_string(api::kMaxImageBytes / 1_GiB) + " GiB");
+    if (live_count() >= config_.max_enclaves)
+        return fail(ErrorCode::LimitExceeded, "this host runs at most " + std::to_string(config_.max_enclaves) +
+                                                  " enclaves");
+    for (const auto& [id, vm] : vms_) {
+        if (is_over(vm.record.state)) continue;
+        if (!request.name.empty() && vm.record.name == request.name)
+            return fail(ErrorCode::EnclaveNameTaken, "'" + request.name + "' is the name of " + id);
+        if (request.cid && vm.record.cid == *request.cid)
+            return fail(ErrorCode::AlreadyExists, "CID " + std::to_string(*request.cid) + " belongs to " + id);
+    }
+    if (request.cid && !api::is_guest_cid(*request.cid))
+        return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) + " and " +
+                                                    std::to_string(api::kMaxGuestCid));
+    if (!broker_.is_connected())
+        return fail(ErrorCode::ConnectionLost, "alcove-broker cannot be reached: " + broker_.trouble());
+    return {};
+}
+
+Result<uint64_t> Supervisor::choose_cid(const LaunchRequest& request) {
+    if (request.cid) return *request.cid;
+    std::set<uint64_t> used;
+    for (const auto& [id, vm] : vms_)
+        if (!is_over(vm.record.state)) used.insert(vm.record.cid);
+    while (true) {
+        const uint64_t cid = TRY(store_.next_cid(config_.first_cid));
+        if (!api::is_guest_cid(cid)) return fail(ErrorCode::LimitExceeded, "every context id has been given");
+        if (!used.contains(cid)) return cid;
+    }
+}
+
+Result<std::string> Supervisor::make_id() const {
+    // Ordered by time, as the slot ids that AWS gives: milliseconds, then 16 random bits.
+    while (true) {
+        const auto random = TRY(crypto::random_array<2>());
+        const uint64_t number = (static_cast<uint64_t>(wall_clock_ms()) << 16) |
+                                static_cast<uint64_t>(random[0] << 8 | random[1]);
+        char digits[17];
+        std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(number));
+        std::string id = store_.instance_id() + "-enc" + digits;
+        if (!vms_.contains(id)) return id;
+    }
+}
+
+uint32_t Supervisor::free_slot() const {
+    std::set<uint32_t> used;
+    for (const auto& [id, vm] : vms_)
+        if (!is_over(vm.record.state)) used.insert(vm.record.vmm_slot);
+    uint32_t slot = 0;
+    while (used.contains(slot)) ++slot;
+    return slot;  // max_enclaves is below the number of slots
+}
+
+size_t Supervisor::live_count() const {
+    return static_cast<size_t>(
+        std::ranges::count_if(vms_, [](const auto& entry) { return !is_over(entry.second.record.state); }));
+}
+
+const Supervisor::Vm* Supervisor::find_vm(const std::string& id_or_name) const {
+    const auto found = vms_.find(id_or_name);
+    if (found != vms_.end()) return &found->second;
+    if (id_or_name.empty()) return nullptr;
+    const Vm* best = nullptr;
+    for (const auto& [id, vm] : vms_) {  // ids ascend with time
+        if (vm.record.name != id_or_name) continue;
+        if (best == nullptr || is_over(best->record.state) || !is_over(vm.record.state)) best = &vm;
+    }
+    return best;
+}
+
+Supervisor::Vm* Supervisor::find_vm(const std::string& id_or_name) {
+    return const_cast<Vm*>(std::as_const(*this).find_vm(id_or_name));
+}
+
+Result<void> Supervisor::commit(Vm& vm, std::string_view event_kind, std::string detail) {
+    Event event{.sequence = 0,
+                .time_ms = wall_clock_ms(),
+                .enclave = vm.record.id,
+                .kind = std::string(event_kind),
+                .detail = std::move(detail)};
+    TRY(is_over(vm.record.state) ? store_.save_and_free(vm.record, event) : store_.save(vm.record, event));
+    vm.unsaved = false;
+    changes_.bump();
+    return {};
+}
+
+void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, std::string detail) {
+    auto saved = commit(vm, event_kind, detail);
+    if (saved) return;
+    log::error("{}: the change to '{}' is not stored: {}", vm.record.id, state_name(vm.record.state),
+               saved.error().to_string());
+    changes_.bump();
+    if (vm.unsaved) return;  // a retry is under way, and saves whatever is true then
+    vm.unsaved = true;
+    loop_.after(config_.retry_after, [this, id = vm.record.id, kind = std::string(event_kind), detail] {
+        const auto found = vms_.find(id);
+        if (found == vms_.end() || !found->second.unsaved) return;
+        found->second.unsaved = false;
+        commit_or_retry(found->second, kind, detail);
+    });
+}
+
+Result<EnclaveRecord> Supervisor::launch(LaunchRequest request) {
+    TRY(check(request));
+    if (config_.memory_now) {
+        const auto memory = config_.memory_now();
+        if (memory) TRY(host::check_memory_now(*memory, request.memory_bytes, request.pages));
+    }
+    EnclaveRecord record;
+    record.id = TRY(make_id());
+    auto lease = TRY(ledger_.reserve({.owner = record.id,
+                                      .vcpus = request.vcpus,
+                                      .memory_bytes = request.memory_bytes,
+                                      .pages = request.pages,
+                                      .policy = request.policy}));
+    record.cid = TRY(choose_cid(request));
+    record.name = request.name;
+    record.vcpus = request.vcpus;
+    record.memory_bytes = request.memory_bytes;
+    record.pages = request.pages;
+    record.policy = request.policy;
+    record.debug = request.debug;
+    record.image_bytes = request.image_bytes;
+    record.vmm_slot = free_slot();
+    record.created_ms = wall_clock_ms();
+    record.timings.requested = request.requested_ns;
+    const Event event{.sequence = 0,
+                      .time_ms = record.created_ms,
+                      .enclave = record.id,
+                      .kind = "state",
+                      .detail = std::string(state_name(record.state))};
+    TRY(store_.add(record, lease.grant(), event));
+    Vm& vm = vms_[record.id];
+    vm.record = record;
+    vm.lease = std::move(lease);
+    order_launch(vm, std::move(request.image));
+    changes_.bump();
+    return record;
+}
+
+std::vector<EnclaveRecord> Supervisor::list() const {
+    std::vector<EnclaveRecord> records;
+    for (const auto& [id, vm] : vms_) records.push_back(vm.record);
+    return records;
+}
+
+Result<EnclaveRecord> Supervisor::find(const std::string& id_or_name) const {
+    const auto* vm = find_vm(id_or_name);
+    if (vm == nullptr) return fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'");
+    return vm->record;
+}
+
+Result<EnclaveRecord> Supervisor::stop(const std::string& id_or_name, std::chrono::milliseconds force_after) {
+    auto* vm = find_vm(id_or_name);
+    if (vm == nullptr) return fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'");
+    if (is_over(vm->record.state) || vm->record.state == EnclaveState::Stopping) return vm->record;
+    const auto before = vm->record;
+    vm->record.state = EnclaveState::Stopping;
+    vm->record.ready = false;
+    auto saved = commit(*vm, "state", "stopping: a client asked for it");
+    if (!saved) {
+        vm->record = before;
+        return Failure{std::move(saved).error()};
+    }
+    send_stop(*vm, force_after);
+    return vm->record;
+}
+
+Result<EnclaveRecord> Supervisor::remove(const std::string& id_or_name) {
+    auto* vm = find_vm(id_or_name);
+    if (vm == nullptr) return fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'");
+    const auto record = vm->record;
+    if (!is_over(record.state)) {
+        vm->forget = true;
+        return stop(record.id, std::chrono::milliseconds(0));
+    }
+    TRY(store_.remove(record.id, {.sequence = 0,
+                                  .time_ms = wall_clock_ms(),
+                                  .enclave = record.id,
+                                  .kind = "removed",
+                                  .detail = {}}));
+    vms_.erase(record.id);
+    changes_.bump();
+    return record;
+}
+
+void Supervisor::counters(const std::string& id_or_name, Answer<Counters> answer) {
+    auto* vm = find_vm(id_or_name);
+    if (vm == nullptr) return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
+    if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
+    vm->link->statistics(std::move(answer));
+}
+
+void Supervisor::console(const std::string& id_or_name, Answer<Fd> answer) {
+    auto* vm = find_vm(id_or_name);
+    if (vm == nullptr) return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
+    if (!vm->record.debug)
+        return answer(fail(ErrorCode::EnclaveNotDebug, "the enclave does not run in debug mode: it has no console"));
+    if (vm->console_ring.is_open()) {
+        auto ring = sys::duplicate(vm->console_ring.get());
+        return answer(std::move(ring));
+    }
+    if (vm->link == nullptr)
+        return answer(fail(ErrorCode::EnclaveNotReady, is_over(vm->record.state)
+                                                           ? "its console is not kept any more"
+                                                           : "its console does not exist yet"));
+    vm->link->console(std::move(answer));
+}
+
+std::optional<host::Grant> Supervisor::grant(const std::string& id) const {
+    const auto found = vms_.find(id);
+    if (found == vms_.end() || !found->second.lease.holds()) return std::nullopt;
+    return found->second.lease.grant();
+}
+
+void Supervisor::prune() {
+    size_t over = 0;
+    size_t consoles = 0;
+    std::vector<std::string> old;
+    for (auto it = vms_.rbegin(); it != vms_.rend(); ++it) {
+        if (!is_over(it->second.record.state)) continue;
+        if (++over > config_.kept_records) old.push_back(it->first);
+        if (it->second.console_ring.is_open() && ++consoles > config_.kept_consoles) it->second.console_ring.reset();
+    }
+    for (const auto& id : old) {
+        const auto removed = store_.remove(id, {});
+        if (!removed) {
+            log::error("{}: the old record cannot be removed: {}", id, removed.error().to_string());
+            continue;
+        }
+        vms_.erase(id);
+    }
+}
+
+}  // namespace alcove::daemon

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keeps all enclaves: starts them through the broker, follows them through their shims, cleans up behind
+// them, and finds them again after a restart of the daemon. It belongs to the event loop's thread; nothing
+// it does blocks on another process, so one slow VM delays no other.
+//
+// Every change of an enclave's state is in the Store before anybody is told. What an enclave holds of the
+// host is free again only when the broker has said that nothing of it is left.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/broker_link.hpp"
+#include "daemon/changes.hpp"
+#include "daemon/enclave_record.hpp"
+#include "daemon/store.hpp"
+#include "daemon/vm_link.hpp"
+#include "host/host_memory.hpp"
+#include "host/ledger.hpp"
+
+namespace alcove::daemon {
+
+struct LaunchRequest {
+    std::string name;  // may be empty
+    Fd image;          // regular file or block device, open for reading
+    uint64_t image_bytes = 0;
+    uint32_t vcpus = 0;
+    uint64_t memory_bytes = 0;
+    host::PageSize pages = host::PageSize::Size4K;
+    host::CpuPolicy policy = host::CpuPolicy::Dedicated;
+    bool debug = false;
+    std::optional<uint64_t> cid;
+    uint64_t requested_ns = 0;  // CLOCK_MONOTONIC
+};
+
+class Supervisor {
+  public:
+    template <typename T>
+    using Answer = std::function<void(Result<T>)>;
+    using Counters = std::vector<api::vmm::StatisticsEntry>;
+
+    struct Config {
+        std::string run_directory = "/run/alcove";
+        size_t max_enclaves = 256;  // that hold something
+        size_t kept_records = 128;  // of those that are over
+        size_t kept_consoles = 16;  // of those, whose console can still be read
+        uint64_t first_cid = 16;
+        std::chrono::milliseconds retry_after{2000};   // a cleanup that failed
+        std::chrono::milliseconds force_margin{10000};  // how long a shim may take beyond its own deadline
+        // What the host has free at this moment; may be empty.
+        std::function<Result<host::HostMemory>()> memory_now;
+    };
+
+    Supervisor(EventLoop& loop, Store& store, host::Ledger& ledger, Changes& changes, Config config);
+    ~Supervisor();
+    Supervisor(const Supervisor&) = delete;
+    Supervisor& operator=(const Supervisor&) = delete;
+
+    // Loads what the store knows, connects to the shims that still run, and to the broker.
+    Result<void> start();
+
+    // The enclave is in state `reserving`, stored, and on its way. ErrorCode::NoFreeCores, NoFreeMemory,
+    // NoHugePages, EnclaveNameTaken, AlreadyExists (CID), LimitExceeded, InvalidArgument, ConnectionLost.
+    Result<EnclaveRecord> launch(LaunchRequest request);
+    std::vector<EnclaveRecord> list() const;  // by age
+    // By id, or by name: the one that is not over, else the latest. ErrorCode::EnclaveNotFound.
+    Result<EnclaveRecord> find(const std::string& id_or_name) const;
+    // Goes on asynchronously to `stopped`. One that is over already stays as it is.
+    Result<EnclaveRecord> stop(const std::string& id_or_name, std::chrono::milliseconds force_after);
+    // Stops it first if need be; then it is forgotten.
+    Result<EnclaveRecord> remove(const std::string& id_or_name);
+
+    void counters(const std::string& id_or_name, Answer<Counters> answer);
+    // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug outside debug mode.
+    void console(const std::string& id_or_name, Answer<Fd> answer);
+
+    std::optional<host::Grant> grant(const std::string& id) const;
+    std::string vm_directory(const std::string& id) const;
+    const std::string& broker_trouble() const { return broker_.trouble(); }
+
+  private:
+    struct Vm {
+        EnclaveRecord record;
+        host::Lease lease;
+        std::unique_ptr<VmLink> link;
+        Fd shim_pidfd;
+        EventLoop::WatchId shim_watch = 0;
+        Fd console_ring;
+        EventLoop::TimerId force_timer = 0;
+        int link_losses = 0;
+        bool launching = false;  // the broker has not answered yet
+        bool stop_sent = false;
+        bool cleaning = false;  // on the way from the end to being gone
+        bool adopting = false;  // its shim has not spoken since the daemon's start
+        bool unsaved = false;   // the store refused the last change
+        bool forget = false;    // remove the record when it is over
+    };
+
+    // supervisor.cpp
+    Result<void> check(const LaunchRequest& request) const;
+    Result<uint64_t> choose_cid(const LaunchRequest& request);
+    Result<std::string> make_id() const;
+    uint32_t free_slot() const;
+    size_t live_count() const;
+    Vm* find_vm(const std::string& id_or_name);
+    const Vm* find_vm(const std::string& id_or_name) const;
+    Result<void> commit(Vm& vm, std::string_view event_kind, std::string detail = {});
+    void commit_or_retry(Vm& vm, std::string_view event_kind, std::string detail = {});
+    void prune();
+
+    // supervisor_life.cpp: what happens to one enclave, by id, because it may be gone when it happens
+    void order_launch(Vm& vm, Fd image);
+    void launched(const std::string& id, Result<BrokerLink::Launched> answer);
+    void watch_shim(Vm& vm, Fd pidfd);
+    void connect_shim(const std::string& id);
+    void shim_told(const std::string& id, const VmLink::State& state);
+    void shim_closed(const std::string& id, const Error& error);
+    void fetch_console(Vm& vm);
+    void send_stop(Vm& vm, std::chrono::milliseconds force_after);
+    void end(Vm& vm, std::string reason, std::string detail, std::optional<StoredError> error);
+    void clean(const std::string& id);
+    void remove_from_host(const std::string& id);
+    void gone(const std::string& id);
+    void adopt(Store::Saved saved);
+    void remove_leftovers();
+
+    EventLoop& loop_;
+    Store& store_;
+    host::Ledger& ledger_;
+    Changes& changes_;
+    Config config_;
+    std::map<std::string, Vm> vms_;  // by id; a Vm's address is stable
+    BrokerLink broker_;
+};
+
+}  // namespace alcove::daemon

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/vm_link.hpp"
+
+#include <utility>
+
+#include <sys/socket.h>
+
+#include "support/system.hpp"
+
+namespace alcove::daemon {
+
+namespace {
+
+Result<void> expect_done(Result<Peer::Message> answer) {
+    auto message = TRY(std::move(answer));
+    TRY(api::decode<api::shim::Done>(message.envelope));
+    return {};
+}
+
+Result<Fd> read_ring(Result<Peer::Message> answer) {
+    auto message = TRY(std::move(answer));
+    TRY(api::decode<api::shim::ConsoleRing>(message.envelope));
+    if (message.descriptors.size() != 1) return fail(ErrorCode::InvalidMessage, "the shim sent no console ring");
+    return std::move(message.descriptors.front());
+}
+
+Result<std::vector<api::vmm::StatisticsEntry>> read_statistics(Result<Peer::Message> answer) {
+    const auto message = TRY(std::move(answer));
+    auto reply = TRY(api::vmm::decode_statistics(message.envelope));
+    return std::move(reply.entries);
+}
+
+Result<VmLink::State> read_state(const Peer::Message& message) {
+    const auto told = TRY(api::decode_with_tail<api::shim::State>(message.envelope));
+    const auto phase = api::shim::phase_from(told.body.phase);
+    if (!phase) return fail(ErrorCode::InvalidMessage, "the shim tells an unknown phase");
+    return VmLink::State{.told = told.body, .phase = *phase, .detail = api::printable(told.tail)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<VmLink>> VmLink::connect(EventLoop& loop, const std::string& socket_path, Handlers handlers) {
+    auto socket = TRY(sys::unix_connect(socket_path, SOCK_SEQPACKET));
+    std::unique_ptr<VmLink> link(new VmLink(loop, std::move(handlers)));
+    auto* raw = link.get();
+    Peer::Handlers peer_handlers;
+    peer_handlers.open = [raw] { raw->attach(); };
+    peer_handlers.message = [raw](const Peer::Message& message) { return raw->take(message); };
+    peer_handlers.closed = [raw](const Error& error) { raw->handlers_.closed(error); };
+    peer_handlers.unnumbered = {api::shim::Progress::kType};
+    link->peer_ =
+        TRY(Peer::create(loop, std::move(socket), api::Protocol::Shim, api::shim::kVersions, std::move(peer_handlers)));
+    return link;
+}
+
+void VmLink::retire(EventLoop& loop, std::unique_ptr<VmLink> link) {
+    if (link == nullptr) return;
+    Peer::retire(loop, std::move(link->peer_));
+    loop.post([kept = std::shared_ptr<VmLink>(std::move(link))] {});
+}
+
+void VmLink::give_up(const Error& error) {
+    Peer::retire(loop_, std::move(peer_));
+    handlers_.closed(error);
+}
+
+void VmLink::attach() {
+    const uint32_t id = peer_->next_request();
+    peer_->request(id, api::encode(api::shim::Attach{.request = id, .reserved = {}}), {}, kAnswerWithin,
+                   [this](Result<Peer::Message> answer) {
+                       // A connection that is lost says so itself.
+                       if (!answer && answer.error().code() == ErrorCode::ConnectionLost) return;
+                       if (!answer) return give_up(answer.error());
+                       const auto taken = take_state(*answer);
+                       if (!taken) give_up(taken.error());
+                   });
+}
+
+Result<void> VmLink::take(const Peer::Message& message) {
+    if (message.envelope.type != api::shim::Progress::kType) return take_state(message);
+    const auto progress = TRY(api::decode<api::shim::Progress>(message.envelope));
+    handlers_.progress(progress.bytes_done, progress.bytes_total);
+    return {};
+}
+
+Result<void> VmLink::take_state(const Peer::Message& message) {
+    const auto state = TRY(read_state(message));
+    handlers_.state(state);
+    return {};
+}
+
+void VmLink::stop(std::chrono::milliseconds force_after, Answer<void> answer) {
+    const uint32_t id = peer_->next_request();
+    const api::shim::Stop body{.request = id, .force_after_ms = static_cast<uint32_t>(force_after.count())};
+    peer_->request(id, api::encode(body), {}, kAnswerWithin,
+                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+}
+
+void VmLink::statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer) {
+    const uint32_t id = peer_->next_request();
+    peer_->request(id, api::encode(api::shim::StatisticsRequest{.request = id, .reserved = {}}), {}, kAnswerWithin,
+                   [answer = std::move(answer)](Result<Peer::Message> reply) {
+                       answer(read_statistics(std::move(reply)));
+                   });
+}
+
+void VmLink::console(Answer<Fd> answer) {
+    const uint32_t id = peer_->next_request();
+    peer_->request(id, api::encode(api::shim::Console{.request = id, .reserved = {}}), {}, kAnswerWithin,
+                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(read_ring(std::move(reply))); });
+}
+
+void VmLink::release(Answer<void> answer) {
+    const uint32_t id = peer_->next_request();
+    peer_->request(id, api::encode(api::shim::Release{.request = id, .reserved = {}}), {}, kAnswerWithin,
+                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+}
+
+}  // namespace alcove::daemon

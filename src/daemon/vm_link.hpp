@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The daemon's end of the connection to one VM's shim (api/shim_messages.hpp). It asks for the state when it
+// is connected, and hears of every change from then on. What it hears has been checked for form only: a
+// shim's VMM may have been taken over by its guest.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/shim_messages.hpp"
+#include "daemon/peer.hpp"
+
+namespace alcove::daemon {
+
+class VmLink {
+  public:
+    template <typename T>
+    using Answer = std::function<void(Result<T>)>;
+
+    struct State {
+        api::shim::State told;
+        api::shim::Phase phase;
+        std::string detail;
+    };
+    struct Handlers {
+        std::function<void(const State&)> state;
+        std::function<void(uint64_t done, uint64_t total)> progress;
+        std::function<void(const Error&)> closed;  // once; the link is to be retired then
+    };
+
+    static constexpr std::chrono::seconds kAnswerWithin{10};
+
+    // ErrorCode::NotFound or SystemCall when nobody listens there any more.
+    static Result<std::unique_ptr<VmLink>> connect(EventLoop& loop, const std::string& socket_path, Handlers handlers);
+    // From inside a callback.
+    static void retire(EventLoop& loop, std::unique_ptr<VmLink> link);
+
+    void stop(std::chrono::milliseconds force_after, Answer<void> answer);
+    void statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer);
+    void console(Answer<Fd> answer);  // the console ring, debug enclaves only
+    void release(Answer<void> answer);
+
+  private:
+    VmLink(EventLoop& loop, Handlers handlers) : loop_(loop), handlers_(std::move(handlers)) {}
+    void attach();
+    Result<void> take(const Peer::Message& message);
+    Result<void> take_state(const Peer::Message& message);
+    void give_up(const Error& error);
+
+    EventLoop& loop_;
+    Handlers handlers_;
+    std::unique_ptr<Peer> peer_;
+};
+
+}  // namespace alcove::daemon

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One rule a line.
+#include "eif/section_rules.hpp"
+
+#include <string>
+
+namespace alcove::eif {
+
+namespace {
+
+Failure refuse(std::string message) {
+    return fail(ErrorCode::ImageSection, std::move(message));
+}
+
+}  // namespace
+
+Result<SectionType> SectionRules::next(uint16_t type, uint64_t size) {
+    switch (static_cast<SectionType>(type)) {
+        case SectionType::Kernel:
+            if (kernel_) return refuse("the image has two kernels");
+            if (size == 0) return refuse("the image's kernel is empty");
+            if (command_line_ || ramdisks_ > 0)
+                return refuse("the kernel has to come before command line and ramdisks");
+            kernel_ = true;
+            return SectionType::Kernel;
+        case SectionType::CommandLine:
+            if (command_line_) return refuse("the image has two command lines");
+            if (!kernel_ || ramdisks_ > 0)
+                return refuse("the command line has to come after the kernel and before the ramdisks");
+            command_line_ = true;
+            return SectionType::CommandLine;
+        case SectionType::Ramdisk:
+            if (!kernel_ || !command_line_)
+                return refuse("a ramdisk has to come after kernel and command line");
+            ++ramdisks_;
+            return SectionType::Ramdisk;
+        case SectionType::Signature:
+            if (version_ < spec::kSignatureSince)
+                return refuse("an image of version " + std::to_string(version_) + " can not be signed");
+            if (signature_) return refuse("the image has two signature sections");
+            if (size > spec::kMaxSignatureSize)
+                return refuse("the signature section has more than " +
+                              std::to_string(spec::kMaxSignatureSize) + " bytes");
+            signature_ = true;
+            return SectionType::Signature;
+        case SectionType::Metadata:
+            if (version_ < spec::kMetadataSince)
+                return refuse("an image of version " + std::to_string(version_) + " has no metadata");
+            if (metadata_) return refuse("the image has two metadata sections");
+            metadata_ = true;
+            return SectionType::Metadata;
+    }
+    return refuse("a section has the unknown type " + std::to_string(type));
+}
+
+Result<void> SectionRules::end() const {
+    if (!kernel_) return refuse("the image has no kernel");
+    if (!command_line_) return refuse("the image has no command line");
+    if (version_ >= spec::kMetadataSince && !metadata_)
+        return refuse("an image of version " + std::to_string(version_) + " needs a metadata section");
+    return {};
+}
+
+}  // namespace alcove::eif

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inner end of the bridge: accepts streams that come over the virtio-serial port and connects each to
+// its target. It runs as root inside the embedded host and believes the outer end, whose user owns the host.
+//
+//     unix:/path   a server's Unix stream socket
+//     exec         a process that speaks exec_protocol.hpp
+//     status       one line of JSON about the host, then the end
+//     poweroff     ends the host in order
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "embedded/link.hpp"
+#include "support/event_loop.hpp"
+
+namespace alcove::embedded {
+
+class Agent {
+  public:
+    struct Config {
+        std::string port;                       // a virtio-serial port
+        std::vector<std::string> exec_command;  // a program that serves exec on descriptor 0
+        std::vector<std::string> poweroff_command;
+    };
+
+    static Result<std::unique_ptr<Agent>> create(EventLoop& loop, Config config);
+    // On a descriptor that is already open: a socket in tests.
+    static Result<std::unique_ptr<Agent>> create_on(EventLoop& loop, Config config, Fd wire);
+
+  private:
+    Agent(EventLoop& loop, Config config) : loop_(loop), config_(std::move(config)) {}
+
+    Result<std::unique_ptr<StreamEndpoint>> accept(StreamId id, const std::string& target);
+    Result<Fd> start_exec() const;
+    void wait_for_host();
+
+    EventLoop& loop_;
+    Config config_;
+    EventLoop::TimerId timer_ = 0;
+    std::unique_ptr<Link> link_;
+};
+
+}  // namespace alcove::embedded

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The embedded host: a small Linux under QEMU's TCG, with KVM inside, for machines that have no usable KVM.
+// An object of this class is a handle to the one that belongs to a state folder, running or not; what runs
+// outlives the program that started it. Two processes do: QEMU, and `alcove-bridge outer`, which carries
+// streams between Unix sockets in the folder and programs inside.
+//
+// The folder (0700) holds, all for their owner only:
+//     state.img      the host's persistent disk (ext4; /var/lib/alcove inside)
+//     running.json   the two processes, by number and start time, and what they were started with
+//     lock           held while the host is started or stopped
+//     *.sock         QEMU's control socket, the bridge's port, and what clients connect to
+//     console.log    what the host's kernel said; qemu.log, bridge.log
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "embedded/exec_client.hpp"
+#include "embedded/outer_bridge.hpp"
+#include "embedded/process.hpp"
+#include "support/fd.hpp"
+#include "support/result.hpp"
+
+namespace alcove::embedded {
+
+struct HostConfig {
+    std::string folder;  // empty: default_folder()
+    std::string kernel;  // as made by testhost/build_root
+    std::string initrd;
+    std::string qemu = "qemu-system-x86_64";
+    std::string bridge_program;  // empty: `alcove-bridge` beside the running program, else in PATH
+    uint64_t memory_mib = 6144;
+    uint64_t state_disk_mib = 16 * 1024;  // largest size; the file is sparse
+    std::vector<Forward> forwards = {{"alcoved.sock", "unix:/run/alcove/alcoved.sock"},
+                                     {"alcoved-view.sock", "unix:/run/alcove/alcoved-view.sock"}};
+    std::string extra_command_line;
+    std::vector<std::string> extra_qemu_arguments;
+};
+
+struct HostStatus {
+    bool running = false;    // QEMU runs
+    bool answering = false;  // and the agent inside answers
+    bool crashed = false;    // it was started and not stopped, and is gone
+    pid_t pid = 0;
+    std::chrono::seconds uptime{0};  // since QEMU was started
+    uint64_t memory_mib = 0;         // given to the host
+    uint64_t resident_mib = 0;       // of it, in use on this machine
+    uint64_t available_mib = 0;      // free inside, when it answers
+    std::string agent_version;
+    std::vector<std::string> images;  // serials of attached images
+};
+
+class EmbeddedHost {
+  public:
+    // What it is doing, for people ("booting (3 s)"). Called about twice a second.
+    using Progress = std::function<void(const std::string& what, std::chrono::milliseconds elapsed)>;
+
+    // $XDG_STATE_HOME/alcove/host, else ~/.local/state/alcove/host.
+    static Result<std::string> default_folder();
+
+    // Makes the folder when it is missing; refuses one that others can enter or that is somebody else's.
+    static Result<EmbeddedHost> open(HostConfig config);
+
+    // Starts QEMU and the bridge, and returns before the host is up. A host that runs is left as it is; a
+    // lost bridge is replaced. Errors: MissingDependency (no QEMU, kernel or bridge), NoSpace, NoFreeMemory,
+    // PathTooLong, EmbeddedHostFailed with QEMU's words.
+    Result<void> start();
+    // Until the agent answers and, if given, `target` accepts a connection. EmbeddedHostFailed with the
+    // console's last lines when QEMU ends meanwhile; Timeout.
+    Result<void> wait_ready(std::chrono::milliseconds timeout, const Progress& progress = {},
+                            const std::string& target = "status");
+    // Powers off in order; after the deadline by force. Success when nothing runs.
+    Result<void> stop(std::chrono::milliseconds timeout = std::chrono::seconds(20));
+    Result<HostStatus> status();
+
+    // A byte stream to "unix:/path" inside, or another target of agent.hpp.
+    Result<Fd> open_stream(const std::string& target);
+    // Runs a program inside, as root, and gives its exit code.
+    Result<int> exec(const ExecRequest& request, const ExecStreams& streams = {});
+    // The same without its input, output collected (at most 1 MiB each).
+    struct Output {
+        int exit_code = 0;
+        std::string output;
+        std::string errors;
+    };
+    Result<Output> exec_collect(const std::vector<std::string>& arguments);
+
+    // A file becomes a read-only disk inside, at /dev/disk/by-alcove/<serial>, readable by group alcove.
+    // Opened by the caller: the descriptor is passed to QEMU. Disks have sectors of 512 bytes: `size` says
+    // how many bytes count, zeros follow. The serial has 1 to 20 of a-z, 0-9 and '-'.
+    struct AttachedImage {
+        std::string path;  // inside
+        uint64_t size = 0;
+    };
+    Result<AttachedImage> attach_image(const std::string& serial, const Fd& image);
+    Result<void> detach_image(const std::string& serial);
+
+    const std::string& folder() const { return config_.folder; }
+    // Where clients connect: a forward's socket.
+    std::string socket_path(const std::string& name) const { return config_.folder + "/" + name; }
+
+  private:
+    struct Running {
+        ProcessId qemu;
+        std::optional<ProcessId> bridge;
+        uint64_t memory_mib = 0;
+        int64_t started_at = 0;  // seconds since 1970
+    };
+
+    explicit EmbeddedHost(HostConfig config) : config_(std::move(config)) {}
+
+    Result<Fd> take_lock() const;
+    Result<std::optional<Running>> read_running() const;
+    Result<void> write_running(const Running& running) const;
+    void forget_running() const;
+    Result<void> prepare_state_disk() const;
+    Result<void> check_requirements();
+    Result<ProcessId> start_qemu() const;
+    Result<void> wait_for_qemu(const ProcessId& qemu) const;
+    Failure qemu_failed() const;
+    Result<ProcessId> start_bridge() const;
+    Result<void> require_running() const;
+    std::string last_words() const;
+
+    HostConfig config_;
+};
+
+}  // namespace alcove::embedded

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "embedded/qemu_command.hpp"
+
+namespace alcove::embedded {
+
+namespace {
+
+// In QEMU's option lists a comma ends a value; two stand for one.
+std::string escaped(const std::string& value) {
+    std::string out;
+    for (const char c : value) {
+        out.push_back(c);
+        if (c == ',') out.push_back(',');
+    }
+    return out;
+}
+
+}  // namespace
+
+std::vector<std::string> qemu_arguments(const QemuMachine& machine) {
+    const std::string folder = escaped(machine.folder);
+    // tsc=reliable: an emulated processor may stand still for longer than the clock watchdog believes
+    // possible. lpj: each processor would otherwise calibrate its delay loop against the same stalls; delays
+    // use the TSC. panic=-1 with -no-reboot: a panic ends QEMU. Mitigations are left on: they cost nothing
+    // measurable here.
+    std::string command_line = "console=ttyS0 quiet loglevel=4 panic=-1 tsc=reliable lpj=10000000 nowatchdog";
+    if (!machine.extra_command_line.empty()) command_line += " " + machine.extra_command_line;
+
+    std::vector<std::string> arguments = {
+        machine.program,
+        "-name",
+        "alcove-host",
+        "-machine",
+        "pc,usb=off,vmport=off",
+        "-accel",
+        "tcg,thread=multi",
+        // Without ERMS and FSRM: TCG runs `rep movsb` a byte at a time.
+        "-cpu",
+        "max,-erms,-fsrm",
+        "-smp",
+        "4,sockets=1,cores=2,threads=2",
+        "-m",
+        std::to_string(machine.memory_mib),
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-kernel",
+        machine.kernel,
+        "-initrd",
+        machine.initrd,
+        "-append",
+        command_line,
+        "-chardev",
+        "file,id=console,path=" + folder + "/" + kConsoleFile,
+        "-serial",
+        "chardev:console",
+        "-chardev",
+        "socket,id=qmp,server=on,wait=off,path=" + folder + "/" + kQmpSocket,
+        "-mon",
+        "chardev=qmp,mode=control",
+        "-object",
+        "rng-random,id=rng,filename=/dev/urandom",
+        "-device",
+        "virtio-rng-pci,rng=rng",
+        "-device",
+        "virtio-serial-pci",
+        "-chardev",
+        "socket,id=bridge,server=on,wait=off,path=" + folder + "/" + kPortSocket,
+        "-device",
+        "virtserialport,chardev=bridge,name=alcove.bridge",
+        "-blockdev",
+        "driver=file,node-name=state-file,discard=unmap,filename=" + escaped(machine.state_disk),
+        "-blockdev",
+        "driver=raw,node-name=state,discard=unmap,file=state-file",
+        "-device",
+        std::string("virtio-blk-pci,drive=state,serial=") + kStateSerial,
+    };
+    arguments.insert(arguments.end(), machine.extra_arguments.begin(), machine.extra_arguments.end());
+    return arguments;
+}
+
+}  // namespace alcove::embedded

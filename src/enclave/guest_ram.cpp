@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "enclave/guest_ram.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/stat.h>
+
+#include "api/limits.hpp"
+#include "support/bits.hpp"
+#include "support/system.hpp"
+
+namespace alcove::enclave {
+
+namespace {
+
+constexpr uint64_t kStep = 256_MiB;  // between two looks at `cancelled`
+constexpr const char* kHugePages = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
+
+// The first number behind `key` in a file of /proc or /sys; an empty key is the file's beginning.
+std::optional<uint64_t> number_in(const std::string& path, std::string_view key) {
+    const auto content = sys::read_file(path, 64_KiB);
+    if (!content) return std::nullopt;
+    const auto text = as_text(*content);
+    const auto at = text.find(key);
+    if (at == std::string_view::npos) return std::nullopt;
+    const auto digits = text.find_first_of("0123456789", at + key.size());
+    if (digits == std::string_view::npos) return std::nullopt;
+    uint64_t value = 0;
+    const auto end = std::from_chars(text.data() + digits, text.data() + text.size(), value);
+    if (end.ec != std::errc()) return std::nullopt;
+    return value;
+}
+
+Failure no_huge_pages(uint64_t bytes) {
+    const auto free = number_in(kHugePages, "");
+    return fail(ErrorCode::NoHugePages, "this needs " + std::to_string(bytes / api::kHugePage) +
+                                            " pages of 2 MiB; free are " +
+                                            (free ? std::to_string(*free) : std::string("none")));
+}
+
+// fallocate on a host that has not enough would wake the kernel's out-of-memory killer, so it is asked first.
+Result<void> check_available(uint64_t bytes) {
+    const auto available_kib = number_in("/proc/meminfo", "MemAvailable:");
+    if (!available_kib || *available_kib >= bytes / 1_KiB) return {};
+    return fail(ErrorCode::NoFreeMemory, "this needs " + std::to_string(bytes / 1_MiB) +
+                                             " MiB of memory; free are " +
+                                             std::to_string(*available_kib / 1024) + " MiB");
+}
+
+}  // namespace
+
+Result<Fd> reserve_guest_ram(uint64_t bytes, uint32_t page_size, const std::atomic<bool>& cancelled) {
+    const bool huge = page_size == api::kHugePage;
+    if (!huge) TRY(check_available(bytes));
+    auto ram = sys::memfd("alcove-ram", huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
+    if (!ram && huge) return no_huge_pages(bytes);
+    if (!ram) return ram;
+    // The VMM gets this descriptor; nobody opens another through /proc.
+    if (::fchmod(ram->get(), 0600) < 0) return fail_errno(errno, "fchmod of the guest's memory");
+    TRY(sys::truncate(*ram, bytes));
+    for (uint64_t at = 0; at < bytes; at += kStep) {
+        if (cancelled) return fail(ErrorCode::Cancelled, "reserving memory was cancelled");
+        const auto reserved = sys::allocate(*ram, 0, at, std::min(kStep, bytes - at));
+        if (!reserved && huge) return no_huge_pages(bytes);
+        if (!reserved)
+            return fail_errno(reserved.error().errno_value(),
+                              "reserving " + std::to_string(bytes / 1_MiB) + " MiB of memory",
+                              ErrorCode::NoFreeMemory);
+    }
+    TRY(sys::add_seals(*ram, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+    return ram;
+}
+
+}  // namespace alcove::enclave

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of one enclave as its shim sees it: which event leads where, and what has to be done about it.
+// No descriptor, clock or process is touched here; the shim feeds events in and carries the effects out.
+//
+//   Copying --image accepted--> Reserving --attested and memory there--> Starting
+//      |                            |                                       | VMM: Started
+//      |                            |                                       v
+//      |                            |               Stopping <--- Ready <-- Running
+//      +-------- failed, stop ------+----------------->  |         VMM: Ready
+//                                                        | the VMM process is gone
+//                                                        v
+//                                                      Ended          (from every phase)
+//
+// Stopping is entered by a failure of the launch, by a stop, by the VMM's own Stopped and by anything it says
+// that it may not say. Whatever the phase, the process's end is the only way to Ended. The reason of the end
+// is decided by what came first and is not changed by what follows.
+#pragma once
+
+#include <chrono>
+
+#include "api/shim_messages.hpp"
+#include "api/vmm_messages.hpp"
+#include "crypto/digest.hpp"
+#include "support/error.hpp"
+
+namespace alcove::enclave {
+
+// What is learned from an image before it runs.
+struct ImageFacts {
+    crypto::Sha384Value pcr0{};
+    crypto::Sha384Value pcr1{};
+    crypto::Sha384Value pcr2{};
+    crypto::Sha384Value pcr8{};  // zero when unsigned
+    bool is_signed = false;
+    std::string certificate_subject;
+    uint64_t certificate_not_before = 0;  // seconds since 1970
+    uint64_t certificate_not_after = 0;
+};
+
+// How the VMM process ended: by a signal, or with a code.
+struct ProcessEnd {
+    bool by_signal = false;
+    int value = 0;
+};
+
+// What the shim has to do after an event, in this order.
+struct Effects {
+    bool stop_preparing = false;              // copying and reserving are of no use any more
+    bool attest = false;                      // tell the attestor the measurements
+    bool launch = false;                      // send Launch to the VMM
+    bool send_stop = false;                   // send Stop to the VMM
+    bool kill = false;                        // kill the VMM
+    std::chrono::milliseconds kill_after{0};  // call overdue() then, if not 0
+};
+
+class Lifecycle {
+  public:
+    // How long a VMM may take to exit after it said that it ends, or after its channel closed.
+    static constexpr std::chrono::milliseconds kExitGrace{5000};
+
+    Lifecycle(const api::VmId& vm_id, bool debug, uint32_t vmm_pid, uint64_t now_ns);
+
+    // Preparation. What comes after a failure or a stop is ignored.
+    Effects image_accepted(const ImageFacts& facts, uint64_t now_ns);
+    Effects attested();
+    Effects memory_reserved();
+    Effects preparation_failed(const Error& error);
+
+    // The VMM's messages, and what a VMM may do instead.
+    Effects started(const api::vmm::Started& message);
+    Effects ready(const api::vmm::Ready& message);
+    Effects app_exited(const api::vmm::AppExit& message);
+    Effects stopped(const api::vmm::Stopped& message, std::string_view detail);
+    Effects launch_refused(const Error& error);   // it can not build this machine
+    Effects protocol_broken(const Error& error);  // nonsense on the channel
+    Effects channel_lost();                       // hung up, and still alive
+    Effects vmm_gone(ProcessEnd end, std::string_view last_words, uint64_t now_ns);
+
+    // The daemon's wish, and the time given to the VMM being over.
+    Effects stop_requested(std::chrono::milliseconds force_after);
+    Effects overdue();
+
+    api::shim::Phase phase() const { return phase_; }
+    bool has_ended() const { return phase_ == api::shim::Phase::Ended; }
+    bool is_running() const {
+        return phase_ == api::shim::Phase::Running || phase_ == api::shim::Phase::Ready;
+    }
+    bool is_debug() const { return (state_.flags & api::shim::State::kDebug) != 0; }
+    // Everything, for the daemon. `detail` goes with it as the tail.
+    const api::shim::State& state() const { return state_; }
+    const std::string& detail() const { return detail_; }
+
+  private:
+    bool is_preparing() const;
+    Effects launch_if_complete();
+    Effects fail_launch(const Error& error);
+    void enter(api::shim::Phase phase);
+    void decide(api::StopReason reason, std::string detail);
+    bool is_decided() const { return state_.reason != 0; }
+
+    api::shim::Phase phase_ = api::shim::Phase::Copying;
+    api::shim::State state_{};
+    std::string detail_;
+    bool attested_ = false;
+    bool memory_reserved_ = false;
+    bool stop_requested_ = false;
+};
+
+}  // namespace alcove::enclave

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "enclave/lifecycle.hpp"
+
+#include <csignal>
+
+#include <gtest/gtest.h>
+
+namespace alcove::enclave {
+namespace {
+
+using api::StopReason;
+using api::shim::Phase;
+
+constexpr std::chrono::milliseconds kPatience(700);
+
+ImageFacts some_facts() {
+    ImageFacts facts;
+    facts.pcr0.fill(0xa0);
+    facts.pcr1.fill(0xa1);
+    facts.pcr2.fill(0xa2);
+    facts.pcr8.fill(0xa8);
+    facts.is_signed = true;
+    facts.certificate_subject = std::string(300, 's');
+    return facts;
+}
+
+api::vmm::Stopped stopped_for(StopReason reason) {
+    return {.time_ns = 9, .reason = static_cast<uint16_t>(reason), .vcpu = 1, .reserved = {}};
+}
+
+StopReason reason_of(const Lifecycle& life) {
+    return static_cast<StopReason>(static_cast<uint16_t>(life.state().reason));
+}
+
+struct LifecycleTest : testing::Test {
+    Lifecycle life{api::VmId::parse("vm-1").value(), false, 77, 5};
+
+    void prepare() {
+        life.image_accepted(some_facts(), 6);
+        life.memory_reserved();
+        life.attested();
+    }
+    void run() {
+        prepare();
+        life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    }
+};
+
+TEST_F(LifecycleTest, AGoodLifeGoesThroughAllPhases) {
+    EXPECT_EQ(life.phase(), Phase::Copying);
+
+    EXPECT_TRUE(life.image_accepted(some_facts(), 6).attest);
+    EXPECT_EQ(life.phase(), Phase::Reserving);
+    EXPECT_FALSE(life.attested().launch);
+    EXPECT_TRUE(life.memory_reserved().launch);
+    EXPECT_EQ(life.phase(), Phase::Starting);
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    EXPECT_EQ(life.phase(), Phase::Running);
+    life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
+    EXPECT_EQ(life.phase(), Phase::Ready);
+    life.app_exited({.time_ns = 30, .kind = 1, .value = 3});
+    EXPECT_EQ(life.stopped(stopped_for(StopReason::I8042Reset), "by reboot=k").kill_after, Lifecycle::kExitGrace);
+    EXPECT_EQ(life.phase(), Phase::Stopping);
+    life.vmm_gone({.by_signal = false, .value = 0}, "", 40);
+
+    EXPECT_EQ(life.phase(), Phase::Ended);
+    EXPECT_EQ(reason_of(life), StopReason::I8042Reset);
+    EXPECT_EQ(life.detail(), "by reboot=k");
+    const auto& state = life.state();
+    EXPECT_EQ(state.pcr2, some_facts().pcr2);
+    EXPECT_EQ(state.flags, api::shim::State::kMeasured);
+    EXPECT_EQ(state.signature, static_cast<uint32_t>(api::shim::SignatureState::Valid));
+    EXPECT_EQ(state.certificate_subject.text()->size(), 256U);
+    EXPECT_EQ(state.begun_ns, 5U);
+    EXPECT_EQ(state.measured_ns, 6U);
+    EXPECT_EQ(state.first_instruction_ns, 12U);
+    EXPECT_EQ(state.ready_ns, 20U);
+    EXPECT_EQ(state.app_exit_value, 3U);
+    EXPECT_EQ(state.vcpu, 1U);
+    EXPECT_EQ(state.ended_ns, 40U);
+    EXPECT_EQ(state.vmm_pid, 77U);
+}
+
+TEST_F(LifecycleTest, TheVmmIsLaunchedOnceAndOnlyWithMeasurementsAtTheAttestor) {
+    EXPECT_FALSE(life.memory_reserved().launch);
+    EXPECT_FALSE(life.image_accepted(some_facts(), 6).launch);
+    EXPECT_TRUE(life.attested().launch);
+    EXPECT_FALSE(life.attested().launch);
+    EXPECT_FALSE(life.memory_reserved().launch);
+}
+
+TEST_F(LifecycleTest, ABadImageEndsItWithTheCodeOfTheError) {
+    const auto effects = life.preparation_failed(Error(ErrorCode::ImageCrc, "sum").context("image"));
+    EXPECT_TRUE(effects.kill);
+    EXPECT_TRUE(effects.stop_preparing);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::LaunchFailed);
+    EXPECT_EQ(life.state().error_code, static_cast<uint32_t>(ErrorCode::ImageCrc));
+    EXPECT_EQ(life.detail(), "image: sum");
+    EXPECT_EQ(life.state().exit_status, 128U + SIGKILL);
+}
+
+TEST_F(LifecycleTest, OnlyTheFirstFailureCounts) {
+    life.preparation_failed(Error(ErrorCode::ImageCrc, "sum"));
+    life.preparation_failed(Error(ErrorCode::NoFreeMemory, "memory"));
+    EXPECT_FALSE(life.image_accepted(some_facts(), 6).attest);
+
+    EXPECT_EQ(life.state().error_code, static_cast<uint32_t>(ErrorCode::ImageCrc));
+    EXPECT_EQ(life.detail(), "sum");
+    EXPECT_EQ(life.phase(), Phase::Stopping);
+}
+
+TEST_F(LifecycleTest, AVmmThatCanNotBuildTheMachineIsALaunchFailure) {
+    prepare();
+
+    EXPECT_TRUE(life.launch_refused(Error(ErrorCode::KernelInvalid, "no kernel")).kill);
+    life.vmm_gone({.by_signal = false, .value = 1}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::LaunchFailed);
+    EXPECT_EQ(life.state().error_code, static_cast<uint32_t>(ErrorCode::KernelInvalid));
+}
+
+TEST_F(LifecycleTest, ASignalWithoutAWordIsACrash) {
+    run();
+
+    life.vmm_gone({.by_signal = true, .value = SIGSEGV}, "last line", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+    EXPECT_NE(life.detail().find("signal 11"), std::string::npos);
+    EXPECT_NE(life.detail().find("last line"), std::string::npos);
+    EXPECT_EQ(life.state().exit_status, 128U + SIGSEGV);
+    EXPECT_EQ(life.state().vcpu, 0xffffU);
+}
+
+TEST_F(LifecycleTest, AnExitWithoutAWordIsACrashToo) {
+    run();
+
+    life.vmm_gone({.by_signal = false, .value = 0}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+    EXPECT_NE(life.detail().find("code 0"), std::string::npos);
+}
+
+TEST_F(LifecycleTest, AStopInOrderIsTheHostsRequest) {
+    run();
+
+    const auto effects = life.stop_requested(kPatience);
+    EXPECT_TRUE(effects.send_stop);
+    EXPECT_FALSE(effects.kill);
+    EXPECT_EQ(effects.kill_after, kPatience);
+    life.stopped(stopped_for(StopReason::HostRequest), "");
+    life.vmm_gone({.by_signal = false, .value = 0}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::HostRequest);
+}
+
+TEST_F(LifecycleTest, AStopThatHasToBeForcedSaysSo) {
+    run();
+    life.stop_requested(kPatience);
+
+    EXPECT_TRUE(life.overdue().kill);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::Killed);
+}
+
+TEST_F(LifecycleTest, AStopWithNoPatienceStillGivesTheVmmATurn) {
+    run();
+
+    EXPECT_GT(life.stop_requested(std::chrono::milliseconds(0)).kill_after.count(), 0);
+}
+
+TEST_F(LifecycleTest, AStopDuringPreparationNeedsNobodysConsent) {
+    const auto effects = life.stop_requested(kPatience);
+    EXPECT_TRUE(effects.kill);
+    EXPECT_TRUE(effects.stop_preparing);
+    EXPECT_FALSE(effects.send_stop);
+    EXPECT_FALSE(life.memory_reserved().launch);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::HostRequest);
+}
+
+TEST_F(LifecycleTest, AGuestThatEndsWhileItIsStoppedKeepsItsOwnReason) {
+    run();
+    life.stop_requested(kPatience);
+
+    life.stopped(stopped_for(StopReason::PowerOff), "");
+    life.overdue();
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::PowerOff);
+}
+
+TEST_F(LifecycleTest, AVmmThatSaysStoppedAndStaysIsKilledWithItsReasonKept) {
+    run();
+    life.stopped(stopped_for(StopReason::TripleFault), "");
+
+    EXPECT_TRUE(life.overdue().kill);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::TripleFault);
+}
+
+TEST_F(LifecycleTest, AVmmThatHangsUpIsGivenTimeThenKilled) {
+    run();
+
+    EXPECT_EQ(life.channel_lost().kill_after, Lifecycle::kExitGrace);
+    EXPECT_EQ(life.phase(), Phase::Stopping);
+    EXPECT_TRUE(life.overdue().kill);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+}
+
+TEST_F(LifecycleTest, MessagesOutOfTurnAreAnsweredWithDeath) {
+    const std::pair<const char*, std::function<Effects(Lifecycle&)>> moves[] = {
+        {"started while copying", [](Lifecycle& one) { return one.started({}); }},
+        {"ready while copying", [](Lifecycle& one) { return one.ready({.time_ns = 1, .answered_by = 1, .reserved = {}}); }},
+        {"app exit while copying", [](Lifecycle& one) { return one.app_exited({.time_ns = 1, .kind = 1, .value = 0}); }},
+        {"stopped while copying", [](Lifecycle& one) { return one.stopped(stopped_for(StopReason::PowerOff), ""); }},
+        {"refused while copying", [](Lifecycle& one) { return one.launch_refused(Error(ErrorCode::Internal, "")); }},
+    };
+    for (const auto& [name, move] : moves) {
+        Lifecycle one(api::VmId::parse("vm-1").value(), false, 77, 5);
+
+        EXPECT_TRUE(move(one).kill) << name;
+        one.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+        EXPECT_EQ(reason_of(one), StopReason::VmmCrashed) << name;
+        EXPECT_NE(one.detail().find("broke the protocol"), std::string::npos) << name;
+    }
+}
+
+TEST_F(LifecycleTest, NothingIsSaidTwice) {
+    run();
+    life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
+    life.app_exited({.time_ns = 30, .kind = 1, .value = 3});
+
+    auto second_ready = life;
+    auto second_exit = life;
+    auto second_start = life;
+    EXPECT_TRUE(second_ready.ready({.time_ns = 21, .answered_by = 1, .reserved = {}}).kill);
+    EXPECT_TRUE(second_exit.app_exited({.time_ns = 31, .kind = 1, .value = 4}).kill);
+    EXPECT_TRUE(second_start.started({}).kill);
+    EXPECT_EQ(second_exit.state().app_exit_value, 3U);
+}
+
+TEST_F(LifecycleTest, ReasonsThatAVmmCanNotKnowAreNotBelieved) {
+    for (const auto reason : {StopReason::Killed, StopReason::VmmCrashed, StopReason::LaunchFailed, StopReason{0},
+                              StopReason::HostRequest /* nobody asked */}) {
+        Lifecycle one(api::VmId::parse("vm-1").value(), false, 77, 5);
+        one.image_accepted(some_facts(), 6);
+        one.memory_reserved();
+        one.attested();
+        one.started({});
+
+        EXPECT_TRUE(one.stopped(stopped_for(reason), "").kill);
+        EXPECT_EQ(reason_of(one), StopReason::VmmCrashed);
+    }
+}
+
+TEST_F(LifecycleTest, NothingMovesAfterTheEnd) {
+    run();
+    life.vmm_gone({.by_signal = true, .value = SIGSEGV}, "", 9);
+
+    EXPECT_FALSE(life.stop_requested(kPatience).send_stop);
+    EXPECT_FALSE(life.overdue().kill);
+    life.channel_lost();
+    life.vmm_gone({.by_signal = false, .value = 0}, "", 10);
+
+    EXPECT_TRUE(life.has_ended());
+    EXPECT_EQ(life.state().ended_ns, 9U);
+}
+
+} // namespace
+} // namespace alcove::enclave

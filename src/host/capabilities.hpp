@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What this host can do for VMs, as plain data: what `alcove host check` shows, and what decides between
+// the local KVM and the embedded host. "Usable" is tried, not asked: a /dev/kvm that opens and runs tiny
+// guests may still emulate every instruction and fail on an ordinary one, so the fields under `guest` are
+// filled by whoever ran a guest.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "support/result.hpp"
+
+namespace alcove::host {
+
+enum class Answer : uint8_t {
+    NotTried,
+    No,
+    Yes,
+};
+
+// What a small guest with paging, SSE and BMI2 did.
+struct GuestTrial {
+    Answer ran = Answer::NotTried;
+    std::string failed_instruction; // when one made KVM give up: "shlx"
+    std::string reason;             // KVM's words, or why no guest was tried
+    std::optional<std::chrono::nanoseconds> timed_loop;
+    std::optional<std::chrono::nanoseconds> plain_exit;
+};
+
+struct KvmCapabilities {
+    Answer device_exists = Answer::NotTried; // /dev/kvm
+    Answer device_opens = Answer::NotTried;
+    std::string open_error;
+    std::optional<int> api_version;
+    uint32_t max_vcpus = 0;
+    Answer hardware_assisted = Answer::NotTried; // the CPU has VMX or SVM
+    Answer second_view = Answer::NotTried;       // address space 1 through SMM
+    Answer immediate_exit = Answer::NotTried;
+    Answer irqfd = Answer::NotTried;
+    Answer ioeventfd = Answer::NotTried;
+    GuestTrial guest;
+
+    // Whether an ordinary guest runs here. NotTried counts as no.
+    bool usable() const { return guest.ran == Answer::Yes; }
+};
+
+struct HostCapabilities {
+    Answer core_scheduling = Answer::NotTried; // prctl PR_SCHED_CORE
+    Answer smt_active = Answer::NotTried;
+    Answer sgx = Answer::NotTried; // CPUID leaf 7
+    KvmCapabilities kvm;
+};
+
+// Asks the kernel whether it has core scheduling (CONFIG_SCHED_CORE). Kernel documentation,
+// admin-guide/hw-vuln/core-scheduling.
+Answer probe_core_scheduling();
+
+// Opens /dev/kvm and asks what can be asked without making a VM. The `guest` part stays NotTried.
+KvmCapabilities probe_kvm_device(const std::string& path = "/dev/kvm");
+
+// Everything above but the guest trial.
+HostCapabilities probe_host_capabilities();
+
+} // namespace alcove::host

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From what the host has to what Alcove may lend: the operator's rules applied to topology and memory. The
+// host keeps core 0's siblings and a share of its memory for itself.
+#pragma once
+
+#include "host/capabilities.hpp"
+#include "host/host_memory.hpp"
+#include "host/ledger.hpp"
+#include "host/topology.hpp"
+
+namespace alcove::host {
+
+struct LendingRules {
+    uint32_t reserved_cores = 1;      // the lowest ones, CPU 0's always among them
+    uint32_t memory_share_percent = 75; // of MemAvailable, for 4 KiB pages; 1 to 95
+};
+
+// Bytes that are lent already, by node: they are missing from MemAvailable and from the free huge pages,
+// and count as lendable all the same.
+struct AlreadyLent {
+    NumaNode node;
+    uint64_t small_bytes = 0;
+    uint64_t huge_bytes = 0;
+};
+
+Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& memory, Answer core_scheduling,
+                                  const LendingRules& rules, const std::vector<AlreadyLent>& lent = {});
+
+// Whether the host still has now what the ledger would lend: other programs take memory too.
+// ErrorCode::NoHugePages or NoFreeMemory.
+Result<void> check_memory_now(const HostMemory& memory, uint64_t bytes, PageSize pages);
+
+} // namespace alcove::host

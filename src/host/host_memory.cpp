@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/host_memory.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <system_error>
+
+#include "support/bits.hpp"
+#include "support/checked.hpp"
+#include "support/system.hpp"
+
+namespace alcove::host {
+
+namespace {
+
+constexpr uint64_t kSmallFile = 64_KiB;
+
+std::optional<uint64_t> parse_number(std::string_view text) {
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end == text.data()) return std::nullopt;
+    return value;
+}
+
+uint64_t read_number(const std::string& path) {
+    const auto content = sys::read_file(path, 64);
+    if (!content) return 0; // a kernel without huge pages has no such file
+    return parse_number(as_text(*content)).value_or(0);
+}
+
+std::vector<NumaNode> list_nodes(const std::string& directory) {
+    std::vector<NumaNode> nodes;
+    std::error_code error;
+    for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+        const std::string name = it->path().filename().string();
+        if (!name.starts_with("node")) continue;
+        const auto number = parse_number(std::string_view(name).substr(4));
+        if (number && *number <= UINT32_MAX) nodes.push_back(NumaNode{static_cast<uint32_t>(*number)});
+    }
+    std::ranges::sort(nodes);
+    return nodes;
+}
+
+HugePages read_pool(const std::string& directory) {
+    return {.total_pages = read_number(directory + "/nr_hugepages"),
+            .free_pages = read_number(directory + "/free_hugepages")};
+}
+
+} // namespace
+
+std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view name) {
+    while (!text.empty()) {
+        const size_t end = std::min(text.find('\n'), text.size());
+        std::string_view line = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const size_t colon = line.find(':');
+        if (colon == std::string_view::npos) continue;
+        std::string_view key = line.substr(0, colon);
+        if (const size_t space = key.rfind(' '); space != std::string_view::npos) key.remove_prefix(space + 1);
+        if (key != name) continue;
+        const auto kib = parse_number(line.substr(colon + 1));
+        return kib ? checked_mul<uint64_t>(*kib, 1024) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
+Result<HostMemory> read_host_memory(const std::string& root) {
+    const auto content = TRY(sys::read_file(root + "/proc/meminfo", kSmallFile));
+    HostMemory memory;
+    const auto text = as_text(content);
+    const auto total = meminfo_value(text, "MemTotal");
+    const auto available = meminfo_value(text, "MemAvailable");
+    if (!total || !available)
+        return fail(ErrorCode::Unsupported, "/proc/meminfo has no MemTotal or MemAvailable");
+    memory.total_bytes = *total;
+    memory.available_bytes = *available;
+    memory.swap_total_bytes = meminfo_value(text, "SwapTotal").value_or(0);
+
+    const std::string nodes = root + "/sys/devices/system/node";
+    for (const auto id : list_nodes(nodes)) {
+        const std::string directory = nodes + "/node" + std::to_string(id.value);
+        const auto info = sys::read_file(directory + "/meminfo", kSmallFile);
+        if (!info) continue;
+        NodeMemory node{.node = id};
+        node.total_bytes = meminfo_value(as_text(*info), "MemTotal").value_or(0);
+        node.free_bytes = meminfo_value(as_text(*info), "MemFree").value_or(0);
+        node.huge_2m = read_pool(directory + "/hugepages/hugepages-2048kB");
+        memory.nodes.push_back(node);
+    }
+    if (memory.nodes.empty()) {
+        NodeMemory node{.node = NumaNode{0}, .total_bytes = *total};
+        node.free_bytes = meminfo_value(text, "MemFree").value_or(0);
+        node.huge_2m = read_pool(root + "/sys/kernel/mm/hugepages/hugepages-2048kB");
+        memory.nodes.push_back(node);
+    }
+    return memory;
+}
+
+} // namespace alcove::host

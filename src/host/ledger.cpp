@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/ledger.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "support/bits.hpp"
+#include "support/guarded.hpp"
+
+namespace alcove::host {
+
+namespace {
+
+// Grants only; what is free is always computed from the capacity less the grants, so that
+// the two cannot drift apart.
+struct Entries {
+    Capacity capacity;
+    std::map<std::string, Grant> grants;
+
+    struct Free {
+        NumaNode node;
+        std::vector<const Core*> cores;
+        uint64_t bytes = 0; // of the page size asked for
+
+        uint32_t threads() const {
+            uint32_t count = 0;
+            for (const auto* core : cores) count += static_cast<uint32_t>(core->cpus.size());
+            return count;
+        }
+    };
+
+    const Core* find_core(CoreId id) const {
+        const auto search = [&](const std::vector<Core>& cores) -> const Core* {
+            const auto found = std::ranges::find(cores, id, &Core::id);
+            return found != cores.end() ? &*found : nullptr;
+        };
+        if (const auto* core = search(capacity.reserve)) return core;
+        for (const auto& node : capacity.nodes) {
+            if (const auto* core = search(node.lendable)) return core;
+        }
+        return nullptr;
+    }
+
+    const std::string* holder_of(CoreId id) const {
+        for (const auto& [owner, grant] : grants) {
+            for (const auto& node : grant.nodes) {
+                if (std::ranges::find(node.cores, id) != node.cores.end()) return &owner;
+            }
+        }
+        return nullptr;
+    }
+
+    uint64_t lent_bytes(NumaNode node, PageSize pages) const {
+        uint64_t bytes = 0;
+        for (const auto& [owner, grant] : grants) {
+            if (grant.pages != pages) continue;
+            for (const auto& part : grant.nodes) bytes += part.node == node ? part.memory_bytes : 0;
+        }
+        return bytes;
+    }
+
+    static uint64_t total_bytes(const NodeCapacity& node, PageSize pages) {
+        return pages == PageSize::Size2M ? node.huge_bytes : node.small_bytes;
+    }
+
+    uint64_t free_bytes(const NodeCapacity& node, PageSize pages) const {
+        const uint64_t lent = lent_bytes(node.node, pages);
+        const uint64_t total = total_bytes(node, pages);
+        return lent < total ? total - lent : 0;
+    }
+
+    std::vector<Free> free_by_node(PageSize pages) const {
+        std::vector<Free> result;
+        for (const auto& node : capacity.nodes) {
+            Free free{.node = node.node, .cores = {}, .bytes = free_bytes(node, pages)};
+            for (const auto& core : node.lendable) {
+                if (holder_of(core.id) == nullptr) free.cores.push_back(&core);
+            }
+            result.push_back(std::move(free));
+        }
+        return result;
+    }
+
+    std::vector<CpuId> cpus_of(const Grant& grant) const {
+        std::vector<CpuId> cpus;
+        const auto add = [&](const Core& core) { cpus.insert(cpus.end(), core.cpus.begin(), core.cpus.end()); };
+        if (grant.policy == CpuPolicy::Shared) {
+            for (const auto& core : capacity.reserve) add(core);
+        } else {
+            for (const auto& node : grant.nodes) {
+                for (const auto id : node.cores) add(*find_core(id));
+            }
+        }
+        std::ranges::sort(cpus);
+        return cpus;
+    }
+};
+
+std::string mib(uint64_t bytes) {
+    return std::to_string(bytes / 1_MiB) + " MiB";
+}
+
+// Takes whole cores, lowest first, until they have `vcpus` threads; less when there are not enough.
+std::vector<CoreId> take_cores(const std::vector<const Core*>& free, uint32_t& vcpus) {
+    std::vector<CoreId> taken;
+    for (const auto* core : free) {
+        if (vcpus == 0) break;
+        taken.push_back(core->id);
+        vcpus -= std::min(vcpus, static_cast<uint32_t>(core->cpus.size()));
+    }
+    return taken;
+}
+
+template <typename Free>
+Failure shortage(const Demand& demand, uint32_t wanted_threads, const std::vector<Free>& free) {
+    uint32_t threads = 0;
+    size_t cores = 0;
+    uint64_t bytes = 0;
+    for (const auto& node : free) {
+        threads += node.threads();
+        cores += node.cores.size();
+        bytes += node.bytes;
+    }
+    const bool one_node = demand.placement == Placement::OneNode && free.size() > 1;
+    const std::string where = one_node ? ", and no single NUMA node has enough" : "";
+    if (threads < wanted_threads || (one_node && bytes >= demand.memory_bytes))
+        return fail(ErrorCode::NoFreeCores, std::to_string(demand.vcpus) + " vCPUs need whole cores; " +
+                                                std::to_string(cores) + " cores with " + std::to_string(threads) +
+                                                " threads are free" + where);
+    const bool huge = demand.pages == PageSize::Size2M;
+    return fail(huge ? ErrorCode::NoHugePages : ErrorCode::NoFreeMemory,
+                mib(demand.memory_bytes) + " asked for; " + mib(bytes) + (huge ? " in 2 MiB pages" : "") +
+                    " may still be lent" + where);
+}
+
+template <typename Free>
+std::vector<NodeGrant> spread(std::vector<Free> free, uint32_t vcpus, uint64_t bytes) {
+    // The fewest nodes: the fullest first. A node that gave cores gives memory before the others do.
+    std::ranges::stable_sort(free, [vcpus](const Free& a, const Free& b) {
+        return vcpus > 0 ? a.threads() > b.threads() : a.bytes > b.bytes;
+    });
+    std::vector<NodeGrant> parts;
+    for (const auto& node : free) parts.push_back({.node = node.node, .cores = take_cores(node.cores, vcpus)});
+    for (const bool with_cores : {true, false}) {
+        for (size_t i = 0; i < free.size(); ++i) {
+            if (parts[i].cores.empty() == with_cores) continue;
+            parts[i].memory_bytes = std::min(bytes, align_down<uint64_t>(free[i].bytes, 2_MiB));
+            bytes -= parts[i].memory_bytes;
+        }
+    }
+    std::erase_if(parts, [](const NodeGrant& part) { return part.cores.empty() && part.memory_bytes == 0; });
+    std::ranges::sort(parts, {}, &NodeGrant::node);
+    return vcpus == 0 && bytes == 0 ? parts : std::vector<NodeGrant>{};
+}
+
+template <typename Free>
+std::vector<NodeGrant> choose(const std::vector<Free>& free, const Demand& demand, uint32_t vcpus) {
+    // One node: the one that keeps the least behind, so that large demands still find room elsewhere.
+    const Free* best = nullptr;
+    for (const auto& node : free) {
+        if (node.threads() < vcpus || node.bytes < demand.memory_bytes) continue;
+        const auto left = [](const Free& f) { return std::pair(f.cores.size(), f.bytes); };
+        if (best == nullptr || left(node) < left(*best)) best = &node;
+    }
+    if (best != nullptr)
+        return {{.node = best->node, .cores = take_cores(best->cores, vcpus), .memory_bytes = demand.memory_bytes}};
+    if (demand.placement == Placement::OneNode) return {};
+    return spread(free, vcpus, demand.memory_bytes);
+}
+
+Result<void> check_demand(const Demand& demand) {
+    if (demand.owner.empty() || demand.owner == Ledger::kHost || demand.owner == Ledger::kFree)
+        return fail(ErrorCode::InvalidArgument, "a lease needs an owner with a name of its own");
+    if (demand.vcpus == 0) return fail(ErrorCode::InvalidArgument, "at least one vCPU is needed");
+    if (demand.memory_bytes == 0 || !is_aligned<uint64_t>(demand.memory_bytes, 2_MiB))
+        return fail(ErrorCode::InvalidArgument, "memory is lent in multiples of 2 MiB");
+    return {};
+}
+
+Result<void> check_capacity(const Capacity& capacity) {
+    std::set<CpuId> cpus;
+    std::set<NumaNode> nodes;
+    const auto add = [&](const Core& core) {
+        return !core.cpus.empty() && core.cpus.front().value == core.id.value &&
+               std::ranges::all_of(core.cpus, [&](CpuId cpu) { return cpus.insert(cpu).second; });
+    };
+    bool valid = std::ranges::all_of(capacity.reserve, add);
+    for (const auto& node : capacity.nodes) {
+        valid = valid && nodes.insert(node.node).second && std::ranges::all_of(node.lendable, add) &&
+                std::ranges::all_of(node.lendable, &Core::whole);
+    }
+    if (!valid) return fail(ErrorCode::InvalidArgument, "the capacity names a CPU or node twice, or lends part of a core");
+    return {};
+}
+
+} // namespace
+
+struct Ledger::Book {
+    explicit Book(Entries first) : entries(std::move(first)) {}
+    Guarded<Entries> entries;
+};
+
+uint64_t Grant::memory_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& node : nodes) bytes += node.memory_bytes;
+    return bytes;
+}
+
+Result<Ledger> Ledger::create(Capacity capacity) {
+    TRY(check_capacity(capacity));
+    std::ranges::sort(capacity.nodes, {}, &NodeCapacity::node);
+    auto book = std::make_shared<Book>(Entries{.capacity = std::move(capacity), .grants = {}});
+    return Ledger(std::move(book));
+}
+
+Result<Lease> Ledger::reserve(const Demand& demand) {
+    TRY(check_demand(demand));
+    auto granted = book_->entries.with([&](Entries& book) -> Result<Grant> {
+        if (book.grants.contains(demand.owner))
+            return fail(ErrorCode::AlreadyExists, demand.owner + " has a lease already");
+        const bool shared = demand.policy == CpuPolicy::Shared;
+        if (shared && !book.capacity.shared_policy_safe)
+            return fail(ErrorCode::Unsupported, "the CPU policy 'shared' needs a kernel with core scheduling "
+                                                "(CONFIG_SCHED_CORE) on a host with SMT; use 'dedicated'");
+        const uint32_t threads = shared ? 0 : demand.vcpus;
+        const auto free = book.free_by_node(demand.pages);
+        Grant grant{.owner = demand.owner, .pages = demand.pages, .policy = demand.policy, .nodes = {}, .cpus = {}};
+        grant.nodes = choose(free, demand, threads);
+        if (grant.nodes.empty()) return shortage(demand, threads, free);
+        grant.cpus = book.cpus_of(grant);
+        book.grants.emplace(demand.owner, grant);
+        return grant;
+    });
+    if (!granted) return Failure{std::move(granted).error()};
+    return Lease(book_, std::move(*granted));
+}
+
+Result<Lease> Ledger::adopt(const Grant& grant) {
+    auto adopted = book_->entries.with([&](Entries& book) -> Result<Grant> {
+        if (grant.owner.empty() || book.grants.contains(grant.owner))
+            return fail(ErrorCode::AlreadyExists, "'" + grant.owner + "' has a lease already, or no name");
+        std::set<CoreId> own;
+        for (const auto& node : grant.nodes) {
+            for (const auto id : node.cores) {
+                if (book.find_core(id) == nullptr)
+                    return fail(ErrorCode::NotFound, "this host has no core " + std::to_string(id.value));
+                if (const auto* holder = book.holder_of(id); holder != nullptr || !own.insert(id).second)
+                    return fail(ErrorCode::AlreadyExists, "core " + std::to_string(id.value) + " belongs to " +
+                                                              (holder != nullptr ? *holder : grant.owner));
+            }
+        }
+        Grant booked = grant;
+        booked.cpus = book.cpus_of(booked);
+        book.grants.emplace(booked.owner, booked);
+        return booked;
+    });
+    if (!adopted) return Failure{std::move(adopted).error()};
+    return Lease(book_, std::move(*adopted));
+}
+
+std::vector<NodeAccount> Ledger::account() const {
+    return book_->entries.with([](Entries& book) {
+        std::vector<NodeAccount> result;
+        for (const auto& node : book.capacity.nodes) {
+            NodeAccount account{.node = node.node, .lines = {}};
+            AccountLine host{.owner = kHost};
+            for (const auto& core : book.capacity.reserve) {
+                if (core.node == node.node && book.holder_of(core.id) == nullptr) host.cores.push_back(core.id);
+            }
+            account.lines.push_back(std::move(host));
+            for (const auto& [owner, grant] : book.grants) {
+                for (const auto& part : grant.nodes) {
+                    if (part.node != node.node) continue;
+                    const bool huge = grant.pages == PageSize::Size2M;
+                    account.lines.push_back({.owner = owner,
+                                             .cores = part.cores,
+                                             .small_bytes = huge ? 0 : part.memory_bytes,
+                                             .huge_bytes = huge ? part.memory_bytes : 0});
+                }
+            }
+            AccountLine free{.owner = kFree};
+            for (const auto& core : node.lendable) {
+                if (book.holder_of(core.id) == nullptr) free.cores.push_back(core.id);
+            }
+            free.small_bytes = book.free_bytes(node, PageSize::Size4K);
+            free.huge_bytes = book.free_bytes(node, PageSize::Size2M);
+            account.lines.push_back(std::move(free));
+            result.push_back(std::move(account));
+        }
+        return result;
+    });
+}
+
+std::vector<Grant> Ledger::grants() const {
+    return book_->entries.with([](Entries& book) {
+        std::vector<Grant> result;
+        for (const auto& [owner, grant] : book.grants) result.push_back(grant);
+        return result;
+    });
+}
+
+Capacity Ledger::capacity() const {
+    return book_->entries.with([](Entries& book) { return book.capacity; });
+}
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+    if (this != &other) {
+        give_back();
+        book_ = std::move(other.book_);
+        grant_ = std::move(other.grant_);
+    }
+    return *this;
+}
+
+void Lease::give_back() {
+    if (book_ == nullptr) return;
+    book_->entries.with([&](Entries& book) { book.grants.erase(grant_.owner); });
+    book_.reset();
+}
+
+} // namespace alcove::host

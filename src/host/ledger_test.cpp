@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/ledger.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/bits.hpp"
+
+namespace alcove::host {
+namespace {
+
+// `nodes` nodes with `cores` lendable cores each of two threads; core 0 is the host's.
+Capacity make_capacity(uint32_t nodes, uint32_t cores, uint64_t small, uint64_t huge) {
+    Capacity capacity;
+    uint32_t cpu = 0;
+    const auto next_core = [&](NumaNode node) {
+        const Core core{.id = CoreId{cpu}, .node = node, .package = 0, .cpus = {CpuId{cpu}, CpuId{cpu + 1}}, .whole = true};
+        cpu += 2;
+        return core;
+    };
+    capacity.reserve.push_back(next_core(NumaNode{0}));
+    for (uint32_t n = 0; n < nodes; ++n) {
+        NodeCapacity node{.node = NumaNode{n}, .lendable = {}, .small_bytes = small, .huge_bytes = huge};
+        for (uint32_t c = 0; c < cores; ++c) node.lendable.push_back(next_core(NumaNode{n}));
+        capacity.nodes.push_back(std::move(node));
+    }
+    return capacity;
+}
+
+Demand demand(const std::string& owner, uint32_t vcpus, uint64_t bytes) {
+    return {.owner = owner, .vcpus = vcpus, .memory_bytes = bytes};
+}
+
+TEST(Ledger, CoresAreLentWhole) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 1_GiB, 0)).value();
+
+    const auto lease = ledger.reserve(demand("a", 1, 64_MiB)).value();
+
+    EXPECT_EQ(lease.grant().nodes.at(0).cores, std::vector{CoreId{2}});
+    EXPECT_EQ(lease.grant().cpus, (std::vector{CpuId{2}, CpuId{3}}));
+    EXPECT_EQ(lease.grant().memory_bytes(), 64_MiB);
+}
+
+TEST(Ledger, TwoVcpusFitOneCoreOfTwoThreads) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 1_GiB, 0)).value();
+
+    const auto first = ledger.reserve(demand("a", 2, 64_MiB)).value();
+    const auto second = ledger.reserve(demand("b", 2, 64_MiB)).value();
+    const auto third = ledger.reserve(demand("c", 1, 64_MiB));
+
+    EXPECT_EQ(first.grant().cpus.size(), 2U);
+    EXPECT_EQ(second.grant().cpus.size(), 2U);
+    EXPECT_EQ(third.error().code(), ErrorCode::NoFreeCores);
+}
+
+TEST(Ledger, ALeaseReturnsItself) {
+    auto ledger = Ledger::create(make_capacity(1, 1, 64_MiB, 0)).value();
+    {
+        const auto lease = ledger.reserve(demand("a", 2, 64_MiB)).value();
+        EXPECT_FALSE(ledger.reserve(demand("b", 1, 2_MiB)));
+    }
+
+    EXPECT_TRUE(ledger.reserve(demand("b", 2, 64_MiB)));
+}
+
+TEST(Ledger, AMovedLeaseReturnsOnce) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+    auto first = ledger.reserve(demand("a", 2, 2_MiB)).value();
+    auto second = ledger.reserve(demand("b", 2, 2_MiB)).value();
+
+    second = std::move(first);
+
+    EXPECT_FALSE(first.holds());
+    ASSERT_EQ(ledger.grants().size(), 1U);
+    EXPECT_EQ(ledger.grants()[0].owner, "a");
+    second.give_back();
+    second.give_back();
+    EXPECT_TRUE(ledger.grants().empty());
+}
+
+TEST(Ledger, ALeaseMayOutliveItsLedger) {
+    Lease lease;
+    {
+        auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+        lease = ledger.reserve(demand("a", 2, 2_MiB)).value();
+    }
+
+    EXPECT_TRUE(lease.holds());
+    lease.give_back();
+    EXPECT_FALSE(lease.holds());
+}
+
+TEST(Ledger, SmallAndHugePagesAreSeparatePurses) {
+    auto ledger = Ledger::create(make_capacity(1, 4, 64_MiB, 32_MiB)).value();
+    auto huge = demand("h", 1, 32_MiB);
+    huge.pages = PageSize::Size2M;
+    auto more = demand("i", 1, 2_MiB);
+    more.pages = PageSize::Size2M;
+
+    const auto first = ledger.reserve(huge).value();
+    const auto second = ledger.reserve(demand("s", 1, 64_MiB)).value();
+
+    EXPECT_EQ(ledger.reserve(more).error().code(), ErrorCode::NoHugePages);
+    EXPECT_EQ(ledger.reserve(demand("t", 1, 2_MiB)).error().code(), ErrorCode::NoFreeMemory);
+}
+
+TEST(Ledger, OneNodeIsPreferred) {
+    auto ledger = Ledger::create(make_capacity(2, 2, 128_MiB, 0)).value();
+    const auto filler = ledger.reserve(demand("filler", 2, 2_MiB)).value(); // node 0, one core left
+
+    const auto large = ledger.reserve(demand("large", 4, 64_MiB)).value();
+    const auto small = ledger.reserve(demand("small", 2, 64_MiB)).value();
+
+    ASSERT_EQ(large.grant().nodes.size(), 1U);
+    EXPECT_EQ(large.grant().nodes[0].node, NumaNode{1});
+    ASSERT_EQ(small.grant().nodes.size(), 1U);
+    EXPECT_EQ(small.grant().nodes[0].node, NumaNode{0});
+}
+
+TEST(Ledger, ADemandNoNodeCanMeetIsSpread) {
+    auto ledger = Ledger::create(make_capacity(2, 2, 64_MiB, 0)).value();
+
+    const auto lease = ledger.reserve(demand("a", 6, 100_MiB)).value();
+
+    ASSERT_EQ(lease.grant().nodes.size(), 2U);
+    EXPECT_EQ(lease.grant().memory_bytes(), 100_MiB);
+    EXPECT_EQ(lease.grant().cpus.size(), 6U);
+}
+
+TEST(Ledger, OneNodePlacementRefusesToSpread) {
+    auto ledger = Ledger::create(make_capacity(2, 2, 64_MiB, 0)).value();
+    auto cores = demand("a", 6, 2_MiB);
+    cores.placement = Placement::OneNode;
+    auto memory = demand("b", 1, 100_MiB);
+    memory.placement = Placement::OneNode;
+
+    EXPECT_EQ(ledger.reserve(cores).error().code(), ErrorCode::NoFreeCores);
+    EXPECT_FALSE(ledger.reserve(memory));
+    EXPECT_TRUE(ledger.grants().empty());
+}
+
+TEST(Ledger, SharedIsRefusedWhereSiblingsCouldMeet) {
+    auto capacity = make_capacity(1, 2, 64_MiB, 0);
+    capacity.shared_policy_safe = false;
+    auto ledger = Ledger::create(capacity).value();
+    auto shared = demand("a", 2, 2_MiB);
+    shared.policy = CpuPolicy::Shared;
+
+    EXPECT_EQ(ledger.reserve(shared).error().code(), ErrorCode::Unsupported);
+}
+
+TEST(Ledger, SharedOwnersRunOnTheHostsCores) {
+    auto ledger = Ledger::create(make_capacity(1, 1, 64_MiB, 0)).value();
+    auto first = demand("a", 8, 2_MiB);
+    first.policy = CpuPolicy::Shared;
+    auto second = first;
+    second.owner = "b";
+
+    const auto a = ledger.reserve(first).value();
+    const auto b = ledger.reserve(second).value();
+
+    EXPECT_EQ(a.grant().cpus, (std::vector{CpuId{0}, CpuId{1}}));
+    EXPECT_EQ(b.grant().cpus, a.grant().cpus);
+    EXPECT_TRUE(a.grant().nodes.at(0).cores.empty());
+}
+
+TEST(Ledger, AnOwnerHasOneLease) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+    const auto lease = ledger.reserve(demand("a", 1, 2_MiB)).value();
+
+    EXPECT_EQ(ledger.reserve(demand("a", 1, 2_MiB)).error().code(), ErrorCode::AlreadyExists);
+    EXPECT_EQ(ledger.adopt(lease.grant()).error().code(), ErrorCode::AlreadyExists);
+}
+
+TEST(Ledger, NonsenseIsRefused) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+
+    EXPECT_EQ(ledger.reserve(demand("", 1, 2_MiB)).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(ledger.reserve(demand("host", 1, 2_MiB)).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(ledger.reserve(demand("a", 0, 2_MiB)).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(ledger.reserve(demand("a", 1, 0)).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(ledger.reserve(demand("a", 1, 3_MiB)).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(ledger.reserve(demand("a", 0xffff'ffff, 2_MiB)).error().code(), ErrorCode::NoFreeCores);
+    EXPECT_EQ(ledger.reserve(demand("a", 1, ~uint64_t{0} << 21)).error().code(), ErrorCode::NoFreeMemory);
+}
+
+TEST(Ledger, AnAdoptedGrantIsBooked) {
+    auto before = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+    const auto grant = before.reserve(demand("a", 2, 64_MiB)).value().grant();
+    auto after = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+
+    const auto lease = after.adopt(grant).value();
+
+    EXPECT_EQ(lease.grant(), grant);
+    EXPECT_EQ(after.reserve(demand("b", 1, 2_MiB)).error().code(), ErrorCode::NoFreeMemory);
+}
+
+TEST(Ledger, AnAdoptedGrantBeyondTheCapacityLeavesNothingFree) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+    Grant grant{.owner = "a", .pages = PageSize::Size4K, .policy = CpuPolicy::Dedicated, .nodes = {}, .cpus = {}};
+    grant.nodes = {{.node = NumaNode{0}, .cores = {CoreId{0}}, .memory_bytes = 1_GiB}}; // the host's core now
+
+    const auto lease = ledger.adopt(grant).value();
+
+    const auto account = ledger.account().at(0);
+    EXPECT_TRUE(account.lines.front().cores.empty());
+    EXPECT_EQ(account.lines.back().small_bytes, 0U);
+    EXPECT_EQ(account.lines.back().cores.size(), 2U);
+}
+
+TEST(Ledger, AGrantThatConflictsIsNotAdopted) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+    const auto lease = ledger.reserve(demand("a", 2, 2_MiB)).value();
+    auto taken = lease.grant();
+    taken.owner = "b";
+    auto twice = taken;
+    twice.nodes[0].cores = {CoreId{4}, CoreId{4}};
+    auto unknown = taken;
+    unknown.nodes[0].cores = {CoreId{77}};
+
+    EXPECT_EQ(ledger.adopt(taken).error().code(), ErrorCode::AlreadyExists);
+    EXPECT_EQ(ledger.adopt(twice).error().code(), ErrorCode::AlreadyExists);
+    EXPECT_EQ(ledger.adopt(unknown).error().code(), ErrorCode::NotFound);
+    EXPECT_EQ(ledger.grants().size(), 1U);
+}
+
+TEST(Ledger, ACapacityThatNamesACpuTwiceIsRefused) {
+    auto capacity = make_capacity(1, 2, 64_MiB, 0);
+    capacity.nodes[0].lendable.push_back(capacity.reserve[0]);
+
+    EXPECT_EQ(Ledger::create(capacity).error().code(), ErrorCode::InvalidArgument);
+}
+
+} // namespace
+} // namespace alcove::host

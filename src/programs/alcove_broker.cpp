@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// alcove-broker: the one process of Alcove's that is root. It does for alcoved what only root can do
+// (broker/README.md), and may be restarted at any time: VMs run on.
+#include <csignal>
+#include <cstdio>
+
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/attestor_door.hpp"
+#include "broker/broker.hpp"
+#include "support/log.hpp"
+#include "support/system.hpp"
+
+namespace {
+
+using namespace alcove;
+
+constexpr const char* kUsage =
+    "usage: alcove-broker [options]\n"
+    "  --run-dir DIR          sockets and VM folders (/run/alcove)\n"
+    "  --cgroup-root DIR      cgroup v2 group to make `alcove` in (/sys/fs/cgroup)\n"
+    "  --libexec-dir DIR      where alcove-shim and alcove-vmm are (/usr/libexec/alcove)\n"
+    "  --attestor-socket FILE alcove-attestor's socket (<run-dir>/attestor.sock)\n"
+    "  --daemon-user NAME     whom to serve (alcove)\n"
+    "  --shim-user NAME       user of the shims (alcove-shim)\n"
+    "  --group NAME           group that may use the VMs' folders (alcove)\n"
+    "  --vmm-sees DIR         a directory that VMMs see, read-only, beside the libraries (repeatable)\n";
+
+struct Settings {
+    std::string run_dir = "/run/alcove";
+    std::string cgroup_root = "/sys/fs/cgroup";
+    std::string libexec_dir = "/usr/libexec/alcove";
+    std::string attestor_socket;
+    std::string daemon_user = "alcove";
+    std::string shim_user = "alcove-shim";
+    std::string group = "alcove";
+    std::vector<std::string> vmm_sees;
+};
+
+// Nothing when the arguments are not understood.
+std::optional<Settings> parse(int argc, char** argv) {
+    Settings settings;
+    const std::pair<option, std::string*> options[] = {
+        {{"run-dir", required_argument, nullptr, 0}, &settings.run_dir},
+        {{"cgroup-root", required_argument, nullptr, 0}, &settings.cgroup_root},
+        {{"libexec-dir", required_argument, nullptr, 0}, &settings.libexec_dir},
+        {{"attestor-socket", required_argument, nullptr, 0}, &settings.attestor_socket},
+        {{"daemon-user", required_argument, nullptr, 0}, &settings.daemon_user},
+        {{"shim-user", required_argument, nullptr, 0}, &settings.shim_user},
+        {{"group", required_argument, nullptr, 0}, &settings.group},
+        {{"vmm-sees", required_argument, nullptr, 0}, nullptr},
+    };
+    std::vector<option> table;
+    for (const auto& [entry, target] : options)
+        table.push_back(entry);
+    table.push_back({});
+    int index = 0;
+    while (true) {
+        const int found = ::getopt_long(argc, argv, "", table.data(), &index);
+        if (found == -1) break;
+        if (found != 0) return std::nullopt;
+        std::string* const target = options[index].second;
+        if (target != nullptr) *target = optarg;
+        if (target == nullptr) settings.vmm_sees.emplace_back(optarg);
+    }
+    if (optind != argc) return std::nullopt;
+    if (settings.attestor_socket.empty()) settings.attestor_socket = settings.run_dir + "/attestor.sock";
+    return settings;
+}
+
+Result<passwd> user_named(const std::string& name) {
+    const passwd* const user = ::getpwnam(name.c_str());
+    if (user == nullptr) return fail(ErrorCode::MissingDependency, "there is no user " + name);
+    return *user;
+}
+
+Result<api::CpuMask> siblings_of(uint32_t cpu) {
+    const std::string file =
+        "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list";
+    const auto list = TRY(sys::read_file(file, 4096));
+    return broker::parse_cpu_list(as_text(list));
+}
+
+Result<void> run(const Settings& settings) {
+    const auto daemon = TRY(user_named(settings.daemon_user));
+    const auto shim = TRY(user_named(settings.shim_user));
+    const group* const found = ::getgrnam(settings.group.c_str());
+    if (found == nullptr) return fail(ErrorCode::MissingDependency, "there is no group " + settings.group);
+    const gid_t group = found->gr_gid;
+
+    broker::SpawnSettings spawning;
+    spawning.shim_program = settings.libexec_dir + "/alcove-shim";
+    spawning.vmm_program = settings.libexec_dir + "/alcove-vmm";
+    spawning.jail_mount_point = settings.run_dir + "/jail";
+    spawning.visible.insert(spawning.visible.end(), settings.vmm_sees.begin(), settings.vmm_sees.end());
+    spawning.shim_uid = shim.pw_uid;
+    spawning.shim_gid = shim.pw_gid;
+    spawning.daemon_uid = daemon.pw_uid;
+    TRY(sys::make_directories(settings.run_dir));
+    TRY(sys::make_directories(spawning.jail_mount_point, 0700));
+
+    auto cgroups = TRY(broker::Cgroups::open(settings.cgroup_root));
+    auto folders =
+        TRY(broker::VmFolders::open(cgroups, settings.run_dir, {.shim_uid = shim.pw_uid, .group = group}));
+    broker::ProcessSpawner spawner(std::move(spawning));
+    auto loop = TRY(EventLoop::create());
+    const std::string path = settings.run_dir + "/broker.sock";
+    auto listener = TRY(sys::unix_listen(path, SOCK_SEQPACKET, 0660));
+    if (::chown(path.c_str(), 0, group) < 0) return fail_errno(errno, "chown " + path);
+    const auto server =
+        TRY(broker::Broker::create(*loop,
+                                   {.folders = folders,
+                                    .spawner = spawner,
+                                    .siblings_of = siblings_of,
+                                    .open_at_attestor =
+                                        [&settings](const broker::LaunchPlan& plan) {
+                                            return broker::open_at_attestor(settings.attestor_socket, plan);
+                                        },
+                                    .kvm = "/dev/kvm",
+                                    .daemon_uid = daemon.pw_uid},
+                                   std::move(listener)));
+    log::info("ready at {}", path);
+    return loop->run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const auto settings = parse(argc, argv);
+    if (!settings) {
+        std::fputs(kUsage, stderr);
+        return 2;
+    }
+    log::start("alcove-broker");
+    ::signal(SIGPIPE, SIG_IGN);
+    ::umask(022);
+    const auto result = run(*settings);
+    if (result) return 0;
+    log::error("{}", result.error().to_string());
+    return 1;
+}

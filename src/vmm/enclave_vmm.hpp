@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The process alcove-vmm, in one object: takes the launch order from the shim, builds the enclave's machine
+// around the memory, image and lines it was given, closes the door behind itself, and runs the guest until it
+// ends or the shim says so.
+//
+//     Launch ──► machine built, image loaded ──► sandbox ──► Started ──► guest runs
+//                                                                    Ready, AppExit, ports, statistics
+//                                                      Stopped ◄── ended ◄──┘
+//
+// Everything happens on the event loop's thread but the vCPUs themselves.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/connection.hpp"
+#include "api/console_ring.hpp"
+#include "api/vmm_messages.hpp"
+#include "machine/machine.hpp"
+#include "nsm/attestor_socket.hpp"
+#include "nsm/device.hpp"
+#include "support/event_loop.hpp"
+#include "virtio/rng.hpp"
+#include "vmm/shim_ports.hpp"
+#include "vsock/device.hpp"
+#include "vsock/host_backend.hpp"
+#include "vsock/host_listener.hpp"
+#include "vsock/services.hpp"
+
+namespace alcove::vmm {
+
+class EnclaveVmm {
+  public:
+    // `channel` is the line to the shim. Runs until the guest has ended and the shim knows, or until the shim
+    // is gone. An error means that the guest did not end in order; the shim was told where possible.
+    static Result<void> run(Channel channel);
+
+  private:
+    explicit EnclaveVmm(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
+
+    Result<void> on_message(const api::Envelope& envelope, std::vector<Fd> descriptors);
+    void launch(api::vmm::LaunchOrder order);
+    Result<void> build(api::vmm::LaunchOrder order);
+    Result<void> add_devices(const api::vmm::Launch& launch, api::vmm::LaunchDescriptors& descriptors);
+    Result<void> start();
+    void on_service(const vsock::ServiceReport& report);
+    void on_ended(const machine::MachineEnd& end);
+    void finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail);
+    void finish_with(Result<void> outcome);
+
+    std::unique_ptr<EventLoop> loop_;
+    std::unique_ptr<api::Connection> shim_;
+    uint64_t launch_received_ns_ = 0;  // 0: not yet
+    uint64_t image_loaded_ns_ = 0;
+
+    std::optional<api::ConsoleRingWriter> console_;
+    std::atomic<uint64_t> console_bytes_{0};  // written on vCPU threads, for statistics only
+    ShimPorts ports_{[this](Bytes message) { shim_->send(std::move(message)); }};
+    std::unique_ptr<vsock::Services> services_;
+    std::unique_ptr<vsock::HostBackend> host_backend_;
+    std::unique_ptr<vsock::HostListener> host_listener_;
+    std::unique_ptr<vsock::VsockDevice> vsock_;
+    std::unique_ptr<nsm::AttestorSocket> attestor_;
+    std::unique_ptr<nsm::NsmDevice> nsm_;
+    std::unique_ptr<virtio::RngDevice> rng_;
+    std::unique_ptr<machine::Machine> machine_;
+    Result<void> outcome_;
+};
+
+}  // namespace alcove::vmm

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/statistics.hpp"
+
+#include "api/statistics.hpp"
+
+namespace alcove::vmm {
+
+namespace {
+
+using api::StatisticId;
+
+class Entries {
+  public:
+    void add(StatisticId id, uint64_t value, uint32_t index = 0) {
+        entries_.push_back({.id = static_cast<uint32_t>(id), .index = index, .value = value});
+    }
+    std::vector<api::vmm::StatisticsEntry> take() { return std::move(entries_); }
+
+  private:
+    std::vector<api::vmm::StatisticsEntry> entries_;
+};
+
+uint64_t load(const std::atomic<uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSources& sources) {
+    Entries entries;
+    uint64_t unclaimed = 0;
+    for (const auto& vcpu : sources.machine.vcpus()) {
+        const auto& counters = vcpu->counters();
+        entries.add(StatisticId::KvmRuns, load(counters.runs), vcpu->index());
+        entries.add(StatisticId::ExitsIo, load(counters.io), vcpu->index());
+        entries.add(StatisticId::ExitsMmio, load(counters.mmio), vcpu->index());
+        entries.add(StatisticId::ExitsOther, load(counters.other), vcpu->index());
+        unclaimed += load(counters.unclaimed);
+    }
+    entries.add(StatisticId::UnknownRegister, unclaimed);
+    entries.add(StatisticId::ConsoleBytes, sources.console_bytes);
+
+    uint64_t mistakes = 0;
+    uint32_t device = 0;
+    for (const auto& transport : sources.machine.transports()) {
+        const auto counters = transport->counters();
+        entries.add(StatisticId::QueueNotifies, counters.notifications, device);
+        entries.add(StatisticId::QueueInterrupts, counters.interrupts, device);
+        mistakes += counters.violations;
+        ++device;
+    }
+    const auto& packets = sources.vsock.counters();
+    const auto& host = sources.host_backend.counters();
+    const auto& host_traffic = sources.host_backend.traffic();
+    mistakes += packets.packets_malformed + packets.packets_misaddressed + host_traffic.violations;
+    entries.add(StatisticId::GuestMistakes, mistakes);
+
+    entries.add(StatisticId::VsockTxPackets, packets.packets_from_guest);
+    entries.add(StatisticId::VsockRxBytes, host_traffic.bytes_to_guest);
+    entries.add(StatisticId::VsockTxBytes, host_traffic.bytes_to_host);
+    entries.add(StatisticId::VsockConnections, sources.host_backend.connection_count());
+    entries.add(StatisticId::VsockAccepted, host.accepted);
+    entries.add(StatisticId::VsockResets, host_traffic.resets_sent + host.refused);
+
+    const auto& nsm = sources.nsm.counters();
+    entries.add(StatisticId::NsmRequests, nsm.requests);
+    entries.add(StatisticId::NsmFailures, nsm.failures);
+    entries.add(StatisticId::NsmDocuments, nsm.documents);
+    return entries.take();
+}
+
+}  // namespace alcove::vmm

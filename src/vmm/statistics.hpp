@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The counters of all parts of a running VMM, as `alcove enclave inspect` asks for them.
+#pragma once
+
+#include <vector>
+
+#include "api/vmm_messages.hpp"
+#include "machine/machine.hpp"
+#include "nsm/device.hpp"
+#include "vsock/device.hpp"
+#include "vsock/host_backend.hpp"
+
+namespace alcove::vmm {
+
+struct StatisticsSources {
+    const machine::Machine& machine;
+    const vsock::VsockDevice& vsock;
+    const vsock::HostBackend& host_backend;
+    const nsm::NsmDevice& nsm;
+    uint64_t console_bytes;
+};
+
+// On the event loop's thread. At most Statistics::kMaxEntries.
+std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSources& sources);
+
+}  // namespace alcove::vmm
