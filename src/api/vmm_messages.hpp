@@ -11,7 +11,7 @@
 //      | <------------------------- Ready - |   heartbeat seen (may never come)
 //      | <-------- OpenPort / OpenPortReply |   any number, each answered once, in any order
 //      | -- StatisticsRequest / Statistics  |   any number, one at a time
-//      | <----------------------- AppExit - |   at most once
+//      | <----------------------- AppExit - |   of AppExit and Ready the first counts
 //      | -- Stop -------------------------> |
 //      | <----------------------- Stopped - |   the last message; then the process exits
 //

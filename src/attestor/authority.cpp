@@ -5,6 +5,7 @@
 
 #include "attestor/key_files.hpp"
 #include "crypto/certificate_chain.hpp"
+#include "support/bits.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -13,7 +14,7 @@ namespace alcove::attestor {
 namespace {
 
 constexpr auto kRenewIssuerBefore = std::chrono::hours(24);
-constexpr uint64_t kMaxCertificateFile = 256 * 1024;
+constexpr uint64_t kMaxCertificateFile = 256_KiB;
 
 struct Parent {
     PrivateKey key;

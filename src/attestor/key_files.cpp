@@ -4,12 +4,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "support/bits.hpp"
 #include "support/system.hpp"
 
 namespace alcove::attestor {
 
 namespace {
-constexpr uint64_t kMaxKeyFile = 64 * 1024;
+constexpr uint64_t kMaxKeyFile = 64_KiB;
 }
 
 Result<crypto::SecretBytes> read_key_file(const std::string& path, Sharing sharing) {

@@ -13,8 +13,8 @@ namespace alcove::attestor {
 
 class TestFolder {
   public:
-    TestFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "alcove-attestor-XXXXXX").string();
+    explicit TestFolder(const std::filesystem::path& where = std::filesystem::temp_directory_path()) {
+        std::string pattern = (where / "alcove-attestor-XXXXXX").string();
         ALCOVE_CHECK(::mkdtemp(pattern.data()) != nullptr, "a folder for the test");
         path_ = pattern;
     }

@@ -239,9 +239,11 @@ void Broker::shim_ended(const VmId& id) {
              WEXITED | WNOHANG);
     loop_.unwatch(found->second.watch);
     running_.erase(found);
+    log::info("VM {}: its shim ended", id.text());
     // No VMM outlives its shim, whatever it thinks of that.
     const auto killed = parts_.folders.kill_vmm(id);
-    log::info("VM {}: its shim ended{}", id.text(), killed ? "" : "; " + killed.error().to_string());
+    if (!killed && killed.error().code() != ErrorCode::NotFound)
+        log::error("VM {}: {}", id.text(), killed.error().to_string());
 }
 
 }  // namespace alcove::broker

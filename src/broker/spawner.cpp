@@ -67,7 +67,7 @@ Result<void> prepare_vmm(const Preparation& all, pid_t shim) {
                                        .output = all.vmm_log.second.get(),
                                        .channel = all.vmm_channel.second.get(),
                                        .program = all.vmm_program.get(),
-                                       .arguments = {"alcove-vmm", all.plan.id.text()}},
+                                       .arguments = {"alcove-vmm"}},
                                       report);
     report_and_exit(report, "starting the VMM", error);
 }

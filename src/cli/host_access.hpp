@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "cli/api_client.hpp"
 #include "cli/invocation.hpp"
 #include "cli/output.hpp"

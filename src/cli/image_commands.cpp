@@ -57,13 +57,14 @@ Result<Signer> read_signer(const std::string& key_path, const std::string& certi
     return Signer{.certificate = std::move(certificate), .key = std::move(key)};
 }
 
-// The same inputs give the same bytes, so the time of building is the one that the builder sets
-// (reproducible-builds.org, SOURCE_DATE_EPOCH), and otherwise none.
+// The same inputs give the same bytes: the time of building is the one that the builder sets
+// (reproducible-builds.org, SOURCE_DATE_EPOCH), or the eif library's constant.
 std::string build_time() {
     const std::string epoch = environment("SOURCE_DATE_EPOCH");
-    const std::time_t seconds = static_cast<std::time_t>(std::strtoll(epoch.c_str(), nullptr, 10));
+    if (epoch.empty()) return {};
+    const auto seconds = static_cast<std::time_t>(std::strtoll(epoch.c_str(), nullptr, 10));
     std::tm fields{};
-    ::gmtime_r(&seconds, &fields);
+    if (::gmtime_r(&seconds, &fields) == nullptr) return {};
     char text[32];
     return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &fields)};
 }
@@ -123,12 +124,7 @@ Result<eif::ImagePlan> make_plan(const ImageBuild& command, Progress& progress) 
     plan.environment = command.environment;
     plan.metadata.image_name = command.name;
     plan.metadata.image_version = command.version;
-    plan.metadata.build = {.build_time = build_time(),
-                           .build_tool = "alcove",
-                           .build_tool_version = ALCOVE_VERSION,
-                           .operating_system = "Linux",
-                           .kernel_version = {}};
-    plan.metadata.build.kernel_version = TRY(eif::kernel_version(plan.kernel));
+    plan.metadata.build.build_time = build_time();
     plan.compression = command.compress ? eif::Compression::Gzip : eif::Compression::None;
     return plan;
 }

@@ -24,7 +24,7 @@ enum class CoseTag { Untagged, Tagged };  // tag 18 in front or not; documents a
 
 struct CoseSign1 {
     static constexpr uint64_t kTag = 18;
-    static constexpr size_t kMaxSize = 64 * 1024;
+    static constexpr size_t kMaxSize = size_t{64} * 1024;
 
     Bytes protected_header;  // encoded, as it was signed
     CoseAlgorithm algorithm;

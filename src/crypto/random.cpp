@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/random.hpp"
 
-#include <algorithm>
+#include <cerrno>
 
-#include <openssl/rand.h>
-
-#include "crypto/openssl_handles.hpp"
+#include <sys/random.h>
 
 namespace alcove::crypto {
 
 Result<void> fill_random(MutableByteView into) {
-    constexpr size_t kChunk = 1U << 20;  // the library counts in int
     while (!into.empty()) {
-        const size_t size = std::min(into.size(), kChunk);
-        if (RAND_bytes(into.data(), static_cast<int>(size)) != 1)
-            return openssl::failure(ErrorCode::CryptoFailed, "no random bytes");
-        into = into.subspan(size);
+        const ssize_t count = ::getrandom(into.data(), into.size(), 0);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return fail_errno(errno, "getrandom", ErrorCode::CryptoFailed);
+        into = into.subspan(static_cast<size_t>(count));
     }
     return {};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random bytes for keys, tokens and guests, from the crypto library's generator (seeded by the kernel).
+// Random bytes for keys, tokens and guests: the kernel's generator. Not the crypto library's, which reads its
+// configuration file at the first call and so does not work behind a VMM's system call filter.
 #pragma once
 
 #include <array>

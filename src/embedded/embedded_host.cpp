@@ -10,7 +10,6 @@
 #include <thread>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -32,11 +31,8 @@ using Json = nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr const char* kRunningFile = "running.json";
 constexpr const char* kQemuLog = "qemu.log";
 constexpr const char* kBridgePidFile = "bridge.pid";
-constexpr const char* kStateDisk = "state.img";
-constexpr size_t kLongestSocketPath = 107;  // sun_path, less its NUL
 constexpr uint64_t kLeastMemoryMib = 1024;
 constexpr uint64_t kLeastFreeDiskMib = 512;
 constexpr uint64_t kMaxCollected = 1024 * 1024;
@@ -55,24 +51,6 @@ uint64_t proc_mib(const std::string& path, const std::string& name) {
     return std::strtoull(text.c_str() + at + name.size() + 1, nullptr, 10) / 1024;
 }
 
-std::string tail_of(const std::string& path, size_t lines) {
-    constexpr size_t kTail = 16 * 1024;
-    const auto fd = sys::open(path, O_RDONLY);
-    if (!fd) return {};
-    const auto size = sys::file_size(*fd);
-    if (!size) return {};
-    Bytes content(std::min<uint64_t>(*size, kTail));
-    if (!sys::read_exact_at(*fd, content, *size - content.size())) return {};
-    std::string text(as_text(content));
-    std::erase(text, '\r');
-    while (!text.empty() && text.back() == '\n')
-        text.pop_back();
-    size_t at = text.size();
-    for (size_t i = 0; i < lines && at != std::string::npos && at > 0; ++i)
-        at = text.rfind('\n', at - 1);
-    return at == std::string::npos || at == 0 ? text : text.substr(at + 1);
-}
-
 Result<pid_t> read_pid_file(const std::string& path) {
     const auto content = TRY(sys::read_file(path, 64));
     pid_t pid = 0;
@@ -80,22 +58,6 @@ Result<pid_t> read_pid_file(const std::string& path) {
     if (std::from_chars(text.data(), text.data() + text.size(), pid).ec != std::errc() || pid <= 0)
         return fail(ErrorCode::InvalidMessage, path + " holds no process number");
     return pid;
-}
-
-Json process_json(const ProcessId& process) {
-    return {{"pid", process.pid}, {"start_time", process.start_time}, {"boot_id", process.boot_id}};
-}
-
-std::optional<ProcessId> process_from(const Json& json) {
-    if (!json.is_object()) return std::nullopt;
-    const auto pid = json.find("pid");
-    const auto start = json.find("start_time");
-    const auto boot = json.find("boot_id");
-    if (pid == json.end() || !pid->is_number_integer() || start == json.end() ||
-        !start->is_number_unsigned() || boot == json.end() || !boot->is_string())
-        return std::nullopt;
-    return ProcessId{
-        .pid = pid->get<pid_t>(), .start_time = start->get<uint64_t>(), .boot_id = boot->get<std::string>()};
 }
 
 Result<void> check_serial(const std::string& serial) {
@@ -133,92 +95,16 @@ std::string image_node(const std::string& serial) {
 
 }  // namespace
 
-// ---- the folder -----------------------------------------------------------------------------------------
-
-Result<std::string> EmbeddedHost::default_folder() {
-    if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/')
-        return std::string(state) + "/alcove/host";
-    if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/')
-        return std::string(home) + "/.local/state/alcove/host";
-    return fail(ErrorCode::InvalidArgument,
-                "neither XDG_STATE_HOME nor HOME says where state is kept; set one of them");
-}
-
 Result<EmbeddedHost> EmbeddedHost::open(HostConfig config) {
-    if (config.folder.empty()) {
-        auto folder = TRY(default_folder());
-        config.folder = std::move(folder);
-    }
-    while (config.folder.size() > 1 && config.folder.back() == '/')
-        config.folder.pop_back();
-    size_t longest = std::max(std::string(kConnectSocket).size(), std::string(kPortSocket).size());
+    std::vector<std::string> sockets = {kConnectSocket, kPortSocket};
     for (const auto& forward : config.forwards)
-        longest = std::max(longest, forward.socket_name.size());
-    if (config.folder.size() + 1 + longest > kLongestSocketPath)
-        return fail(ErrorCode::PathTooLong,
-                    "the state folder's path is too long for Unix sockets, which have " +
-                        std::to_string(kLongestSocketPath) + " bytes for a path: " + config.folder +
-                        ". Set XDG_STATE_HOME to a folder with a shorter path");
-
-    const size_t slash = config.folder.rfind('/');
-    if (slash != std::string::npos && slash > 0)
-        TRY(sys::make_directories(config.folder.substr(0, slash), 0700));
-    TRY(sys::make_directories(config.folder, 0700));
-    const auto directory = TRY(sys::open(config.folder, O_RDONLY | O_DIRECTORY));
-    const auto info = TRY(sys::stat(directory));
-    if (info.st_uid != ::geteuid())
-        return fail(ErrorCode::PermissionDenied,
-                    "the state folder " + config.folder + " belongs to another user");
-    if ((info.st_mode & 077) != 0)
-        return fail(ErrorCode::PermissionDenied,
-                    "others may enter the state folder; run: chmod 700 '" + config.folder + "'");
-    return EmbeddedHost(std::move(config));
-}
-
-Result<Fd> EmbeddedHost::take_lock() const {
-    const auto deadline = Clock::now() + seconds(60);
-    auto lock = TRY(sys::open(config_.folder + "/lock", O_RDWR | O_CREAT, 0600));
-    while (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return fail_errno(errno, "locking " + config_.folder + "/lock");
-        if (Clock::now() > deadline)
-            return fail(ErrorCode::Busy,
-                        "another command is starting or stopping the embedded host; try again later");
-        std::this_thread::sleep_for(milliseconds(50));
+        sockets.push_back(forward.socket_name);
+    if (config.folder.empty()) {
+        auto path = TRY(StateFolder::default_path());
+        config.folder = std::move(path);
     }
-    return lock;
-}
-
-Result<std::optional<EmbeddedHost::Running>> EmbeddedHost::read_running() const {
-    const auto content = sys::read_file(config_.folder + "/" + kRunningFile, 64 * 1024);
-    if (!content && content.error().code() == ErrorCode::NotFound) return std::optional<Running>();
-    if (!content) return Failure{content.error()};
-    const Json json = Json::parse(content->begin(), content->end(), nullptr, /*allow_exceptions=*/false);
-    const auto qemu = json.is_object() && json.contains("qemu") ? process_from(json["qemu"]) : std::nullopt;
-    // A file of ours that makes no sense is as good as none: the disk's own lock still forbids a second QEMU.
-    if (!qemu) return std::optional<Running>();
-    Running running{.qemu = *qemu, .bridge = std::nullopt, .memory_mib = 0, .started_at = 0};
-    if (json.contains("bridge")) running.bridge = process_from(json["bridge"]);
-    if (const auto at = json.find("memory_mib"); at != json.end() && at->is_number_unsigned())
-        running.memory_mib = at->get<uint64_t>();
-    if (const auto at = json.find("started_at"); at != json.end() && at->is_number_integer())
-        running.started_at = at->get<int64_t>();
-    return std::optional<Running>(std::move(running));
-}
-
-Result<void> EmbeddedHost::write_running(const Running& running) const {
-    Json json = {{"qemu", process_json(running.qemu)},
-                 {"memory_mib", running.memory_mib},
-                 {"started_at", running.started_at}};
-    if (running.bridge) json["bridge"] = process_json(*running.bridge);
-    return sys::replace_file(config_.folder + "/" + kRunningFile, as_byte_view(json.dump(2) + "\n"), 0600);
-}
-
-void EmbeddedHost::forget_running() const {
-    for (const char* name : {kRunningFile, kBridgePidFile, kQmpSocket, kPortSocket, kConnectSocket})
-        ::unlink(socket_path(name).c_str());
-    for (const auto& forward : config_.forwards)
-        ::unlink(socket_path(forward.socket_name).c_str());
+    auto folder = TRY(StateFolder::open(config.folder, sockets));
+    return EmbeddedHost(std::move(config), std::move(folder));
 }
 
 // ---- start ----------------------------------------------------------------------------------------------
@@ -254,38 +140,29 @@ Result<void> EmbeddedHost::check_requirements() {
                                                  " MiB of memory, this machine has " + std::to_string(total) +
                                                  " MiB; give the host less memory");
     struct statvfs disk {};
-    if (::statvfs(config_.folder.c_str(), &disk) == 0) {
+    if (::statvfs(folder_.path().c_str(), &disk) == 0) {
         const uint64_t free_mib = disk.f_bavail * disk.f_frsize / 1024 / 1024;
         if (free_mib < kLeastFreeDiskMib)
             return fail(ErrorCode::NoSpace, "only " + std::to_string(free_mib) + " MiB are free at " +
-                                                config_.folder + ", the embedded host's disk needs " +
+                                                folder_.path() + ", the embedded host's disk needs " +
                                                 std::to_string(kLeastFreeDiskMib) +
                                                 " MiB; make room there, or set XDG_STATE_HOME");
     }
     return {};
 }
 
-Result<void> EmbeddedHost::prepare_state_disk() const {
-    const std::string path = config_.folder + "/" + kStateDisk;
-    const auto disk = TRY(sys::open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-    const uint64_t size = TRY(sys::file_size(disk));
-    // Sparse; the host makes its file system when it finds none.
-    if (size == 0) TRY(sys::truncate(disk, config_.state_disk_mib * 1024 * 1024));
-    return {};
-}
-
 Result<ProcessId> EmbeddedHost::start_qemu() const {
-    const std::string console = config_.folder + "/" + kConsoleFile;
+    const std::string console = folder_.file(kConsoleFile);
     ::rename(console.c_str(), (console + ".1").c_str());  // the last run's, for looking at a crash
     const auto log_file =
-        TRY(sys::open(config_.folder + "/" + kQemuLog, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600));
+        TRY(sys::open(folder_.file(kQemuLog), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600));
     SpawnOptions options;
     options.arguments = qemu_arguments(QemuMachine{
         .program = config_.qemu,
         .kernel = config_.kernel,
         .initrd = config_.initrd,
-        .state_disk = config_.folder + "/" + kStateDisk,
-        .folder = config_.folder,
+        .state_disk = folder_.file(kStateDisk),
+        .folder = folder_.path(),
         .memory_mib = config_.memory_mib,
         .extra_command_line = config_.extra_command_line,
         .extra_arguments = config_.extra_qemu_arguments,
@@ -310,15 +187,15 @@ Result<void> EmbeddedHost::wait_for_qemu(const ProcessId& qemu) const {
 }
 
 Failure EmbeddedHost::qemu_failed() const {
-    const std::string words = qemu_words(tail_of(config_.folder + "/" + kQemuLog, 20));
+    const std::string words = qemu_words(folder_.last_lines(kQemuLog, 20));
     if (words.find("Failed to get \"write\" lock") != std::string::npos)
-        return fail(ErrorCode::Busy, "another QEMU holds the embedded host's disk " + config_.folder + "/" +
-                                         kStateDisk + "; end that process first");
+        return fail(ErrorCode::Busy, "another QEMU holds the embedded host's disk " +
+                                         folder_.file(kStateDisk) + "; end that process first");
     return fail(ErrorCode::EmbeddedHostFailed, "QEMU did not start: " + words);
 }
 
 Result<ProcessId> EmbeddedHost::start_bridge() const {
-    std::vector<std::string> arguments = {config_.bridge_program, "outer", "--folder", config_.folder};
+    std::vector<std::string> arguments = {config_.bridge_program, "outer", "--folder", folder_.path()};
     for (const auto& forward : config_.forwards) {
         arguments.emplace_back("--forward");
         arguments.push_back(forward.socket_name + "=" + forward.target);
@@ -327,44 +204,62 @@ Result<ProcessId> EmbeddedHost::start_bridge() const {
     if (finished.exit_code != 0)
         return fail(ErrorCode::EmbeddedHostFailed,
                     "alcove-bridge did not start: " + qemu_words(finished.errors));
-    const pid_t pid = TRY(read_pid_file(config_.folder + "/" + kBridgePidFile));
-    return identify(pid).context("alcove-bridge ended at once; see " + config_.folder + "/bridge.log");
+    const pid_t pid = TRY(read_pid_file(folder_.file(kBridgePidFile)));
+    return identify(pid).context("alcove-bridge ended at once; see " + folder_.file("bridge.log"));
+}
+
+// After the end of everything that ran: a left-over socket would only mislead.
+void EmbeddedHost::clear() const {
+    folder_.forget_running();
+    for (const char* name : {kBridgePidFile, kQmpSocket, kPortSocket, kConnectSocket})
+        ::unlink(socket_path(name).c_str());
+    for (const auto& forward : config_.forwards)
+        ::unlink(socket_path(forward.socket_name).c_str());
 }
 
 Result<void> EmbeddedHost::start() {
-    const auto lock = TRY(take_lock());
-    auto before = TRY(read_running());
+    const auto lock = TRY(folder_.lock());
+    auto before = TRY(folder_.running());
     TRY(check_requirements());
     if (before && is_running(before->qemu)) {
         if (before->bridge && is_running(*before->bridge)) return {};
         auto bridge = TRY(start_bridge());
         before->bridge = std::move(bridge);
-        return write_running(*before);
+        return folder_.record(*before);
     }
-    forget_running();
-    TRY(prepare_state_disk());
-    Running running;
+    clear();
+    TRY(folder_.prepare_disk(config_.state_disk_mib));
+    RunningRecord running;
     running.memory_mib = config_.memory_mib;
     running.started_at = ::time(nullptr);
+    running.root_stamp = root_stamp();
     auto qemu = TRY(start_qemu());
     running.qemu = std::move(qemu);
     // Written before anything else can fail: what runs must be found again.
     const auto started = [&]() -> Result<void> {
-        TRY(write_running(running));
+        TRY(folder_.record(running));
         TRY(wait_for_qemu(running.qemu));
         auto bridge = TRY(start_bridge());
         running.bridge = std::move(bridge);
-        return write_running(running);
+        return folder_.record(running);
     }();
     if (started) return {};
     TRY(send_signal(running.qemu, SIGKILL));
     end_of(running.qemu, seconds(5));
-    forget_running();
+    clear();
     return started;
 }
 
+// Size and time of change: equal only for the very file the host was started from.
+std::string EmbeddedHost::root_stamp() const {
+    struct stat info {};
+    if (::stat(config_.initrd.c_str(), &info) != 0) return {};
+    return std::to_string(info.st_size) + "-" + std::to_string(info.st_mtim.tv_sec) + "." +
+           std::to_string(info.st_mtim.tv_nsec);
+}
+
 std::string EmbeddedHost::last_words() const {
-    const std::string words = tail_of(config_.folder + "/" + kConsoleFile, 8);
+    const std::string words = folder_.last_lines(kConsoleFile, 8);
     return words.empty() ? "its console is empty" : "its console's last lines:\n" + words;
 }
 
@@ -374,17 +269,17 @@ Result<void> EmbeddedHost::wait_ready(milliseconds timeout, const Progress& prog
     auto next_report = start + milliseconds(500);
     std::string what = "starting the embedded host";
     while (true) {
-        const auto stream = connect_through(config_.folder, target, seconds(2));
+        const auto stream = connect_through(folder_.path(), target, seconds(2));
         if (stream) return {};
         const Error& why = stream.error();
         if (why.code() == ErrorCode::VersionMismatch) return Failure{why};
-        const auto running = TRY(read_running());
+        const auto running = TRY(folder_.running());
         if (!running || !is_running(running->qemu))
             return fail(ErrorCode::EmbeddedHostFailed,
                         "the embedded host ended while it started; " + last_words());
         if (!running->bridge || !is_running(*running->bridge))
             return fail(ErrorCode::EmbeddedHostFailed,
-                        "the bridge to the embedded host ended; see " + config_.folder + "/bridge.log");
+                        "the bridge to the embedded host ended; see " + folder_.file("bridge.log"));
         const auto elapsed = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
         if (elapsed >= timeout)
             return fail(ErrorCode::Timeout, "the embedded host was not ready after " +
@@ -404,13 +299,13 @@ Result<void> EmbeddedHost::wait_ready(milliseconds timeout, const Progress& prog
 
 Result<void> EmbeddedHost::stop(milliseconds timeout) {
     const auto deadline = Clock::now() + timeout;
-    const auto lock = TRY(take_lock());
-    const auto running = TRY(read_running());
+    const auto lock = TRY(folder_.lock());
+    const auto running = TRY(folder_.running());
     if (!running) return {};
     // The last seconds are for the ways that need nobody's help.
     constexpr auto kReserve = seconds(5);
     if (is_running(running->qemu)) {
-        const auto asked = connect_through(config_.folder, "poweroff", seconds(2));
+        const auto asked = connect_through(folder_.path(), "poweroff", seconds(2));
         const auto patience = std::chrono::duration_cast<milliseconds>(deadline - kReserve - Clock::now());
         if (!asked || !end_of(running->qemu, std::max(patience, milliseconds(1000)))) {
             log::warn("the embedded host does not power off by itself; it is ended by force");
@@ -424,13 +319,13 @@ Result<void> EmbeddedHost::stop(milliseconds timeout) {
     }
     // The bridge ends with QEMU.
     if (running->bridge && !end_of(*running->bridge, seconds(2))) TRY(send_signal(*running->bridge, SIGKILL));
-    forget_running();
+    clear();
     return {};
 }
 
 Result<HostStatus> EmbeddedHost::status() {
     HostStatus status;
-    const auto running = TRY(read_running());
+    const auto running = TRY(folder_.running());
     if (!running) return status;
     if (!is_running(running->qemu)) {
         status.crashed = true;
@@ -439,9 +334,10 @@ Result<HostStatus> EmbeddedHost::status() {
     status.running = true;
     status.pid = running->qemu.pid;
     status.memory_mib = running->memory_mib;
+    status.outdated = running->root_stamp != root_stamp();
     status.uptime = seconds(std::max<int64_t>(::time(nullptr) - running->started_at, 0));
     status.resident_mib = proc_mib("/proc/" + std::to_string(status.pid) + "/status", "VmRSS");
-    if (const auto stream = connect_through(config_.folder, "status", seconds(2))) {
+    if (const auto stream = connect_through(folder_.path(), "status", seconds(2))) {
         Bytes line(4096);
         const auto transfer = sys::read_some(*stream, line);
         if (transfer) line.resize(transfer->bytes);
@@ -472,7 +368,7 @@ Result<HostStatus> EmbeddedHost::status() {
 // ---- what runs inside -----------------------------------------------------------------------------------
 
 Result<void> EmbeddedHost::require_running() const {
-    const auto running = TRY(read_running());
+    const auto running = TRY(folder_.running());
     if (running && is_running(running->qemu)) return {};
     return fail(ErrorCode::EmbeddedHostNotRunning,
                 "the embedded host does not run; start it with 'alcove host start'");
@@ -480,7 +376,7 @@ Result<void> EmbeddedHost::require_running() const {
 
 Result<Fd> EmbeddedHost::open_stream(const std::string& target) {
     TRY(require_running());
-    return connect_through(config_.folder, target, seconds(10));
+    return connect_through(folder_.path(), target, seconds(10));
 }
 
 Result<int> EmbeddedHost::exec(const ExecRequest& request, const ExecStreams& streams) {

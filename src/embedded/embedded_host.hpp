@@ -22,13 +22,14 @@
 #include "embedded/exec_client.hpp"
 #include "embedded/outer_bridge.hpp"
 #include "embedded/process.hpp"
+#include "embedded/state_folder.hpp"
 #include "support/fd.hpp"
 #include "support/result.hpp"
 
 namespace alcove::embedded {
 
 struct HostConfig {
-    std::string folder;  // empty: default_folder()
+    std::string folder;  // empty: StateFolder::default_path()
     std::string kernel;  // as made by testhost/build_root
     std::string initrd;
     std::string qemu = "qemu-system-x86_64";
@@ -45,6 +46,7 @@ struct HostStatus {
     bool running = false;    // QEMU runs
     bool answering = false;  // and the agent inside answers
     bool crashed = false;    // it was started and not stopped, and is gone
+    bool outdated = false;   // it runs another build of the root image than HostConfig names: restart it
     pid_t pid = 0;
     std::chrono::seconds uptime{0};  // since QEMU was started
     uint64_t memory_mib = 0;         // given to the host
@@ -59,10 +61,7 @@ class EmbeddedHost {
     // What it is doing, for people ("booting (3 s)"). Called about twice a second.
     using Progress = std::function<void(const std::string& what, std::chrono::milliseconds elapsed)>;
 
-    // $XDG_STATE_HOME/alcove/host, else ~/.local/state/alcove/host.
-    static Result<std::string> default_folder();
-
-    // Makes the folder when it is missing; refuses one that others can enter or that is somebody else's.
+    // Opens the state folder, which it makes when it is missing (see StateFolder::open for errors).
     static Result<EmbeddedHost> open(HostConfig config);
 
     // Starts QEMU and the bridge, and returns before the host is up. A host that runs is left as it is; a
@@ -99,25 +98,14 @@ class EmbeddedHost {
     Result<AttachedImage> attach_image(const std::string& serial, const Fd& image);
     Result<void> detach_image(const std::string& serial);
 
-    const std::string& folder() const { return config_.folder; }
+    const std::string& folder() const { return folder_.path(); }
     // Where clients connect: a forward's socket.
-    std::string socket_path(const std::string& name) const { return config_.folder + "/" + name; }
+    std::string socket_path(const std::string& name) const { return folder_.file(name); }
 
   private:
-    struct Running {
-        ProcessId qemu;
-        std::optional<ProcessId> bridge;
-        uint64_t memory_mib = 0;
-        int64_t started_at = 0;  // seconds since 1970
-    };
+    EmbeddedHost(HostConfig config, StateFolder folder)
+        : config_(std::move(config)), folder_(std::move(folder)) {}
 
-    explicit EmbeddedHost(HostConfig config) : config_(std::move(config)) {}
-
-    Result<Fd> take_lock() const;
-    Result<std::optional<Running>> read_running() const;
-    Result<void> write_running(const Running& running) const;
-    void forget_running() const;
-    Result<void> prepare_state_disk() const;
     Result<void> check_requirements();
     Result<ProcessId> start_qemu() const;
     Result<void> wait_for_qemu(const ProcessId& qemu) const;
@@ -125,8 +113,11 @@ class EmbeddedHost {
     Result<ProcessId> start_bridge() const;
     Result<void> require_running() const;
     std::string last_words() const;
+    std::string root_stamp() const;
+    void clear() const;
 
     HostConfig config_;
+    StateFolder folder_;
 };
 
 }  // namespace alcove::embedded

@@ -90,10 +90,10 @@ TEST_F(Host, AFolderWithTooLongAPathForSocketsIsRefusedWithTheLimit) {
 
 TEST_F(Host, TheDefaultFolderFollowsTheEnvironment) {
     ::setenv("XDG_STATE_HOME", "/somewhere/state", 1);
-    EXPECT_EQ(*EmbeddedHost::default_folder(), "/somewhere/state/alcove/host");
+    EXPECT_EQ(*StateFolder::default_path(), "/somewhere/state/alcove/host");
     ::unsetenv("XDG_STATE_HOME");
     ::setenv("HOME", "/home/someone", 1);
-    EXPECT_EQ(*EmbeddedHost::default_folder(), "/home/someone/.local/state/alcove/host");
+    EXPECT_EQ(*StateFolder::default_path(), "/home/someone/.local/state/alcove/host");
 }
 
 TEST_F(Host, MissingPiecesAreNamedWithTheirRemedies) {

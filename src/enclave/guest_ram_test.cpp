@@ -2,6 +2,7 @@
 #include "enclave/guest_ram.hpp"
 
 #include <fcntl.h>
+
 #include <gtest/gtest.h>
 
 #include "api/limits.hpp"
@@ -45,5 +46,5 @@ TEST(GuestRam, ReservingCanBeCancelled) {
     EXPECT_EQ(reserve_guest_ram(8_MiB, api::kSmallPage, cancelled).error().code(), ErrorCode::Cancelled);
 }
 
-} // namespace
-} // namespace alcove::enclave
+}  // namespace
+}  // namespace alcove::enclave

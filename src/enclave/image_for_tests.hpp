@@ -20,15 +20,18 @@ struct TestImage {
 
 enum class TestSignature { None, Valid, Expired };
 
-inline TestImage make_test_image(size_t ramdisk_bytes = 100'000, TestSignature signature = TestSignature::None) {
+inline TestImage make_test_image(size_t ramdisk_bytes = 100'000,
+                                 TestSignature signature = TestSignature::None) {
     using eif::SectionType;
-    TestImage image{.file = sys::memfd("test-image").value(), .size = 0, .measurements = {}, .certificate = {}};
+    TestImage image{
+        .file = sys::memfd("test-image").value(), .size = 0, .measurements = {}, .certificate = {}};
     eif::ImageWriter writer(image.file, {});
     writer.add(SectionType::Kernel, as_byte_view("a kernel")).value();
     writer.add(SectionType::CommandLine, as_byte_view("console=ttyS0")).value();
     writer.add(SectionType::Metadata, as_byte_view("{}")).value();
     Bytes ramdisk(ramdisk_bytes);
-    for (size_t i = 0; i < ramdisk.size(); ++i) ramdisk[i] = static_cast<uint8_t>(i * 2654435761U >> 11);
+    for (size_t i = 0; i < ramdisk.size(); ++i)
+        ramdisk[i] = static_cast<uint8_t>(i * 2654435761U >> 11);
     writer.add(SectionType::Ramdisk, ramdisk).value();
     writer.add(SectionType::Ramdisk, as_byte_view("an application")).value();
     if (signature != TestSignature::None) {
@@ -46,4 +49,4 @@ inline TestImage make_test_image(size_t ramdisk_bytes = 100'000, TestSignature s
     return image;
 }
 
-} // namespace alcove::enclave
+}  // namespace alcove::enclave

@@ -2,8 +2,9 @@
 #include "enclave/image_intake.hpp"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "api/limits.hpp"
 #include "enclave/image_for_tests.hpp"
@@ -53,7 +54,7 @@ TEST(ImageIntake, NobodyCanChangeTheCopy) {
 
     EXPECT_EQ(::fcntl(taken.image.get(), F_GETFL) & O_ACCMODE, O_RDONLY);
     const auto writable = sys::open("/proc/self/fd/" + std::to_string(taken.image.get()), O_RDWR);
-    ASSERT_TRUE(writable); // our own file: what protects it are the seals
+    ASSERT_TRUE(writable);  // our own file: what protects it are the seals
     EXPECT_FALSE(sys::write_all_at(*writable, as_byte_view("x"), 0));
     EXPECT_FALSE(sys::truncate(*writable, 1));
     EXPECT_FALSE(sys::truncate(*writable, image.size + 1));
@@ -123,7 +124,8 @@ TEST(ImageIntake, APipeIsNoImage) {
     const auto pipe = sys::pipe().value();
     const auto image = make_test_image();
 
-    EXPECT_EQ(take_image(pipe.first, intake_of(image), kNotCancelled).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(take_image(pipe.first, intake_of(image), kNotCancelled).error().code(),
+              ErrorCode::InvalidArgument);
 }
 
 TEST(ImageIntake, CopyingCanBeCancelled) {
@@ -144,5 +146,5 @@ TEST(ImageIntake, ProgressEndsAtTheWholeSize) {
     EXPECT_EQ(reports, (std::vector<uint64_t>{4_MiB, 8_MiB, image.size}));
 }
 
-} // namespace
-} // namespace alcove::enclave
+}  // namespace
+}  // namespace alcove::enclave

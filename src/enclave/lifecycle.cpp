@@ -109,7 +109,8 @@ Effects Lifecycle::started(const api::vmm::Started& message) {
 }
 
 Effects Lifecycle::ready(const api::vmm::Ready& message) {
-    if (phase_ == Phase::Stopping) return {};
+    // The guest brings it about, and can do so again: the first counts.
+    if (phase_ == Phase::Stopping || phase_ == Phase::Ready) return {};
     const uint32_t by = message.answered_by;
     if (phase_ != Phase::Running || by < 1 || by > 2)
         return protocol_broken(Error(ErrorCode::InvalidMessage, "Ready out of turn or out of range"));
@@ -122,8 +123,9 @@ Effects Lifecycle::ready(const api::vmm::Ready& message) {
 Effects Lifecycle::app_exited(const api::vmm::AppExit& message) {
     const uint32_t kind = message.kind;
     const bool in_turn = is_running() || phase_ == Phase::Stopping;
-    if (!in_turn || state_.app_exit_kind != 0 || kind < 1 || kind > 2)
+    if (!in_turn || kind < 1 || kind > 2)
         return protocol_broken(Error(ErrorCode::InvalidMessage, "AppExit out of turn or out of range"));
+    if (state_.app_exit_kind != 0) return {};  // the guest said it again: the first counts
     state_.app_exit_kind = kind;
     state_.app_exit_value = message.value;
     return {};

@@ -59,7 +59,8 @@ TEST_F(LifecycleTest, AGoodLifeGoesThroughAllPhases) {
     life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
     EXPECT_EQ(life.phase(), Phase::Ready);
     life.app_exited({.time_ns = 30, .kind = 1, .value = 3});
-    EXPECT_EQ(life.stopped(stopped_for(StopReason::I8042Reset), "by reboot=k").kill_after, Lifecycle::kExitGrace);
+    EXPECT_EQ(life.stopped(stopped_for(StopReason::I8042Reset), "by reboot=k").kill_after,
+              Lifecycle::kExitGrace);
     EXPECT_EQ(life.phase(), Phase::Stopping);
     life.vmm_gone({.by_signal = false, .value = 0}, "", 40);
 
@@ -217,10 +218,16 @@ TEST_F(LifecycleTest, AVmmThatHangsUpIsGivenTimeThenKilled) {
 TEST_F(LifecycleTest, MessagesOutOfTurnAreAnsweredWithDeath) {
     const std::pair<const char*, std::function<Effects(Lifecycle&)>> moves[] = {
         {"started while copying", [](Lifecycle& one) { return one.started({}); }},
-        {"ready while copying", [](Lifecycle& one) { return one.ready({.time_ns = 1, .answered_by = 1, .reserved = {}}); }},
-        {"app exit while copying", [](Lifecycle& one) { return one.app_exited({.time_ns = 1, .kind = 1, .value = 0}); }},
-        {"stopped while copying", [](Lifecycle& one) { return one.stopped(stopped_for(StopReason::PowerOff), ""); }},
-        {"refused while copying", [](Lifecycle& one) { return one.launch_refused(Error(ErrorCode::Internal, "")); }},
+        {"ready while copying",
+         [](Lifecycle& one) { return one.ready({.time_ns = 1, .answered_by = 1, .reserved = {}}); }},
+        {"app exit of no known kind",
+         [](Lifecycle& one) { return one.app_exited({.time_ns = 1, .kind = 9, .value = 0}); }},
+        {"app exit while copying",
+         [](Lifecycle& one) { return one.app_exited({.time_ns = 1, .kind = 1, .value = 0}); }},
+        {"stopped while copying",
+         [](Lifecycle& one) { return one.stopped(stopped_for(StopReason::PowerOff), ""); }},
+        {"refused while copying",
+         [](Lifecycle& one) { return one.launch_refused(Error(ErrorCode::Internal, "")); }},
     };
     for (const auto& [name, move] : moves) {
         Lifecycle one(api::VmId::parse("vm-1").value(), false, 77, 5);
@@ -232,23 +239,29 @@ TEST_F(LifecycleTest, MessagesOutOfTurnAreAnsweredWithDeath) {
     }
 }
 
-TEST_F(LifecycleTest, NothingIsSaidTwice) {
+TEST_F(LifecycleTest, WhatAGuestCanRepeatCountsOnce) {
     run();
     life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
     life.app_exited({.time_ns = 30, .kind = 1, .value = 3});
 
-    auto second_ready = life;
-    auto second_exit = life;
-    auto second_start = life;
-    EXPECT_TRUE(second_ready.ready({.time_ns = 21, .answered_by = 1, .reserved = {}}).kill);
-    EXPECT_TRUE(second_exit.app_exited({.time_ns = 31, .kind = 1, .value = 4}).kill);
-    EXPECT_TRUE(second_start.started({}).kill);
-    EXPECT_EQ(second_exit.state().app_exit_value, 3U);
+    EXPECT_FALSE(life.ready({.time_ns = 21, .answered_by = 2, .reserved = {}}).kill);
+    EXPECT_FALSE(life.app_exited({.time_ns = 31, .kind = 2, .value = 4}).kill);
+
+    EXPECT_EQ(life.phase(), Phase::Ready);
+    EXPECT_EQ(life.state().ready_ns, 20U);
+    EXPECT_EQ(life.state().ready_answered_by, 1U);
+    EXPECT_EQ(life.state().app_exit_value, 3U);
+}
+
+TEST_F(LifecycleTest, AMachineStartsOnce) {
+    run();
+
+    EXPECT_TRUE(life.started({}).kill);
 }
 
 TEST_F(LifecycleTest, ReasonsThatAVmmCanNotKnowAreNotBelieved) {
-    for (const auto reason : {StopReason::Killed, StopReason::VmmCrashed, StopReason::LaunchFailed, StopReason{0},
-                              StopReason::HostRequest /* nobody asked */}) {
+    for (const auto reason : {StopReason::Killed, StopReason::VmmCrashed, StopReason::LaunchFailed,
+                              StopReason{0}, StopReason::HostRequest /* nobody asked */}) {
         Lifecycle one(api::VmId::parse("vm-1").value(), false, 77, 5);
         one.image_accepted(some_facts(), 6);
         one.memory_reserved();
@@ -273,5 +286,5 @@ TEST_F(LifecycleTest, NothingMovesAfterTheEnd) {
     EXPECT_EQ(life.state().ended_ns, 9U);
 }
 
-} // namespace
-} // namespace alcove::enclave
+}  // namespace
+}  // namespace alcove::enclave

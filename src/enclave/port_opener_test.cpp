@@ -4,9 +4,10 @@
 #include <filesystem>
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "support/system.hpp"
 
@@ -47,7 +48,7 @@ TEST_F(PortOpenerTest, ReachesTheProgramThatListens) {
 }
 
 TEST_F(PortOpenerTest, RefusesWhereNobodyListens) {
-    listen("port-1.sock"); // and closes again: the file stays
+    listen("port-1.sock");  // and closes again: the file stays
     auto opener = make();
 
     EXPECT_EQ(opener.open(1, now).status, OpenPortStatus::Refused);
@@ -78,7 +79,8 @@ TEST_F(PortOpenerTest, AFullBacklogIsNotWaitedFor) {
     auto opener = make();
     std::vector<PortOpener::Opened> waiting;
 
-    while (waiting.size() < 10) waiting.push_back(opener.open(9, now));
+    while (waiting.size() < 10)
+        waiting.push_back(opener.open(9, now));
 
     EXPECT_EQ(waiting.front().status, OpenPortStatus::Connected);
     EXPECT_EQ(waiting.back().status, OpenPortStatus::TooMany);
@@ -87,7 +89,8 @@ TEST_F(PortOpenerTest, AFullBacklogIsNotWaitedFor) {
 TEST_F(PortOpenerTest, TheRateIsLimitedAndRecovers) {
     auto opener = make();
     uint32_t asked = 0;
-    while (asked < 2 * PortOpener::kBurst && opener.open(1, now).status == OpenPortStatus::Refused) ++asked;
+    while (asked < 2 * PortOpener::kBurst && opener.open(1, now).status == OpenPortStatus::Refused)
+        ++asked;
 
     EXPECT_EQ(asked, PortOpener::kBurst);
     EXPECT_EQ(opener.open(1, now).status, OpenPortStatus::TooMany);
@@ -97,15 +100,14 @@ TEST_F(PortOpenerTest, TheRateIsLimitedAndRecovers) {
 TEST_F(PortOpenerTest, LeaksNoDescriptor) {
     const auto listener = listen("port-9000.sock");
     auto opener = make();
-    const auto count = [] {
-        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-    };
+    const auto count = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
     const auto before = count();
 
-    for (uint32_t port = 8990; port < 9010; ++port) opener.open(port, now);
+    for (uint32_t port = 8990; port < 9010; ++port)
+        opener.open(port, now);
 
     EXPECT_EQ(count(), before);
 }
 
-} // namespace
-} // namespace alcove::enclave
+}  // namespace
+}  // namespace alcove::enclave

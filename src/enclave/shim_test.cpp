@@ -8,11 +8,12 @@
 #include <filesystem>
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "api/console_ring.hpp"
 #include "api/limits.hpp"
@@ -34,14 +35,16 @@ using VmmPlay = std::function<int(const Channel& channel, vmm::LaunchOrder& orde
 int play_vmm(const Channel& channel, const VmmPlay& play) {
     if (!api::exchange_hello(channel, api::Protocol::Vmm, vmm::kVersions, kPatience)) return 90;
     auto message = channel.receive();
-    if (!message) return 91; // the shim gave up before the launch
+    if (!message) return 91;  // the shim gave up before the launch
     auto order = vmm::decode_launch(std::move(*message));
     if (!order) return 92;
     return play(channel, *order);
 }
 
 void say_started(const Channel& channel) {
-    channel.send(api::encode(vmm::Started{.launch_received_ns = 1, .image_loaded_ns = 2, .first_instruction_ns = 3}))
+    channel
+        .send(api::encode(
+            vmm::Started{.launch_received_ns = 1, .image_loaded_ns = 2, .first_instruction_ns = 3}))
         .value();
 }
 
@@ -78,10 +81,10 @@ struct ShimTest : testing::Test {
     uid_t daemon_uid = ::getuid();
     PreparationWork work = PreparationWork::real();
     pid_t vmm_pid = 0;
-    Channel attestor; // the attestor's end
+    Channel attestor;  // the attestor's end
     Fd kill_reader;
     std::thread attestor_thread;
-    api::attestor::Measured measured{}; // what the attestor was told; read after the thread was joined
+    api::attestor::Measured measured{};  // what the attestor was told; read after the thread was joined
     std::unique_ptr<Shim> keeper;
     bool released = false;
     Channel daemon;
@@ -137,10 +140,13 @@ struct ShimTest : testing::Test {
         kill_reader = std::move(kill_pipe.first);
         fds.vmm_kill = std::move(kill_pipe.second);
         attestor_thread = std::thread([this] {
-            const auto message = attestor.receive(); // or the shim gives up first
+            const auto message = attestor.receive();  // or the shim gives up first
             if (!message) return;
-            measured = api::decode<api::attestor::Measured>(api::open_envelope(message->data).value()).value();
-            attestor.send(api::encode(api::attestor::Sealed{.request = measured.request, .reserved = {}, .token = {7}}))
+            measured =
+                api::decode<api::attestor::Measured>(api::open_envelope(message->data).value()).value();
+            attestor
+                .send(api::encode(
+                    api::attestor::Sealed{.request = measured.request, .reserved = {}, .token = {7}}))
                 .value();
         });
         keeper = Shim::create(*loop, std::move(order), work, [this] { released = true; }).value();
@@ -152,7 +158,8 @@ struct ShimTest : testing::Test {
         ASSERT_TRUE(sys::set_non_blocking(daemon.fd(), true));
         ASSERT_TRUE(daemon.send(api::encode_hello(api::Protocol::Shim, shim::kVersions)));
         const auto hello = next();
-        ASSERT_TRUE(api::accept_hello(api::open_envelope(hello.data).value(), api::Protocol::Shim, shim::kVersions));
+        ASSERT_TRUE(
+            api::accept_hello(api::open_envelope(hello.data).value(), api::Protocol::Shim, shim::kVersions));
     }
     void attach() { ask(shim::Attach{.request = 1, .reserved = {}}); }
     template <typename T>
@@ -190,7 +197,7 @@ struct ShimTest : testing::Test {
         while (true) {
             const auto message = next_of<shim::State>();
             const auto envelope = api::open_envelope(message.data);
-            if (!envelope) return {}; // nothing came
+            if (!envelope) return {};  // nothing came
             const auto state = api::decode_with_tail<shim::State>(*envelope).value();
             if (detail != nullptr) *detail = as_text(state.tail);
             if (shim::phase_from(state.body.phase) == phase) return state.body;
@@ -243,7 +250,8 @@ TEST_F(ShimTest, TheVmmGetsWhatItNeedsAndNothingItCouldChange) {
         int listening = 0;
         socklen_t length = sizeof listening;
         ::getsockopt(order.descriptors.connect_socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
-        const bool numbers = launch.image_size == image.size && launch.guest_cid == 16 && launch.vcpu_count == 1;
+        const bool numbers =
+            launch.image_size == image.size && launch.guest_cid == 16 && launch.vcpu_count == 1;
         const bool all = image_is_there && image_is_fixed && ram_is_there && listening == 1 && numbers &&
                          !order.descriptors.console_ring.is_open() && order.descriptors.attestor.is_open();
         say_stopped(channel, StopReason::PowerOff, all ? "all there" : "something is missing");
@@ -268,7 +276,8 @@ TEST_F(ShimTest, ReadyAndTheApplicationsExitAreTold) {
     attach();
 
     auto ready = state_at(Phase::Ready);
-    while (ready.app_exit_kind == 0 && ready.ready_ns != 0) ready = state_at(Phase::Ready);
+    while (ready.app_exit_kind == 0 && ready.ready_ns != 0)
+        ready = state_at(Phase::Ready);
 
     EXPECT_EQ(ready.app_exit_value, 42U);
     EXPECT_EQ(ready.ready_ns, 50U);
@@ -329,7 +338,8 @@ TEST_F(ShimTest, TooLittleMemoryIsALaunchFailure) {
 }
 
 TEST_F(ShimTest, AnAttestorThatRefusesIsALaunchFailure) {
-    work.seal = [](const Channel&, const ImageFacts&, const std::atomic<bool>&) -> Result<api::attestor::ResumeToken> {
+    work.seal = [](const Channel&, const ImageFacts&,
+                   const std::atomic<bool>&) -> Result<api::attestor::ResumeToken> {
         return fail(ErrorCode::KeyInvalid, "no key");
     };
     start(serve_until_stop);
@@ -398,8 +408,10 @@ TEST_F(ShimTest, AVmmThatDoesNotStopIsKilledInTime) {
 }
 
 TEST_F(ShimTest, StoppingDuringPreparationLeavesNothing) {
-    work.take_image = [](const Fd&, const ImageIntake&, const std::atomic<bool>& cancelled) -> Result<TakenImage> {
-        while (!cancelled) ::usleep(1000);
+    work.take_image = [](const Fd&, const ImageIntake&,
+                         const std::atomic<bool>& cancelled) -> Result<TakenImage> {
+        while (!cancelled)
+            ::usleep(1000);
         return fail(ErrorCode::Cancelled, "cancelled");
     };
     start(serve_until_stop);
@@ -419,9 +431,10 @@ TEST_F(ShimTest, HostPortsAreOpenedForTheEnclave) {
         channel.send(api::encode(vmm::OpenPort{.request = 2, .port = 7001})).value();
         Channel::Message message;
         const auto first = wait_for<vmm::OpenPortReply>(channel, message);
-        const bool connected = first.request == 1 && first.port == 7000 && first.status == 0 &&
-                               message.descriptors.size() == 1 &&
-                               sys::write_all(message.descriptors[0], as_byte_view("from inside")).has_value();
+        const bool connected =
+            first.request == 1 && first.port == 7000 && first.status == 0 &&
+            message.descriptors.size() == 1 &&
+            sys::write_all(message.descriptors[0], as_byte_view("from inside")).has_value();
         const auto second = wait_for<vmm::OpenPortReply>(channel, message);
         const bool refused = second.request == 2 && second.status == 1 && message.descriptors.empty();
         say_stopped(channel, StopReason::PowerOff, connected && refused ? "good" : "bad");
@@ -480,7 +493,9 @@ TEST_F(ShimTest, TheConsoleOutlivesTheEnclaveInDebugMode) {
     flags = api::start::Start::kDebug;
     start([](const Channel& channel, vmm::LaunchOrder& order) {
         say_started(channel);
-        api::ConsoleRingWriter::open(order.descriptors.console_ring).value().write(as_byte_view("Linux version\n"));
+        api::ConsoleRingWriter::open(order.descriptors.console_ring)
+            .value()
+            .write(as_byte_view("Linux version\n"));
         say_stopped(channel, StopReason::PowerOff, "");
         return 0;
     });
@@ -509,7 +524,7 @@ TEST_F(ShimTest, ADaemonThatComesBackFindsEverything) {
     start(serve_until_stop);
     attach();
     state_at(Phase::Running);
-    daemon.release(); // the daemon dies
+    daemon.release();  // the daemon dies
     turn_until([] { return true; });
 
     connect();
@@ -535,7 +550,8 @@ TEST_F(ShimTest, OnlyTheNewestConnectionIsServed) {
     state_at(Phase::Running);
 
     Result<Channel::Message> last = former.receive();
-    while (last) last = former.receive();
+    while (last)
+        last = former.receive();
     EXPECT_EQ(last.error().code(), ErrorCode::ConnectionLost);
 }
 
@@ -574,7 +590,8 @@ TEST_F(ShimTest, AnUnknownRequestClosesTheConnectionAndNothingElse) {
     state_at(Phase::Running);
 
     ASSERT_TRUE(daemon.send(api::encode_raw(999, {}, {})));
-    while (!next().data.empty()) continue;
+    while (!next().data.empty())
+        continue;
     connect();
     attach();
 
@@ -594,5 +611,5 @@ TEST_F(ShimTest, TheVmmDoesNotOutliveItsShim) {
     EXPECT_EQ(info.si_status, SIGKILL);
 }
 
-} // namespace
-} // namespace alcove::enclave
+}  // namespace
+}  // namespace alcove::enclave

@@ -14,7 +14,8 @@ struct VmmLogTest : testing::Test {
     std::unique_ptr<VmmLog> vmm_log = VmmLog::create(*loop, std::move(pipe.first)).value();
 
     void turn() {
-        for (int i = 0; i < 10; ++i) ASSERT_TRUE(loop->run_once(std::chrono::milliseconds(0)));
+        for (int i = 0; i < 10; ++i)
+            ASSERT_TRUE(loop->run_once(std::chrono::milliseconds(0)));
     }
 };
 
@@ -53,5 +54,5 @@ TEST_F(VmmLogTest, AClosedPipeIsNotAskedAgain) {
     EXPECT_EQ(vmm_log->last_line(), "");
 }
 
-} // namespace
-} // namespace alcove::enclave
+}  // namespace
+}  // namespace alcove::enclave

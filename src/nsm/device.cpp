@@ -82,12 +82,14 @@ void NsmDevice::on_response(uint64_t generation, const Bytes& response) {
 Result<void> NsmDevice::give_back(ByteView response) {
     const auto request = std::move(requests_.front());
     requests_.pop_front();
-    const auto buffer = request.has_buffer ? request.chain : std::move(buffers_.front());
-    if (!request.has_buffer) buffers_.pop_front();
-
+    auto buffer = request.chain;
+    if (!request.has_buffer) {
+        buffer = std::move(buffers_.front());
+        buffers_.pop_front();
+        TRY(queue_->push_used(request.chain.head, 0));
+    }
     const auto written =
         static_cast<uint32_t>(virtio::copy_to(queue_->memory(), buffer.writable, 0, response));
-    if (!request.has_buffer) TRY(queue_->push_used(request.chain.head, 0));
     TRY(queue_->push_used(buffer.head, written));
     const bool interrupt = TRY(queue_->publish_and_check());
     if (interrupt) link_->interrupt();

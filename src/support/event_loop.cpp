@@ -122,7 +122,8 @@ Result<size_t> EventLoop::run_once(std::chrono::milliseconds timeout) {
         }
         // Looked up anew: a callback before this one may have removed the watch. The copy keeps the callback
         // alive while it runs, even if it removes itself.
-        const auto found = watches_.find(event.data.u64);
+        const WatchId id = event.data.u64;  // a copy: epoll_event is packed, and find() binds a reference
+        const auto found = watches_.find(id);
         if (found == watches_.end()) continue;
         const auto watch = found->second;
         watch->callback(event.events);

@@ -2,6 +2,7 @@
 #include "support/log.hpp"
 
 #include <cstdlib>
+#include <ctime>
 #include <utility>
 
 #include <spdlog/sinks/stdout_sinks.h>
@@ -9,6 +10,8 @@
 namespace alcove::log {
 
 void start(const std::string& name) {
+    // The time zone's file is read now: a sandboxed process could not open it at its first line.
+    ::tzset();
     auto logger = std::make_shared<spdlog::logger>(name, std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
     if (const char* level = std::getenv("ALCOVE_LOG")) logger->set_level(spdlog::level::from_str(level));

@@ -191,16 +191,18 @@ Result<void> Queue::disable_notifications() {
     return memory_->write<Le16>(used_at(ring::kFlagsOffset), ring::USED_F_NO_NOTIFY);
 }
 
-Result<bool> Queue::enable_notifications() {
+Result<bool> Queue::enable_notifications(uint16_t ahead) {
     if (!is_enabled()) return false;
     if (event_index_) {
-        TRY(memory_->store_release_u16(used_at(ring::avail_event_offset(layout_.size)), next_available_));
+        TRY(memory_->store_release_u16(used_at(ring::avail_event_offset(layout_.size)),
+                                       static_cast<uint16_t>(next_available_ + ahead)));
     } else {
+        ahead = 0;
         TRY(memory_->write<Le16>(used_at(ring::kFlagsOffset), 0));
     }
     store_then_load_barrier();
     const auto count = TRY(available_count());
-    return count != 0;
+    return count > ahead;
 }
 
 }  // namespace alcove::virtio

@@ -71,8 +71,10 @@ class Queue {
     uint16_t unsignalled() const { return static_cast<uint16_t>(published_used_ - signalled_used_); }
 
     Result<void> disable_notifications();
-    // True when chains came before the driver could know: go on working, nobody will call.
-    Result<bool> enable_notifications();
+    // True when chains came before the driver could know: go on working, nobody will call. With EVENT_IDX,
+    // `ahead` chains may come silently and the one after them rings; who asks for that looks after a while
+    // of its own accord.
+    Result<bool> enable_notifications(uint16_t ahead = 0);
 
     // Chains taken and not yet given back.
     uint16_t in_flight() const { return in_flight_; }

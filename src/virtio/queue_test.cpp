@@ -377,5 +377,18 @@ TEST_F(QueueTest, EnablingNotificationsFindsWhatCameMeanwhile) {
     EXPECT_FALSE(driver_.wants_notification()) << "we did not ask again";
 }
 
+TEST_F(QueueTest, NotificationsMayBeAskedForAhead) {
+    ASSERT_FALSE(queue_.enable_notifications(2).value());
+    (void)driver_.wants_notification();
+    driver_.add({}, {1});
+    EXPECT_FALSE(driver_.wants_notification());
+    driver_.add({}, {1});
+    EXPECT_FALSE(driver_.wants_notification());
+    EXPECT_FALSE(queue_.enable_notifications(2).value()) << "two were to come silently";
+    driver_.add({}, {1});
+    EXPECT_TRUE(driver_.wants_notification());
+    EXPECT_TRUE(queue_.enable_notifications(2).value());
+}
+
 }  // namespace
 }  // namespace alcove::virtio

@@ -85,6 +85,8 @@ Result<void> enter_sandbox() {
     if (hidden < 0) return fail_errno(-hidden, "seccomp rule");
     // Pairs of connected sockets reach nobody else: the built-in services of vsock are made of them.
     TRY(allow_if(filter, SCMP_SYS(socketpair), SCMP_A0(SCMP_CMP_EQ, AF_UNIX)));
+    // Buffer sizes of sockets.
+    TRY(allow_if(filter, SCMP_SYS(setsockopt), SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET)));
     TRY(allow_if(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)));
     TRY(allow_if(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL)));
     TRY(allow_if(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL)));

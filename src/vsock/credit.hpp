@@ -68,11 +68,11 @@ class SendCredit {
 };
 
 // All windows together are bounded, because each may one day be full of bytes that no host program reads. A
-// connection gets a share of what is left: few connections get the whole kMaxWindow each, thousands get
-// less, and none goes below kMinWindow.
+// connection gets a share of what is left: few connections get much (a large window means few credit
+// updates, each of which is an interrupt), thousands get little, and none goes below kMinWindow.
 class WindowBudget {
   public:
-    static constexpr uint32_t kMaxWindow = 256 * 1024;  // Linux's default buffer
+    static constexpr uint32_t kMaxWindow = 512 * 1024;  // twice Linux's default buffer
     static constexpr uint32_t kMinWindow = 8 * 1024;
 
     explicit WindowBudget(uint64_t total) : left_(total) {}

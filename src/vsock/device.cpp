@@ -16,10 +16,16 @@ constexpr uint32_t kTurnsPerRound = 256;
 // The guest starts on what it has got while we read more.
 constexpr uint64_t kFlushBytes = 64 * 1024;
 constexpr size_t kMaxReplies = 64;
+constexpr uint32_t kBulkPayload = 16 * 1024;
+constexpr std::chrono::milliseconds kMaxBulkAge{10'000};
 }  // namespace
 
-VsockDevice::VsockDevice(EventLoop& loop, Cid guest_cid, std::vector<Backend*> backends)
-    : loop_(loop), guest_cid_(guest_cid), backends_(std::move(backends)) {
+VsockDevice::VsockDevice(EventLoop& loop, Cid guest_cid, std::vector<Backend*> backends, const Timing& timing)
+    : loop_(loop),
+      guest_cid_(guest_cid),
+      backends_(std::move(backends)),
+      timing_(timing),
+      bulk_age_(timing.bulk_age) {
     for (auto* backend : backends_)
         backend->set_waker([this] { on_wake(); });
 }
@@ -47,7 +53,11 @@ void VsockDevice::reset() {
     for (auto* backend : backends_)
         backend->reset();
     loop_.cancel(transmit_timer_);
+    loop_.cancel(bulk_timer_);
     transmit_timer_ = 0;
+    bulk_timer_ = 0;
+    bulk_since_.reset();
+    bulk_age_ = timing_.bulk_age;
     alive_ = std::make_shared<bool>(true);
     continues_ = false;
     is_broken_ = false;
@@ -86,11 +96,33 @@ Result<void> VsockDevice::drain_transmit() {
         TRY(settle_transmit());
         if (has_more) continue;
         // Last of all, because until then the guest adds packets without an exit.
-        const bool came_meanwhile = TRY(tx_->enable_notifications());
+        const bool came_meanwhile = TRY(enable_transmit_notifications());
         if (!came_meanwhile) return {};
     }
     continue_later();
     return {};
+}
+
+Result<bool> VsockDevice::enable_transmit_notifications() {
+    if (bulk_timer_ != 0) {
+        loop_.cancel(std::exchange(bulk_timer_, 0));
+        bulk_age_ = std::max(bulk_age_ * 3 / 4, timing_.bulk_age);
+    }
+    const bool is_bulk = bulk_since_ && EventLoop::Clock::now() - *bulk_since_ >= bulk_age_;
+    if (!is_bulk) return tx_->enable_notifications();
+    bulk_timer_ = loop_.after(timing_.bulk_patience, [this] { on_bulk_timer(); });
+    return tx_->enable_notifications(kSilentPackets);
+}
+
+// The guest did not get as far as ringing: the transfer is over, or it had no credit for so much. Packets
+// that had to wait for us make us slower to believe in the next bulk transfer.
+void VsockDevice::on_bulk_timer() {
+    bulk_timer_ = 0;
+    if (is_broken_) return;
+    const uint64_t before = counters_.packets_from_guest;
+    bulk_since_.reset();
+    break_off(drain_transmit());
+    if (counters_.packets_from_guest != before) bulk_age_ = std::min(bulk_age_ * 4, kMaxBulkAge);
 }
 
 // False when the queue was emptied.
@@ -132,6 +164,8 @@ void VsockDevice::route(const virtio::Chain& chain) {
         ++counters_.packets_unroutable;
         return reply_reset(header);
     }
+    if (has_payload && header.len < kBulkPayload) bulk_since_.reset();
+    if (has_payload && header.len >= kBulkPayload && !bulk_since_) bulk_since_ = EventLoop::Clock::now();
     payload_.clear();
     virtio::append_part(chain.readable, kHeaderSize, header.len, payload_);
     (*backend)->receive(header, payload_);
@@ -154,7 +188,7 @@ Result<void> VsockDevice::settle_transmit() {
     }
     if (unsignalled_descriptors_ < tx_->size() / 4U) {
         if (transmit_timer_ == 0)
-            transmit_timer_ = loop_.after(kTransmitPatience, [this] { on_transmit_timer(); });
+            transmit_timer_ = loop_.after(timing_.transmit_patience, [this] { on_transmit_timer(); });
         return {};
     }
     unsignalled_descriptors_ = 0;
@@ -212,6 +246,11 @@ Backend* VsockDevice::next_with_packets() {
 }
 
 Result<void> VsockDevice::flush_receive() {
+    if (rx_->unflushed() > 0 && std::exchange(bulk_since_, std::nullopt) && bulk_timer_ != 0) {
+        // An answer: what the guest sends next may wait for one too.
+        const bool came_meanwhile = TRY(enable_transmit_notifications());
+        if (came_meanwhile) continue_later();
+    }
     const bool interrupt = TRY(rx_->flush());
     if (!interrupt) return {};
     // The same interrupt makes the guest look at its transmit queue.

@@ -5,12 +5,13 @@
 // receive ring.
 //
 // Exits and interrupts are what costs, so:
-// - While the transmit queue is worked on, the guest adds packets silently. The receive queue rings only
-//   when packets wait for buffers.
+// - While the transmit queue is worked on, the guest adds packets silently. In the middle of a bulk transfer
+//   it may add kSilentPackets before it rings, and we look after bulk_patience in any case. The receive
+//   queue rings only when packets wait for buffers.
 // - A batch ends with one interrupt decision. Returned transmit buffers are shown to the guest at once but
 //   do not interrupt it on their own account: a guest that wants one gets it with the next packet it
 //   receives (one line serves all queues), when a quarter of its queue is waiting, or after
-//   kTransmitPatience. Nobody waits for them in between but the allocator.
+//   transmit_patience. Nobody waits for them in between but the allocator.
 //
 // The transmit queue is always drained, whatever the state of the receive queue: Linux stops reading its
 // receive queue while too many of its replies wait to be transmitted, and would wait for us for ever.
@@ -32,10 +33,17 @@ class VsockDevice : public virtio::VirtioDevice {
   public:
     static constexpr uint16_t kRingSize = 256;
     static constexpr uint16_t kEventRingSize = 8;
-    static constexpr std::chrono::milliseconds kTransmitPatience{5};
+    static constexpr uint16_t kSilentPackets = 2;
+    struct Timing {
+        std::chrono::milliseconds transmit_patience{5};
+        std::chrono::milliseconds bulk_patience{5};
+        std::chrono::milliseconds bulk_age{25};  // after so long a transfer is a bulk transfer
+    };
 
     // Loop and backends are borrowed; backends serve different context ids. On the loop's thread.
-    VsockDevice(EventLoop& loop, Cid guest_cid, std::vector<Backend*> backends);
+    VsockDevice(EventLoop& loop, Cid guest_cid, std::vector<Backend*> backends, const Timing& timing);
+    VsockDevice(EventLoop& loop, Cid guest_cid, std::vector<Backend*> backends)
+        : VsockDevice(loop, guest_cid, std::move(backends), Timing()) {}
     ~VsockDevice() override;
     VsockDevice(const VsockDevice&) = delete;
     VsockDevice& operator=(const VsockDevice&) = delete;
@@ -63,6 +71,7 @@ class VsockDevice : public virtio::VirtioDevice {
   private:
     Result<void> drain_transmit();
     Result<bool> drain_chains();
+    Result<bool> enable_transmit_notifications();
     void route(const virtio::Chain& chain);
     void reply_reset(const Header& to);
     Result<void> fill_receive();
@@ -72,6 +81,7 @@ class VsockDevice : public virtio::VirtioDevice {
     Result<void> settle_transmit();
     void on_wake();
     void on_transmit_timer();
+    void on_bulk_timer();
     void continue_later();
     void stop();
     void break_off(const Result<void>& result);
@@ -80,6 +90,7 @@ class VsockDevice : public virtio::VirtioDevice {
     EventLoop& loop_;
     const Cid guest_cid_;
     const std::vector<Backend*> backends_;
+    const Timing timing_;
     size_t next_backend_ = 0;
 
     // While active.
@@ -94,6 +105,11 @@ class VsockDevice : public virtio::VirtioDevice {
     std::vector<Header> replies_;           // RST to packets that no backend serves
     uint32_t unsignalled_descriptors_ = 0;  // transmitted, shown, not interrupted for
     EventLoop::TimerId transmit_timer_ = 0;
+    // Since when only large packets come from the guest and no data goes back: nobody waits for an answer
+    // to each. After bulk_age_ that is a bulk transfer, to which bulk_patience at its end is little.
+    std::optional<EventLoop::Clock::time_point> bulk_since_;
+    std::chrono::milliseconds bulk_age_;
+    EventLoop::TimerId bulk_timer_ = 0;
 
     Counters counters_;
     log::RateLimit bad_packet_log_{5, std::chrono::seconds(10)};

@@ -248,14 +248,13 @@ void FakeOpener::open(Port port, Done done) {
     }
 }
 
-FakeVsock::FakeVsock(HostBackend::Options options, uint64_t memory_size)
-    : machine(memory_size),
-      backend(machine.loop(), opener,
+FakeVsock::FakeVsock(HostBackend::Options options, const VsockDevice::Timing& timing)
+    : backend(machine.loop(), opener,
               [&] {
                   options.guest_cid = FakeGuest::kCid;
                   return options;
               }()),
-      device(machine.loop(), FakeGuest::kCid, {&backend}),
+      device(machine.loop(), FakeGuest::kCid, {&backend}, timing),
       guest(machine, device),
       sockets(guest) {
     guest.start();

@@ -145,7 +145,7 @@ class FakeOpener : public PortOpener {
 
 // All of it together, started. Options of the backend as wanted, but for the context id.
 struct FakeVsock {
-    explicit FakeVsock(HostBackend::Options options = {}, uint64_t memory_size = 16 * 1024 * 1024);
+    explicit FakeVsock(HostBackend::Options options = {}, const VsockDevice::Timing& timing = {});
 
     // Runs loop and guest until neither has anything to do.
     void run();

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The enclave commands against the real daemon, behind which a broker and shims play along.
+#include <future>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli/captured_test.hpp"
+#include "daemon/daemon.hpp"
+#include "daemon/fake_host_test.hpp"
+
+namespace alcove::cli {
+namespace {
+
+class EnclaveCommands : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (host::read_topology()->cores.size() < 2)
+            GTEST_SKIP() << "this host has a single core, and that is never lent";
+        config_.run_directory = run_;
+        config_.view_directory = directory_.path() + "/view";
+        config_.state_directory = directory_.path() + "/state";
+        config_.supervisor.retry_after = std::chrono::milliseconds(20);
+        daemon_ = daemon::Daemon::start(config_).value();
+        image_ = directory_.path() + "/image.eif";
+        sys::replace_file(image_, as_byte_view("the image"), 0600).value();
+        while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>()) ::usleep(10'000);
+    }
+    Captured alcove(const std::vector<std::string>& arguments) {
+        ::setenv("ALCOVE_SOCKET", (run_ + "/alcoved.sock").c_str(), 1);
+        auto captured = call(arguments);
+        ::unsetenv("ALCOVE_SOCKET");
+        return captured;
+    }
+    Captured run(std::vector<std::string> more = {}) {
+        std::vector<std::string> arguments = {"enclave", "run", image_, "--cpus", "1", "--memory", "2", "--json"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return alcove(arguments);
+    }
+
+    daemon::TestDirectory directory_;
+    std::string run_ = directory_.path() + "/run";
+    daemon::FakeHost host_{run_};
+    daemon::DaemonConfig config_;
+    std::unique_ptr<daemon::Daemon> daemon_;
+    std::string image_;
+};
+
+TEST_F(EnclaveCommands, RunWaitsForTheHeartbeat) {
+    const auto ran = run({"--name", "web"});
+
+    ASSERT_EQ(ran.exit, 0) << ran.err;
+    EXPECT_EQ(ran.json()["ready"], true);
+    EXPECT_EQ(ran.json()["host"], "local");
+    EXPECT_EQ(ran.json()["cid"], 16);
+    EXPECT_EQ(host_.image_content(ran.json()["id"]), "the image");
+    EXPECT_EQ(alcove({"enclave", "list", "--json"}).json()["enclaves"][0]["name"], "web");
+    EXPECT_NE(alcove({"enclave", "list"}).out.find("running (ready)"), std::string::npos);
+    EXPECT_EQ(alcove({"enclave", "inspect", "web", "counters.kvm_runs.total"}).out, "77\n");
+    EXPECT_EQ(alcove({"enclave", "inspect", "web", "counters.nothing"}).exit, 1);
+}
+
+TEST_F(EnclaveCommands, StopWaitsForTheEnd) {
+    ASSERT_EQ(run({"--name", "web"}).exit, 0);
+
+    const auto stopped = alcove({"enclave", "stop", "web", "--json"});
+
+    ASSERT_EQ(stopped.exit, 0) << stopped.err;
+    EXPECT_EQ(stopped.json()["enclaves"][0]["state"], "stopped");
+    EXPECT_TRUE(host_.present().empty());
+    EXPECT_EQ(alcove({"enclave", "remove", "web"}).exit, 0);
+    EXPECT_EQ(alcove({"enclave", "list"}).out, "no enclaves\n");
+}
+
+TEST_F(EnclaveCommands, StopAllStopsWhatRuns) {
+    ASSERT_EQ(run().exit, 0);
+
+    EXPECT_EQ(alcove({"enclave", "stop"}).exit, 2);
+    EXPECT_EQ(alcove({"enclave", "stop", "--all"}).exit, 0);
+
+    EXPECT_TRUE(host_.present().empty());
+    EXPECT_EQ(alcove({"enclave", "stop", "--all", "--json"}).json()["enclaves"].size(), 0U);
+}
+
+TEST_F(EnclaveCommands, ABadImageIsToldWithItsCode) {
+    host_.set_script(daemon::FakeHost::Script::Fail);
+
+    const auto ran = run();
+
+    EXPECT_EQ(ran.exit, 4);
+    EXPECT_EQ(ran.json()["error"]["code"], "E32");
+    EXPECT_NE(ran.err.find("remedy:"), std::string::npos);
+}
+
+TEST_F(EnclaveCommands, NoHeartbeatInTimeHasItsOwnExitCode) {
+    host_.set_script(daemon::FakeHost::Script::Measured);
+
+    const auto ran = run({"--timeout", "1"});
+
+    EXPECT_EQ(ran.exit, 5);
+    EXPECT_EQ(ran.json()["state"], "running");
+    EXPECT_NE(ran.err.find("runs on"), std::string::npos);
+}
+
+TEST_F(EnclaveCommands, WithoutWaitingTheAnswerComesAtOnce) {
+    host_.hold_launches(true);
+
+    const auto ran = run({"--no-wait"});
+
+    EXPECT_EQ(ran.exit, 0);
+    EXPECT_EQ(ran.json()["state"], "reserving");
+    host_.hold_launches(false);
+}
+
+TEST_F(EnclaveCommands, TheDaemonsErrorsAreShownAsTheyAre) {
+    ASSERT_EQ(run({"--name", "web"}).exit, 0);
+
+    EXPECT_EQ(run({"--name", "web"}).json()["error"]["code"], "E94");
+    EXPECT_EQ(run({"--memory", "400G"}).json()["error"]["name"], "no-free-memory");
+    EXPECT_EQ(alcove({"enclave", "inspect", "nobody", "--json"}).json()["error"]["code"], "E90");
+    EXPECT_EQ(alcove({"enclave", "console", "web", "--json"}).json()["error"]["code"], "E91");
+    EXPECT_EQ(alcove({"enclave", "logs", "web"}).exit, 1);
+}
+
+TEST_F(EnclaveCommands, AConsoleIsFollowedToItsEnd) {
+    const std::string id = run({"--debug"}).json()["id"];
+    host_.write_console(id, "booting\n");
+    auto console = std::async(std::launch::async, [&] { return alcove({"enclave", "console", id}); });
+    ::usleep(300'000);
+    host_.write_console(id, "bye\n");
+    ::usleep(300'000);
+    host_.end(id, api::StopReason::PowerOff);
+
+    const auto shown = console.get();
+
+    EXPECT_EQ(shown.exit, 0);
+    EXPECT_EQ(shown.out, "booting\nbye\n");
+    EXPECT_EQ(alcove({"enclave", "logs", id}).out, "booting\nbye\n");
+}
+
+TEST_F(EnclaveCommands, TheHostShowsWhoHoldsWhat) {
+    const std::string id = run().json()["id"];
+
+    const auto status = alcove({"host", "status"});
+
+    EXPECT_NE(status.out.find(id), std::string::npos);
+    EXPECT_NE(status.out.find("free"), std::string::npos);
+}
+
+TEST(HostAccess, ADaemonThatIsNotThereIsSaid) {
+    ::setenv("ALCOVE_SOCKET", "/nonexistent/alcoved.sock", 1);
+
+    const auto list = call({"enclave", "list", "--json"});
+    const auto local = call({"--host", "local", "enclave", "list", "--json"});
+
+    ::unsetenv("ALCOVE_SOCKET");
+    EXPECT_EQ(list.exit, 1);
+    EXPECT_EQ(list.json()["error"]["code"], "E27");
+    EXPECT_EQ(local.json()["error"]["code"], "E27");
+}
+
+TEST(HostAccess, WithoutADaemonTheEmbeddedHostIsChosen) {
+    const HostSelection selection{.choice = HostChoice::Auto, .local_socket = "/nonexistent/alcoved.sock", .socket_named = false, .kvm_usable = {}};
+
+    EXPECT_EQ(decide(selection)->where, Where::Embedded);
+}
+
+TEST(HostAccess, AKvmThatIsNotUsableIsGoneAround) {
+    const daemon::TestDirectory directory;
+    const auto listener = sys::unix_listen(directory.path() + "/alcoved.sock", SOCK_STREAM, 0600).value();
+    HostSelection selection{.choice = HostChoice::Auto, .local_socket = directory.path() + "/alcoved.sock", .socket_named = false, .kvm_usable = [] { return false; }};
+
+    EXPECT_EQ(decide(selection)->where, Where::Embedded);
+    selection.kvm_usable = [] { return true; };
+    EXPECT_EQ(decide(selection)->where, Where::Local);
+    selection.kvm_usable = {};
+    EXPECT_EQ(decide(selection)->where, Where::Local);
+    selection.choice = HostChoice::Embedded;
+    EXPECT_EQ(decide(selection)->where, Where::Embedded);
+}
+
+TEST(ApiClient, AnErrorComesBackAsItWas) {
+    const auto error = api_error(403, R"({"error":{"code":"E91","name":"x","message":"no console","remedy":"y"}})");
+
+    EXPECT_EQ(error.code(), ErrorCode::EnclaveNotDebug);
+    EXPECT_EQ(error.message(), "no console");
+    EXPECT_EQ(api_error(500, "<html>").code(), ErrorCode::Internal);
+    EXPECT_EQ(api_error(500, R"({"error":{"code":"E9999","message":"m"}})").code(), ErrorCode::Internal);
+    EXPECT_EQ(path_part("a/b ?\xff"), "a%2Fb%20%3F%FF");
+}
+
+}  // namespace
+}  // namespace alcove::cli

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/enclave_view.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "daemon/api_json.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::cli {
+namespace {
+
+// What the daemon says today is what the command line reads: both ends of the contract in one test.
+daemon::EnclaveRecord running_record() {
+    daemon::EnclaveRecord record;
+    record.id = "i-0-enc1";
+    record.name = "web";
+    record.state = daemon::EnclaveState::Running;
+    record.ready = true;
+    record.cid = 16;
+    record.vcpus = 2;
+    record.memory_bytes = 1536_MiB;
+    record.created_ms = 1'700'000'000'000;
+    record.measurements = daemon::Measurements{};
+    record.measurements->pcr0.fill(0xab);
+    return record;
+}
+
+EnclaveView view_of(const daemon::EnclaveRecord& record) {
+    return read_enclave(daemon::to_json(record)).value();
+}
+
+TEST(EnclaveView, TheDaemonsAnswerIsRead) {
+    const auto view = view_of(running_record());
+
+    EXPECT_EQ(view.id, "i-0-enc1");
+    EXPECT_EQ(view.memory_mib, 1536U);
+    EXPECT_TRUE(view.ready);
+    ASSERT_EQ(view.pcrs.size(), 3U);
+    EXPECT_EQ(view.pcrs[0].first, "PCR0");
+    EXPECT_EQ(view.pcrs[0].second.substr(0, 4), "abab");
+    EXPECT_FALSE(view.error);
+}
+
+TEST(EnclaveView, TheListIsATable) {
+    auto failed = running_record();
+    failed.name.clear();
+    failed.ready = false;
+    failed.state = daemon::EnclaveState::Failed;
+    failed.error = daemon::StoredError{.code = ErrorCode::ImageCrc, .message = "bad"};
+
+    const auto text = render_list({view_of(running_record()), view_of(failed)});
+
+    EXPECT_EQ(text, "NAME  ID        STATE            CID  CPUS  MEMORY   PAGES  DEBUG  CREATED\n"
+                    "web   i-0-enc1  running (ready)  16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z\n"
+                    "-     i-0-enc1  failed: E32      16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z\n");
+    EXPECT_EQ(render_list({}), "no enclaves\n");
+}
+
+TEST(EnclaveView, ADebugEnclaveSaysWhatItsMeasurementsAreWorth) {
+    auto record = running_record();
+    record.debug = true;
+
+    EXPECT_NE(render_enclave(view_of(record)).find("zeros in PCR0"), std::string::npos);
+    EXPECT_EQ(render_enclave(view_of(running_record())).find("zeros"), std::string::npos);
+}
+
+TEST(EnclaveView, ProgressIsTold) {
+    auto record = running_record();
+    record.ready = false;
+    EXPECT_EQ(progress_text(view_of(record)), "waiting for the heartbeat");
+    record.state = daemon::EnclaveState::Measuring;
+    EXPECT_EQ(progress_text(view_of(record)), "measuring the image");
+    record.progress = daemon::Progress{.done = 45, .total = 100};
+    EXPECT_EQ(progress_text(view_of(record)), "measuring the image, 45 %");
+}
+
+TEST(EnclaveView, AnEndBeforeReadyIsAnError) {
+    auto record = running_record();
+    record.ready = false;
+    record.state = daemon::EnclaveState::Stopped;
+    record.reason = "triple_fault";
+    record.detail = "at 0x1000";
+    EXPECT_EQ(ending_error(view_of(record)).code(), ErrorCode::EnclaveDied);
+    EXPECT_EQ(ending_error(view_of(record)).to_string(), "i-0-enc1: it ended (triple_fault): at 0x1000");
+    record.error = daemon::StoredError{.code = ErrorCode::ImageCrc, .message = "bad"};
+    EXPECT_EQ(ending_error(view_of(record)).code(), ErrorCode::ImageCrc);
+}
+
+TEST(EnclaveView, AnAnswerThatLacksAFieldIsRefused) {
+    auto json = daemon::to_json(running_record());
+    json.erase("cid");
+
+    EXPECT_EQ(read_enclave(json).error().code(), ErrorCode::JsonMalformed);
+    EXPECT_EQ(read_enclave("text").error().code(), ErrorCode::JsonMalformed);
+}
+
+}  // namespace
+}  // namespace alcove::cli

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/host_view.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "daemon/api_json.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::cli {
+namespace {
+
+TEST(HostView, TheLedgerIsATableByOwner) {
+    daemon::HostView view;
+    view.topology = host::describe_topology("core:2 pu:2").value();
+    view.memory = {.total_bytes = 8_GiB, .available_bytes = 6_GiB, .swap_total_bytes = 0, .nodes = {}};
+    view.account = {{.node = {0},
+                     .lines = {{.owner = "host", .cores = {{0}}},
+                               {.owner = "i-0-enc1", .cores = {{2}}, .small_bytes = 512_MiB},
+                               {.owner = "free", .cores = {}, .small_bytes = 4_GiB, .huge_bytes = 2_MiB}}}};
+    view.broker_trouble = "no such file";
+
+    const auto text = render_host(daemon::to_json(view));
+
+    EXPECT_EQ(text, "cores   2\nmemory  8 GiB, 6 GiB available\nbroker  no such file\n\n"
+                    "NODE  OWNER     CORES  4K MEMORY  2M MEMORY\n"
+                    "0     host      0      -          -\n"
+                    "0     i-0-enc1  2      512 MiB    -\n"
+                    "0     free      -      4 GiB      2 MiB\n");
+}
+
+TEST(HostView, AnAnswerWithoutItsPartsIsShownAsFarAsItGoes) {
+    EXPECT_NE(render_host(codec::json::Json::object()).find("cores"), std::string::npos);
+    EXPECT_NE(render_host({{"ledger", {{{"node", 0}}}}}).find("NODE"), std::string::npos);
+}
+
+TEST(HostView, ACheckSaysWhatIsUsedAndWhy) {
+    CheckReport report;
+    report.capabilities.kvm.device_exists = host::Answer::Yes;
+    report.capabilities.kvm.device_opens = host::Answer::Yes;
+    report.capabilities.kvm.api_version = 12;
+    report.capabilities.kvm.guest = {.ran = host::Answer::No, .failed_instruction = "shlx", .reason = "emulation failure", .timed_loop = {}, .plain_exit = {}};
+    report.vulnerabilities = {{.name = "mds", .text = "Vulnerable", .exposure = host::Exposure::Vulnerable},
+                              {.name = "l1tf", .text = "Not affected", .exposure = host::Exposure::NotAffected}};
+    report.choice = "embedded";
+    report.why = "this machine's KVM is not usable";
+
+    const auto text = render_check(report);
+    const auto json = check_json(report);
+
+    EXPECT_NE(text.find("fails at shlx: emulation failure"), std::string::npos);
+    EXPECT_NE(text.find("mds"), std::string::npos);
+    EXPECT_EQ(text.find("l1tf"), std::string::npos);
+    EXPECT_NE(text.find("Enclaves run on the embedded host: this machine's KVM is not usable"), std::string::npos);
+    EXPECT_EQ(json["guest"]["ran"], "no");
+    EXPECT_EQ(json["kvm"]["api_version"], 12);
+    EXPECT_EQ(json["vulnerabilities"].size(), 2U);
+    EXPECT_EQ(json["sgx"], "not tried");
+}
+
+TEST(HostView, TheEmbeddedHostTellsItsState) {
+    embedded::HostStatus status;
+    EXPECT_NE(render_embedded(status, "/f").find("stopped"), std::string::npos);
+    status.crashed = true;
+    EXPECT_NE(render_embedded(status, "/f").find("crashed"), std::string::npos);
+    status.running = true;
+    status.memory_mib = 6144;
+    EXPECT_NE(render_embedded(status, "/f").find("booting"), std::string::npos);
+    status.answering = true;
+    EXPECT_NE(render_embedded(status, "/f").find("6 GiB"), std::string::npos);
+    EXPECT_EQ(embedded_json(status, "/f")["running"], true);
+}
+
+}  // namespace
+}  // namespace alcove::cli
