@@ -85,6 +85,11 @@ Json verification_json(const attestation::Verification& verification) {
                  {"checks", std::move(checks)}};
     json["error"] = verification.error ? error_object(*verification.error)["error"] : Json(nullptr);
     json["document"] = verification.document ? document_json(*verification.document) : Json(nullptr);
+    // Of a verified document only: what a program goes on with, and must not take from a refused one.
+    if (verification.verified()) {
+        json["public_key"] = bytes_or_null(verification.document->public_key);
+        json["user_data"] = bytes_or_null(verification.document->user_data);
+    }
     return json;
 }
 

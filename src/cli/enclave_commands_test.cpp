@@ -118,7 +118,7 @@ TEST_F(EnclaveCommands, TheDaemonsErrorsAreShownAsTheyAre) {
     ASSERT_EQ(run({"--name", "web"}).exit, 0);
 
     EXPECT_EQ(run({"--name", "web"}).json()["error"]["code"], "E94");
-    EXPECT_EQ(run({"--memory", "400G"}).json()["error"]["name"], "no-free-memory");
+    EXPECT_EQ(alcove({"enclave", "run", image_, "--memory", "400G", "--json"}).json()["error"]["name"], "no-free-memory");
     EXPECT_EQ(alcove({"enclave", "inspect", "nobody", "--json"}).json()["error"]["code"], "E90");
     EXPECT_EQ(alcove({"enclave", "console", "web", "--json"}).json()["error"]["code"], "E91");
     EXPECT_EQ(alcove({"enclave", "logs", "web"}).exit, 1);

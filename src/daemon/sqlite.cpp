@@ -99,7 +99,7 @@ Result<Database> Database::open(const std::string& path) {
     Database database(raw);
     if (code != SQLITE_OK) return refused(raw, "open " + path);
     sqlite3_extended_result_codes(raw, 1);
-    sqlite3_busy_timeout(raw, 2000);
+    sqlite3_busy_timeout(raw, 500);
     // The lock is taken by the first write, so there is one.
     TRY(database.execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                          "PRAGMA foreign_keys=ON; BEGIN IMMEDIATE; COMMIT;")

@@ -193,7 +193,10 @@ void Shim::launch() {
 
 void Shim::publish() {
     if (!attached_) return;
-    door_->send(api::encode(lifecycle_.state(), as_byte_view(lifecycle_.detail())));
+    auto message = api::encode(lifecycle_.state(), as_byte_view(lifecycle_.detail()));
+    if (message == published_) return;  // not every event changes what the daemon sees
+    published_ = message;
+    door_->send(std::move(message));
 }
 
 void Shim::open_port(const vmm::OpenPort& message) {
@@ -251,6 +254,7 @@ void Shim::refuse(uint32_t request, ErrorCode code, std::string why) {
 
 void Shim::attach(uint32_t request) {
     attached_ = true;
+    published_.clear();
     auto state = lifecycle_.state();
     state.request = request;
     door_->send(api::encode(state, as_byte_view(lifecycle_.detail())));

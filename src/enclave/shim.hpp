@@ -70,6 +70,7 @@ class Shim {
     ImageFacts facts_;
     api::attestor::ResumeToken resume_token_{};
     bool attached_ = false;                     // the daemon that is there has asked for State
+    Bytes published_;                           // the last State that was pushed
     std::vector<uint32_t> statistics_waiting_;  // the daemon's request ids
     uint32_t statistics_request_ = 0;           // ours to the VMM, the last one
     EventLoop::TimerId statistics_timer_ = 0;
