@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api_client.hpp"
 
+#include <httplib.h>
 #include <sys/socket.h>
 
-#include <httplib.h>
 #include <nlohmann/json.hpp>
 
 #include "support/error_catalog.hpp"
@@ -34,7 +34,8 @@ httplib::Client make_client(const std::string& path, std::chrono::seconds patien
 
 Result<std::string> body_of(const httplib::Result& result) {
     if (!result) {
-        const auto code = result.error() == httplib::Error::Read ? ErrorCode::Timeout : ErrorCode::ConnectionLost;
+        const auto code =
+            result.error() == httplib::Error::Read ? ErrorCode::Timeout : ErrorCode::ConnectionLost;
         return fail(code, "alcoved gave no answer (" + httplib::to_string(result.error()) + ")");
     }
     if (result->status < 200 || result->status > 299) return Failure{api_error(result->status, result->body)};
@@ -49,7 +50,8 @@ Result<Json> json_of(const httplib::Result& result) {
 }  // namespace
 
 Error api_error(int http_status, std::string_view body) {
-    const Error unknown(ErrorCode::Internal, "alcoved answered with HTTP status " + std::to_string(http_status));
+    const Error unknown(ErrorCode::Internal,
+                        "alcoved answered with HTTP status " + std::to_string(http_status));
     const auto json = codec::json::parse(body);
     if (!json) return unknown;
     const auto error = codec::json::object_field(*json, "error");
@@ -64,8 +66,8 @@ Error api_error(int http_status, std::string_view body) {
 std::string path_part(std::string_view text) {
     std::string escaped;
     for (const char c : text) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                           c == '_' || c == '.';
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '_' || c == '.';
         constexpr const char* kDigits = "0123456789ABCDEF";
         if (plain) {
             escaped += c;
@@ -102,7 +104,8 @@ Result<std::string> ApiClient::get_text(const std::string& target) const {
     return body_of(client.Get(target));
 }
 
-Result<void> ApiClient::stream(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+Result<void> ApiClient::stream(const std::string& target,
+                               const std::function<bool(std::string_view)>& take) const {
     TRY(check_socket(path_));
     // A console may be silent for a long time.
     auto client = make_client(path_, std::chrono::hours(24 * 365));

@@ -21,7 +21,8 @@ class ApiClient {
     explicit ApiClient(std::string socket_path) : path_(std::move(socket_path)) {}
 
     // `patience`: until the answer is there; longer than any wait that the request asks for.
-    Result<Json> get(const std::string& target, std::chrono::seconds patience = std::chrono::seconds(60)) const;
+    Result<Json> get(const std::string& target,
+                     std::chrono::seconds patience = std::chrono::seconds(60)) const;
     Result<Json> post(const std::string& target, const Json& body) const;
     Result<Json> remove(const std::string& target) const;
     Result<std::string> get_text(const std::string& target) const;

@@ -35,7 +35,8 @@ Result<Bytes> read_document(const std::string& path) {
 Result<void> demand(attestation::Policy& policy, uint32_t index, Bytes value) {
     const auto [place, fresh] = policy.pcrs.emplace(index, value);
     if (!fresh && place->second != value)
-        return fail(ErrorCode::InvalidArgument, "PCR" + std::to_string(index) + " is demanded with two values");
+        return fail(ErrorCode::InvalidArgument,
+                    "PCR" + std::to_string(index) + " is demanded with two values");
     return {};
 }
 
@@ -89,7 +90,8 @@ Result<attestation::Policy> make_policy(const AttestVerify& command, const Conte
     }
     if (!command.image.empty()) TRY(demand_image(policy, command.image, context.output));
     if (!command.nonce.empty()) policy.nonce = TRY(codec::hex_decode(command.nonce).context("--nonce"));
-    if (!command.user_data.empty()) policy.user_data = TRY(codec::hex_decode(command.user_data).context("--user-data"));
+    if (!command.user_data.empty())
+        policy.user_data = TRY(codec::hex_decode(command.user_data).context("--user-data"));
     if (!command.public_key.empty()) {
         const auto file = TRY(sys::read_file(command.public_key, kMaxFile));
         policy.public_key = TRY(public_key_bytes(file).context(command.public_key));
@@ -119,7 +121,8 @@ Result<Exit> run(const AttestRoot& command, const Context& context) {
     const auto certificate = TRY(crypto::Certificate::from_pem(pem));
     const auto fingerprint = codec::hex_encode(certificate.fingerprint());
     if (!command.output.empty()) TRY(sys::replace_file(command.output, as_byte_view(pem), 0644));
-    const Json json = {{"certificate", pem}, {"fingerprint", fingerprint}, {"subject", certificate.subject_text()}};
+    const Json json = {
+        {"certificate", pem}, {"fingerprint", fingerprint}, {"subject", certificate.subject_text()}};
     context.output.result(json, command.output.empty() ? pem : command.output + "\n");
     context.output.note("SHA-256 fingerprint " + fingerprint);
     return Exit::Ok;

@@ -70,7 +70,8 @@ std::string render_verification(const attestation::Verification& verification) {
         if (document.nonce) fields.emplace_back("nonce", codec::hex_encode(*document.nonce));
         text += "\n" + render_fields(fields);
     }
-    text += verification.verified() ? "\nThe document is genuine and as demanded.\n" : "\nDo NOT trust this document.\n";
+    text += verification.verified() ? "\nThe document is genuine and as demanded.\n"
+                                    : "\nDo NOT trust this document.\n";
     return text;
 }
 
@@ -95,7 +96,8 @@ Json verification_json(const attestation::Verification& verification) {
 
 Result<std::pair<uint32_t, Bytes>> parse_pcr(const std::string& text) {
     const auto wrong = [&] {
-        return fail(ErrorCode::InvalidArgument, "'" + text + "' is not of the form N=HEX, with N from 0 to 31");
+        return fail(ErrorCode::InvalidArgument,
+                    "'" + text + "' is not of the form N=HEX, with N from 0 to 31");
     };
     uint32_t index = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
@@ -109,7 +111,8 @@ Result<std::pair<uint32_t, Bytes>> parse_pcr(const std::string& text) {
 Result<attestation::TimePoint> parse_time(const std::string& text) {
     int64_t seconds = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (error == std::errc{} && end == text.data() + text.size() && seconds >= 0 && seconds < int64_t{1} << 36)
+    if (error == std::errc{} && end == text.data() + text.size() && seconds >= 0 &&
+        seconds < int64_t{1} << 36)
         return attestation::TimePoint(std::chrono::seconds(seconds));
     std::tm fields{};
     const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &fields);

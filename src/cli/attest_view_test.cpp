@@ -11,7 +11,8 @@ namespace {
 
 using attestation::TestChain;
 
-attestation::Verification verify(const TestChain& chain, const attestation::Policy& changed, const api::attestor::AttestFields& fields = {}) {
+attestation::Verification verify(const TestChain& chain, const attestation::Policy& changed,
+                                 const api::attestor::AttestFields& fields = {}) {
     auto policy = changed;
     policy.root = chain.root;
     policy.now = TestChain::kNow;
@@ -61,7 +62,8 @@ TEST(AttestView, PcrsAreReadByNumber) {
 
 TEST(AttestView, TimesAreReadInTwoForms) {
     EXPECT_EQ(parse_time("1700000000").value(), parse_time("2023-11-14T22:13:20Z").value());
-    for (const char* wrong : {"", "yesterday", "2023-11-14", "2023-11-14T22:13:20", "2023-13-14T22:13:20Z", "-5", "99999999999999999999"})
+    for (const char* wrong : {"", "yesterday", "2023-11-14", "2023-11-14T22:13:20", "2023-13-14T22:13:20Z",
+                              "-5", "99999999999999999999"})
         EXPECT_EQ(parse_time(wrong).error().code(), ErrorCode::InvalidArgument) << wrong;
 }
 
@@ -72,7 +74,8 @@ TEST(AttestView, AKeyIsReadFromPemOrAsItIs) {
     EXPECT_EQ(public_key_bytes(as_byte_view(pem)).value(), key.public_key().to_der().value());
     EXPECT_EQ(public_key_bytes(Bytes{1, 2}).value(), (Bytes{1, 2}));
     EXPECT_FALSE(public_key_bytes(as_byte_view("-----BEGIN PUBLIC KEY-----\nAAAA")));
-    EXPECT_FALSE(public_key_bytes(as_byte_view("-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----")));
+    EXPECT_FALSE(
+        public_key_bytes(as_byte_view("-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----")));
 }
 
 }  // namespace

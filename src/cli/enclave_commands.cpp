@@ -37,12 +37,13 @@ uint64_t default_memory_mib(uint64_t image_bytes) {
 
 // Calls back with each answer until it says that it is enough.
 template <typename Enough>
-Result<Json> follow(const ApiClient& api, const std::string& id, const std::string& wait, Clock::time_point deadline,
-                    Enough enough) {
+Result<Json> follow(const ApiClient& api, const std::string& id, const std::string& wait,
+                    Clock::time_point deadline, Enough enough) {
     while (true) {
         const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - Clock::now());
         const auto seconds = std::clamp(left, std::chrono::seconds(0), kPoll);
-        auto json = TRY(api.get(enclave_path(id) + "?wait=" + wait + "&timeout=" + std::to_string(seconds.count())));
+        auto json =
+            TRY(api.get(enclave_path(id) + "?wait=" + wait + "&timeout=" + std::to_string(seconds.count())));
         const auto view = TRY(read_enclave(json));
         if (enough(view) || Clock::now() >= deadline) return json;
     }
@@ -89,12 +90,15 @@ Result<Launched> launch(const EnclaveRun& command, HostAccess& host, Progress& p
     return Launched{.json = std::move(*json), .view = std::move(view)};
 }
 
-Result<void> stop_one(const EnclaveStop& command, const std::string& enclave, const ApiClient& api, Json& results) {
+Result<void> stop_one(const EnclaveStop& command, const std::string& enclave, const ApiClient& api,
+                      Json& results) {
     auto json = TRY(api.post(enclave_path(enclave) + "/stop", {{"force_after_ms", command.force_after_ms}}));
     const auto view = TRY(read_enclave(json));
     if (command.wait && !view.is_over()) {
-        const auto deadline = Clock::now() + std::chrono::milliseconds(command.force_after_ms) + std::chrono::seconds(30);
-        json = TRY(follow(api, view.id, "stopped", deadline, [](const EnclaveView& now) { return now.is_over(); }));
+        const auto deadline =
+            Clock::now() + std::chrono::milliseconds(command.force_after_ms) + std::chrono::seconds(30);
+        json = TRY(
+            follow(api, view.id, "stopped", deadline, [](const EnclaveView& now) { return now.is_over(); }));
         const auto after = TRY(read_enclave(json));
         if (!after.is_over()) return fail(ErrorCode::Timeout, view.id + " is still " + after.state);
     }

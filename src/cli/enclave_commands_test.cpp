@@ -3,9 +3,10 @@
 // The enclave commands against the real daemon, behind which a broker and shims play along.
 #include <future>
 
-#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "cli/captured_test.hpp"
 #include "daemon/daemon.hpp"
@@ -26,7 +27,8 @@ class EnclaveCommands : public testing::Test {
         daemon_ = daemon::Daemon::start(config_).value();
         image_ = directory_.path() + "/image.eif";
         sys::replace_file(image_, as_byte_view("the image"), 0600).value();
-        while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>()) ::usleep(10'000);
+        while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>())
+            ::usleep(10'000);
     }
     Captured alcove(const std::vector<std::string>& arguments) {
         ::setenv("ALCOVE_SOCKET", (run_ + "/alcoved.sock").c_str(), 1);
@@ -35,7 +37,8 @@ class EnclaveCommands : public testing::Test {
         return captured;
     }
     Captured run(std::vector<std::string> more = {}) {
-        std::vector<std::string> arguments = {"enclave", "run", image_, "--cpus", "1", "--memory", "2", "--json"};
+        std::vector<std::string> arguments = {"enclave", "run",      image_, "--cpus",
+                                              "1",       "--memory", "2",    "--json"};
         arguments.insert(arguments.end(), more.begin(), more.end());
         return alcove(arguments);
     }
@@ -118,7 +121,8 @@ TEST_F(EnclaveCommands, TheDaemonsErrorsAreShownAsTheyAre) {
     ASSERT_EQ(run({"--name", "web"}).exit, 0);
 
     EXPECT_EQ(run({"--name", "web"}).json()["error"]["code"], "E94");
-    EXPECT_EQ(alcove({"enclave", "run", image_, "--memory", "400G", "--json"}).json()["error"]["name"], "no-free-memory");
+    EXPECT_EQ(alcove({"enclave", "run", image_, "--memory", "400G", "--json"}).json()["error"]["name"],
+              "no-free-memory");
     EXPECT_EQ(alcove({"enclave", "inspect", "nobody", "--json"}).json()["error"]["code"], "E90");
     EXPECT_EQ(alcove({"enclave", "console", "web", "--json"}).json()["error"]["code"], "E91");
     EXPECT_EQ(alcove({"enclave", "logs", "web"}).exit, 1);
@@ -162,7 +166,10 @@ TEST(HostAccess, ADaemonThatIsNotThereIsSaid) {
 }
 
 TEST(HostAccess, WithoutADaemonTheEmbeddedHostIsChosen) {
-    const HostSelection selection{.choice = HostChoice::Auto, .local_socket = "/nonexistent/alcoved.sock", .socket_named = false, .kvm_usable = {}};
+    const HostSelection selection{.choice = HostChoice::Auto,
+                                  .local_socket = "/nonexistent/alcoved.sock",
+                                  .socket_named = false,
+                                  .kvm_usable = {}};
 
     EXPECT_EQ(decide(selection)->where, Where::Embedded);
 }
@@ -170,7 +177,10 @@ TEST(HostAccess, WithoutADaemonTheEmbeddedHostIsChosen) {
 TEST(HostAccess, AKvmThatIsNotUsableIsGoneAround) {
     const daemon::TestDirectory directory;
     const auto listener = sys::unix_listen(directory.path() + "/alcoved.sock", SOCK_STREAM, 0600).value();
-    HostSelection selection{.choice = HostChoice::Auto, .local_socket = directory.path() + "/alcoved.sock", .socket_named = false, .kvm_usable = [] { return false; }};
+    HostSelection selection{.choice = HostChoice::Auto,
+                            .local_socket = directory.path() + "/alcoved.sock",
+                            .socket_named = false,
+                            .kvm_usable = [] { return false; }};
 
     EXPECT_EQ(decide(selection)->where, Where::Embedded);
     selection.kvm_usable = [] { return true; };
@@ -182,7 +192,8 @@ TEST(HostAccess, AKvmThatIsNotUsableIsGoneAround) {
 }
 
 TEST(ApiClient, AnErrorComesBackAsItWas) {
-    const auto error = api_error(403, R"({"error":{"code":"E91","name":"x","message":"no console","remedy":"y"}})");
+    const auto error =
+        api_error(403, R"({"error":{"code":"E91","name":"x","message":"no console","remedy":"y"}})");
 
     EXPECT_EQ(error.code(), ErrorCode::EnclaveNotDebug);
     EXPECT_EQ(error.message(), "no console");

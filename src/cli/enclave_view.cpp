@@ -40,7 +40,8 @@ Result<void> read_measurements(const Json& json, EnclaveView& view) {
         if (measurements == nullptr) break;
         const auto value = TRY(codec::json::optional_text_field(*measurements, name));
         std::string label(name);
-        std::ranges::transform(label, label.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+        std::ranges::transform(label, label.begin(),
+                               [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
         if (value) view.pcrs.emplace_back(label, *value);
     }
     if (const auto* signature = TRY(codec::json::optional_object_field(json, "signature")))

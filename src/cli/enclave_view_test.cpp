@@ -51,9 +51,11 @@ TEST(EnclaveView, TheListIsATable) {
 
     const auto text = render_list({view_of(running_record()), view_of(failed)});
 
-    EXPECT_EQ(text, "NAME  ID        STATE            CID  CPUS  MEMORY   PAGES  DEBUG  CREATED\n"
-                    "web   i-0-enc1  running (ready)  16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z\n"
-                    "-     i-0-enc1  failed: E32      16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z\n");
+    EXPECT_EQ(
+        text,
+        "NAME  ID        STATE            CID  CPUS  MEMORY   PAGES  DEBUG  CREATED\n"
+        "web   i-0-enc1  running (ready)  16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z\n"
+        "-     i-0-enc1  failed: E32      16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z\n");
     EXPECT_EQ(render_list({}), "no enclaves\n");
 }
 

@@ -33,10 +33,11 @@ Result<Exit> run(const Explain& command, const Context& context) {
     }
     const auto entry = find_error(command.code);
     if (!entry)
-        return fail(ErrorCode::NotFound, "there is no error '" + command.code + "'; `alcove explain` lists them");
-    context.output.result(entry_json(*entry), code_label(entry->code) + " " + std::string(entry->name) + "\n\n" +
-                                                  std::string(entry->meaning) + "\n\nWhat to do: " +
-                                                  std::string(entry->remedy) + "\n");
+        return fail(ErrorCode::NotFound,
+                    "there is no error '" + command.code + "'; `alcove explain` lists them");
+    context.output.result(entry_json(*entry), code_label(entry->code) + " " + std::string(entry->name) +
+                                                  "\n\n" + std::string(entry->meaning) +
+                                                  "\n\nWhat to do: " + std::string(entry->remedy) + "\n");
     return Exit::Ok;
 }
 

@@ -52,7 +52,8 @@ class LocalHost final : public HostAccess {
     const ApiClient& api() const override { return api_; }
     Result<HandedImage> hand_over(const Fd& image) override {
         const auto token =
-            TRY(offer_descriptor(sibling(api_.socket_path(), daemon::descriptors::kSocketName), image).context("handing over the image"));
+            TRY(offer_descriptor(sibling(api_.socket_path(), daemon::descriptors::kSocketName), image)
+                    .context("handing over the image"));
         return HandedImage{.reference = {{"token", token}}, .release = {}};
     }
     Result<Fd> open_socket(const std::string& path) override { return sys::unix_connect(path, SOCK_STREAM); }
@@ -99,7 +100,8 @@ Result<void> wait_for_broker(const ApiClient& api) {
 }  // namespace
 
 HostSelection select_from_environment(HostChoice choice) {
-    HostSelection selection{.choice = choice, .local_socket = kDaemonSocket, .socket_named = false, .kvm_usable = {}};
+    HostSelection selection{
+        .choice = choice, .local_socket = kDaemonSocket, .socket_named = false, .kvm_usable = {}};
     const std::string named = environment("ALCOVE_SOCKET");
     if (!named.empty()) {
         selection.local_socket = named;
@@ -110,7 +112,8 @@ HostSelection select_from_environment(HostChoice choice) {
 
 Result<Decision> decide(const HostSelection& selection) {
     if (selection.choice == HostChoice::Local) return Decision{.where = Where::Local, .why = "--host local"};
-    if (selection.choice == HostChoice::Embedded) return Decision{.where = Where::Embedded, .why = "--host embedded"};
+    if (selection.choice == HostChoice::Embedded)
+        return Decision{.where = Where::Embedded, .why = "--host embedded"};
     const auto socket = sys::unix_connect(selection.local_socket, SOCK_STREAM);
     if (!socket && selection.socket_named)
         return fail(ErrorCode::DaemonNotRunning, "ALCOVE_SOCKET: " + socket.error().to_string());

@@ -49,10 +49,11 @@ std::string duration_text(const std::optional<std::chrono::nanoseconds>& time) {
 }
 
 std::string device_text(const host::KvmCapabilities& kvm) {
-    if (kvm.device_exists != host::Answer::Yes) return "missing: virtualization is off, or its module is not loaded";
+    if (kvm.device_exists != host::Answer::Yes)
+        return "missing: virtualization is off, or its module is not loaded";
     if (kvm.device_opens != host::Answer::Yes) return "does not open: " + kvm.open_error;
-    return "opens, API " + std::to_string(kvm.api_version.value_or(0)) + ", up to " + std::to_string(kvm.max_vcpus) +
-           " vCPUs";
+    return "opens, API " + std::to_string(kvm.api_version.value_or(0)) + ", up to " +
+           std::to_string(kvm.max_vcpus) + " vCPUs";
 }
 
 std::string guest_text(const host::GuestTrial& guest) {
@@ -61,14 +62,8 @@ std::string guest_text(const host::GuestTrial& guest) {
                duration_text(guest.plain_exit);
     if (guest.ran == host::Answer::NotTried)
         return "not tried" + (guest.reason.empty() ? "" : ": " + guest.reason);
-    return "fails" + (guest.failed_instruction.empty() ? "" : " at " + guest.failed_instruction) + ": " + guest.reason;
-}
-
-uint64_t whole_cores(const host::Topology& topology) {
-    uint64_t count = 0;
-    for (const auto& core : topology.cores)
-        count += core.whole ? 1 : 0;
-    return count;
+    return "fails" + (guest.failed_instruction.empty() ? "" : " at " + guest.failed_instruction) + ": " +
+           guest.reason;
 }
 
 std::string memory_line(const host::HostMemory& memory) {
@@ -78,8 +73,9 @@ std::string memory_line(const host::HostMemory& memory) {
         total_pages += node.huge_2m.total_pages;
         free_pages += node.huge_2m.free_pages;
     }
-    return size_text(memory.total_bytes) + ", " + size_text(memory.available_bytes) + " available; 2 MiB pages: " +
-           std::to_string(free_pages) + " of " + std::to_string(total_pages) + " free";
+    return size_text(memory.total_bytes) + ", " + size_text(memory.available_bytes) +
+           " available; 2 MiB pages: " + std::to_string(free_pages) + " of " + std::to_string(total_pages) +
+           " free";
 }
 
 }  // namespace
@@ -91,7 +87,9 @@ std::string render_host(const Json& host) {
     fields.emplace_back("memory", size_text(number_at(host, "memory.total_bytes")) + ", " +
                                       size_text(number_at(host, "memory.available_bytes")) + " available");
     const auto trouble = find_part(host, "broker.trouble");
-    fields.emplace_back("broker", trouble && (*trouble)->is_string() ? one_line((*trouble)->get<std::string>()) : "connected");
+    fields.emplace_back("broker", trouble && (*trouble)->is_string()
+                                      ? one_line((*trouble)->get<std::string>())
+                                      : "connected");
     Rows rows = {{"NODE", "OWNER", "CORES", "4K MEMORY", "2M MEMORY"}};
     const auto ledger = find_part(host, "ledger");
     for (const auto& account : ledger ? **ledger : Json::array()) {
@@ -109,7 +107,10 @@ std::string render_host(const Json& host) {
 
 std::string render_embedded(const embedded::HostStatus& status, const std::string& folder) {
     std::vector<std::pair<std::string, std::string>> fields;
-    const char* state = status.answering ? "running" : status.running ? "booting" : status.crashed ? "crashed" : "stopped";
+    const char* state = status.answering ? "running"
+                        : status.running ? "booting"
+                        : status.crashed ? "crashed"
+                                         : "stopped";
     fields.emplace_back("embedded host", state);
     if (status.running) {
         fields.emplace_back("process", std::to_string(status.pid));
@@ -147,7 +148,7 @@ std::string render_check(const CheckReport& report) {
     fields.emplace_back("second view (SMM)", yes_no(kvm.second_view));
     fields.emplace_back("irqfd, ioeventfd", yes_no(kvm.irqfd) + ", " + yes_no(kvm.ioeventfd));
     if (report.topology)
-        fields.emplace_back("cores", std::to_string(whole_cores(*report.topology)) + " whole, " +
+        fields.emplace_back("cores", std::to_string(report.topology->cores.size()) + ", " +
                                          std::to_string(report.topology->cpu_count()) + " CPUs, SMT " +
                                          (report.topology->has_smt() ? "on" : "off") + ", " +
                                          std::to_string(report.topology->nodes.size()) + " NUMA node(s)");
@@ -161,8 +162,8 @@ std::string render_check(const CheckReport& report) {
         if (one.exposure != host::Exposure::NotAffected)
             rows.push_back({one.name, std::string(host::to_string(one.exposure)), one.text});
     if (rows.size() > 1) text += "\n" + render_table(rows);
-    return text + "\nEnclaves run on the " + (report.choice == "local" ? "local host: " : "embedded host: ") + report.why +
-           "\n";
+    return text + "\nEnclaves run on the " + (report.choice == "local" ? "local host: " : "embedded host: ") +
+           report.why + "\n";
 }
 
 Json check_json(const CheckReport& report) {
@@ -189,7 +190,7 @@ Json check_json(const CheckReport& report) {
                      {"timed_loop_ns", time_json(kvm.guest.timed_loop)},
                      {"plain_exit_ns", time_json(kvm.guest.plain_exit)}};
     if (report.topology)
-        json["cores"] = {{"whole", whole_cores(*report.topology)},
+        json["cores"] = {{"count", report.topology->cores.size()},
                          {"cpus", report.topology->cpu_count()},
                          {"smt", report.topology->has_smt()},
                          {"numa_nodes", report.topology->nodes.size()}};
@@ -208,8 +209,9 @@ Json check_json(const CheckReport& report) {
     json["daemon"] = report.daemon_answers;
     json["vulnerabilities"] = Json::array();
     for (const auto& one : report.vulnerabilities)
-        json["vulnerabilities"].push_back(
-            {{"name", one.name}, {"exposure", std::string(host::to_string(one.exposure))}, {"text", one.text}});
+        json["vulnerabilities"].push_back({{"name", one.name},
+                                           {"exposure", std::string(host::to_string(one.exposure))},
+                                           {"text", one.text}});
     return json;
 }
 

@@ -22,11 +22,12 @@ TEST(HostView, TheLedgerIsATableByOwner) {
 
     const auto text = render_host(daemon::to_json(view));
 
-    EXPECT_EQ(text, "cores   2\nmemory  8 GiB, 6 GiB available\nbroker  no such file\n\n"
-                    "NODE  OWNER     CORES  4K MEMORY  2M MEMORY\n"
-                    "0     host      0      -          -\n"
-                    "0     i-0-enc1  2      512 MiB    -\n"
-                    "0     free      -      4 GiB      2 MiB\n");
+    EXPECT_EQ(text,
+              "cores   2\nmemory  8 GiB, 6 GiB available\nbroker  no such file\n\n"
+              "NODE  OWNER     CORES  4K MEMORY  2M MEMORY\n"
+              "0     host      0      -          -\n"
+              "0     i-0-enc1  2      512 MiB    -\n"
+              "0     free      -      4 GiB      2 MiB\n");
 }
 
 TEST(HostView, AnAnswerWithoutItsPartsIsShownAsFarAsItGoes) {
@@ -39,9 +40,14 @@ TEST(HostView, ACheckSaysWhatIsUsedAndWhy) {
     report.capabilities.kvm.device_exists = host::Answer::Yes;
     report.capabilities.kvm.device_opens = host::Answer::Yes;
     report.capabilities.kvm.api_version = 12;
-    report.capabilities.kvm.guest = {.ran = host::Answer::No, .failed_instruction = "shlx", .reason = "emulation failure", .timed_loop = {}, .plain_exit = {}};
-    report.vulnerabilities = {{.name = "mds", .text = "Vulnerable", .exposure = host::Exposure::Vulnerable},
-                              {.name = "l1tf", .text = "Not affected", .exposure = host::Exposure::NotAffected}};
+    report.capabilities.kvm.guest = {.ran = host::Answer::No,
+                                     .failed_instruction = "shlx",
+                                     .reason = "emulation failure",
+                                     .timed_loop = {},
+                                     .plain_exit = {}};
+    report.vulnerabilities = {
+        {.name = "mds", .text = "Vulnerable", .exposure = host::Exposure::Vulnerable},
+        {.name = "l1tf", .text = "Not affected", .exposure = host::Exposure::NotAffected}};
     report.choice = "embedded";
     report.why = "this machine's KVM is not usable";
 
@@ -51,7 +57,8 @@ TEST(HostView, ACheckSaysWhatIsUsedAndWhy) {
     EXPECT_NE(text.find("fails at shlx: emulation failure"), std::string::npos);
     EXPECT_NE(text.find("mds"), std::string::npos);
     EXPECT_EQ(text.find("l1tf"), std::string::npos);
-    EXPECT_NE(text.find("Enclaves run on the embedded host: this machine's KVM is not usable"), std::string::npos);
+    EXPECT_NE(text.find("Enclaves run on the embedded host: this machine's KVM is not usable"),
+              std::string::npos);
     EXPECT_EQ(json["guest"]["ran"], "no");
     EXPECT_EQ(json["kvm"]["api_version"], 12);
     EXPECT_EQ(json["vulnerabilities"].size(), 2U);

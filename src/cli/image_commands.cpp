@@ -80,7 +80,8 @@ std::vector<std::string> split_names(const std::string& list) {
     return names;
 }
 
-// The kernel and its modules: of a package, or a file alone (then it needs no modules, or a package for them).
+// The kernel and its modules: of a package, or a file alone (then it needs no modules, or a package for
+// them).
 Result<void> choose_kernel(const ImageBuild& command, eif::ImagePlan& plan) {
     const bool debian = command.kernel == "debian";
     std::string root = command.kernel_root;
@@ -94,7 +95,8 @@ Result<void> choose_kernel(const ImageBuild& command, eif::ImagePlan& plan) {
         if (package) wishes = eif::enclave_modules();
     } else if (command.modules != "none") {
         if (!package)
-            return fail(ErrorCode::ImageBuildInput, "--modules with names needs --kernel-root, where the modules are");
+            return fail(ErrorCode::ImageBuildInput,
+                        "--modules with names needs --kernel-root, where the modules are");
         for (const auto& name : split_names(command.modules))
             wishes.push_back({.name = name, .options = {}, .need = eif::ModuleWish::Need::Required});
     }
@@ -161,13 +163,15 @@ Result<Exit> run(const ImageBuild& command, const Context& context) {
         const auto plan = TRY(make_plan(command, progress));
         progress.update("writing " + command.output);
         std::optional<eif::ImageSigner> image_signer;
-        if (signer) image_signer.emplace(eif::ImageSigner{.certificate = signer->certificate, .key = signer->key});
+        if (signer)
+            image_signer.emplace(eif::ImageSigner{.certificate = signer->certificate, .key = signer->key});
         built = TRY(eif::build_image(plan, image_signer ? &*image_signer : nullptr, output.file()));
         TRY(output.commit());
     }
     Json json = {{"image", command.output}, {"size", built->size}};
     json["Measurements"] = eif::measurements_json(built->measurements, built->pcr8);
-    context.output.result(json, command.output + "\n" + render_measurements(built->measurements, built->pcr8));
+    context.output.result(json,
+                          command.output + "\n" + render_measurements(built->measurements, built->pcr8));
     return Exit::Ok;
 }
 

@@ -29,7 +29,8 @@ std::string_view section_name(eif::SectionType type) {
     }
 }
 
-void add_measurements(Fields& fields, const eif::Measurements& measurements, const std::optional<eif::Pcr>& pcr8) {
+void add_measurements(Fields& fields, const eif::Measurements& measurements,
+                      const std::optional<eif::Pcr>& pcr8) {
     fields.emplace_back("PCR0", codec::hex_encode(measurements.pcr0));
     fields.emplace_back("PCR1", codec::hex_encode(measurements.pcr1));
     fields.emplace_back("PCR2", codec::hex_encode(measurements.pcr2));
@@ -65,12 +66,14 @@ std::string render_description(const std::string& file, const eif::ImageDescript
         fields.emplace_back("name", one_line(description.metadata->image_name));
         fields.emplace_back("version", one_line(description.metadata->image_version));
         fields.emplace_back("built with", one_line(description.metadata->build.build_tool + " " +
-                                                       description.metadata->build.build_tool_version));
+                                                   description.metadata->build.build_tool_version));
         fields.emplace_back("kernel", one_line(description.metadata->build.kernel_version));
     }
-    if (description.metadata_problem) fields.emplace_back("metadata", "WRONG: " + one_line(*description.metadata_problem));
+    if (description.metadata_problem)
+        fields.emplace_back("metadata", "WRONG: " + one_line(*description.metadata_problem));
     fields.emplace_back("format", "EIF version " + std::to_string(description.version));
-    fields.emplace_back("architecture", description.architecture == eif::Architecture::X86_64 ? "x86_64" : "aarch64");
+    fields.emplace_back("architecture",
+                        description.architecture == eif::Architecture::X86_64 ? "x86_64" : "aarch64");
     fields.emplace_back("command line", one_line(description.command_line));
     fields.emplace_back("checksum", description.crc_matches() ? "good" : "WRONG");
     add_signature(fields, description);

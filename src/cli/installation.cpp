@@ -19,16 +19,18 @@ std::string program_directory() {
 }
 
 // The first of the places at which `probe` exists below it ("" asks for the place itself).
-Result<std::string> find_file(const char* variable, const std::vector<std::string>& places, const std::string& probe,
-                              const std::string& what) {
+Result<std::string> find_file(const char* variable, const std::vector<std::string>& places,
+                              const std::string& probe, const std::string& what) {
     const std::string named = environment(variable);
     if (!named.empty()) {
         if (::access((named + probe).c_str(), R_OK) == 0) return named;
-        return fail(ErrorCode::MissingDependency, what + ": " + named + probe + ", named by " + variable + ", is not there");
+        return fail(ErrorCode::MissingDependency,
+                    what + ": " + named + probe + ", named by " + variable + ", is not there");
     }
     for (const auto& place : places)
         if (::access((place + probe).c_str(), R_OK) == 0) return place;
-    return fail(ErrorCode::MissingDependency, what + " is not installed; " + variable + " can name another place");
+    return fail(ErrorCode::MissingDependency,
+                what + " is not installed; " + variable + " can name another place");
 }
 
 }  // namespace
@@ -40,21 +42,24 @@ std::string environment(const char* name) {
 
 Result<std::string> find_init() {
     const std::string here = program_directory();
-    return find_file("ALCOVE_INIT", {here + "/../guests/init", here + "/../lib/alcove/init", "/usr/lib/alcove/init"}, "",
+    return find_file("ALCOVE_INIT",
+                     {here + "/../guests/init", here + "/../lib/alcove/init", "/usr/lib/alcove/init"}, "",
                      "the enclave's init program");
 }
 
 Result<std::string> find_kernel_root() {
     const std::string here = program_directory();
     return find_file("ALCOVE_KERNEL_ROOT",
-                     {here + "/../kernel", here + "/../../deps/kernel", here + "/../lib/alcove/kernel", "/usr/lib/alcove/kernel"},
+                     {here + "/../kernel", here + "/../../deps/kernel", here + "/../lib/alcove/kernel",
+                      "/usr/lib/alcove/kernel"},
                      "/boot", "Debian's enclave kernel");
 }
 
 Result<std::string> find_host_root() {
     const std::string here = program_directory();
-    return find_file("ALCOVE_HOST_ROOT", {here + "/../host", here + "/../lib/alcove/host", "/usr/lib/alcove/host"},
-                     "/initrd", "the embedded host");
+    return find_file("ALCOVE_HOST_ROOT",
+                     {here + "/../host", here + "/../lib/alcove/host", "/usr/lib/alcove/host"}, "/initrd",
+                     "the embedded host");
 }
 
 }  // namespace alcove::cli

@@ -14,7 +14,8 @@ namespace alcove::cli {
 Result<std::string> find_init();
 // $ALCOVE_KERNEL_ROOT: an extracted Debian kernel package, with boot/ and lib/modules/.
 Result<std::string> find_kernel_root();
-// $ALCOVE_HOST_ROOT: what the embedded host boots from, `kernel` and `initrd`, as testhost/build_root makes it.
+// $ALCOVE_HOST_ROOT: what the embedded host boots from, `kernel` and `initrd`, as testhost/build_root makes
+// it.
 Result<std::string> find_host_root();
 
 // The value of an environment variable; "" when it is not set.

@@ -130,10 +130,10 @@ struct Explain {
 };
 struct Version {};
 
-using Command = std::variant<EnclaveRun, EnclaveList, EnclaveInspect, EnclaveConsole, EnclaveLogs, EnclaveStop,
-                             EnclaveRemove, EnclaveConnect, ImageBuild, ImageDescribe, ImageVerify, ImageSign, ImagePcr,
-                             AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck, Explain,
-                             Version>;
+using Command = std::variant<EnclaveRun, EnclaveList, EnclaveInspect, EnclaveConsole, EnclaveLogs,
+                             EnclaveStop, EnclaveRemove, EnclaveConnect, ImageBuild, ImageDescribe,
+                             ImageVerify, ImageSign, ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop,
+                             HostStatus, HostShell, HostCheck, Explain, Version>;
 
 struct Invocation {
     Globals globals;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The commands that need no host: images, documents, explanations.
-#include <gtest/gtest.h>
-
 #include <sys/stat.h>
+
+#include <gtest/gtest.h>
 
 #include "attestation/test_chain.hpp"
 #include "cli/captured_test.hpp"
@@ -31,8 +31,9 @@ class ImageCommands : public testing::Test {
         folder_.write("app/bin/serve", "#!/bin/sh\n", 0755);
     }
     std::vector<std::string> build_arguments(const std::string& output) {
-        return {"image", "build", "--kernel", kernel_, "--init", init_, "--directory", folder_.path("app"),
-                "--name", "web", "--output", folder_.path(output)};
+        return {"image",  "build", "--kernel",    kernel_,
+                "--init", init_,   "--directory", folder_.path("app"),
+                "--name", "web",   "--output",    folder_.path(output)};
     }
     Captured build(const std::string& output, std::vector<std::string> more = {}) {
         auto arguments = build_arguments(output);
@@ -98,7 +99,8 @@ TEST_F(ImageCommands, AFailedBuildLeavesTheOldImageAndNothingElse) {
     EXPECT_NE(failed.err.find("remedy: "), std::string::npos);
     EXPECT_EQ(content("a.eif"), before);
     size_t files = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_.path("."))) files += entry.path().string().find(".new-") != std::string::npos ? 1 : 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path(".")))
+        files += entry.path().string().find(".new-") != std::string::npos ? 1 : 0;
     EXPECT_EQ(files, 0U);
 }
 
@@ -128,7 +130,8 @@ TEST_F(ImageCommands, AnImageIsSignedInPlace) {
     ASSERT_EQ(build("a.eif").exit, 0);
     write_signer();
 
-    const auto signed_now = call({"image", "sign", folder_.path("a.eif"), "--key", folder_.path("key.pem"), "--cert", folder_.path("cert.pem"), "--json"});
+    const auto signed_now = call({"image", "sign", folder_.path("a.eif"), "--key", folder_.path("key.pem"),
+                                  "--cert", folder_.path("cert.pem"), "--json"});
     const auto verified = call({"image", "verify", folder_.path("a.eif"), "--json"});
     const auto certificate = call({"image", "pcr", "--certificate", folder_.path("cert.pem"), "--json"});
 
@@ -141,7 +144,8 @@ TEST_F(ImageCommands, AnImageIsSignedInPlace) {
 TEST_F(ImageCommands, AnImageIsSignedWhileItIsBuilt) {
     write_signer();
 
-    const auto built = build("a.eif", {"--sign-key", folder_.path("key.pem"), "--sign-cert", folder_.path("cert.pem")});
+    const auto built =
+        build("a.eif", {"--sign-key", folder_.path("key.pem"), "--sign-cert", folder_.path("cert.pem")});
 
     ASSERT_EQ(built.exit, 0) << built.err;
     EXPECT_EQ(call({"image", "verify", folder_.path("a.eif"), "--json"}).json()["signed"], true);
@@ -159,14 +163,20 @@ TEST_F(ImageCommands, ThePcrOfAFileIsTheSameAsItsContents) {
 
 class AttestCommands : public testing::Test {
   protected:
-    AttestCommands() : chain_(attestation::TestChain::make(attestation::HostKind::Production, std::chrono::system_clock::now())) {
+    AttestCommands()
+        : chain_(attestation::TestChain::make(attestation::HostKind::Production,
+                                              std::chrono::system_clock::now())) {
         const Bytes nonce = {0xaa, 0xbb};
-        const auto document = chain_.document({.user_data = {}, .nonce = nonce, .public_key = {}}, attestation::TestChain::pcrs(), std::chrono::system_clock::now());
+        const auto document =
+            chain_.document({.user_data = {}, .nonce = nonce, .public_key = {}},
+                            attestation::TestChain::pcrs(), std::chrono::system_clock::now());
         folder_.write("document", as_text(document));
         folder_.write("root.pem", chain_.root.to_pem().value());
     }
     Captured verify(std::vector<std::string> more = {}) {
-        std::vector<std::string> arguments = {"attest", "verify", "--document", folder_.path("document"), "--root", folder_.path("root.pem"), "--json"};
+        std::vector<std::string> arguments = {
+            "attest", "verify", "--document", folder_.path("document"), "--root", folder_.path("root.pem"),
+            "--json"};
         arguments.insert(arguments.end(), more.begin(), more.end());
         return call(arguments);
     }
@@ -212,8 +222,11 @@ TEST_F(AttestCommands, DemandsThatCannotBeReadAreUsageErrors) {
 TEST_F(AttestCommands, ARootCanBeGivenByItsFingerprint) {
     const auto fingerprint = codec::hex_encode(chain_.root.fingerprint());
 
-    EXPECT_EQ(call({"attest", "verify", folder_.path("document"), "--root-fingerprint", fingerprint}).exit, 0);
-    EXPECT_EQ(call({"attest", "verify", folder_.path("document"), "--root-fingerprint", std::string(64, '0')}).exit, 3);
+    EXPECT_EQ(call({"attest", "verify", folder_.path("document"), "--root-fingerprint", fingerprint}).exit,
+              0);
+    EXPECT_EQ(
+        call({"attest", "verify", folder_.path("document"), "--root-fingerprint", std::string(64, '0')}).exit,
+        3);
 }
 
 TEST(Explain, ACodeIsExplained) {
@@ -242,7 +255,13 @@ TEST(Usage, AWrongCallIsAnObjectWithJson) {
 
 TEST(HostCheck, ReportsWhatATriedGuestSaid) {
     const auto check = call({"host", "check", "--json", "--host", "embedded"},
-                            {.open_host = {}, .try_guest = [] { return host::GuestTrial{.ran = host::Answer::Yes, .failed_instruction = {}, .reason = {}, .timed_loop = {}, .plain_exit = {}}; }});
+                            {.open_host = {}, .try_guest = [] {
+                                 return host::GuestTrial{.ran = host::Answer::Yes,
+                                                         .failed_instruction = {},
+                                                         .reason = {},
+                                                         .timed_loop = {},
+                                                         .plain_exit = {}};
+                             }});
 
     ASSERT_EQ(check.exit, 0) << check.err;
     EXPECT_EQ(check.json()["host"], "embedded");

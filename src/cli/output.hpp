@@ -27,7 +27,8 @@ struct Streams {
 
 class Output {
   public:
-    Output(Streams streams, bool json, bool quiet) : streams_(std::move(streams)), json_(json), quiet_(quiet) {}
+    Output(Streams streams, bool json, bool quiet)
+        : streams_(std::move(streams)), json_(json), quiet_(quiet) {}
 
     bool json() const { return json_; }
     // Progress is for eyes only.

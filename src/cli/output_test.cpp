@@ -33,8 +33,10 @@ TEST(Output, AnErrorHasCodeNameMessageAndRemedy) {
 
     Output(words.streams(), false, false).error(Error(ErrorCode::ImageSection, "no kernel").context("a.eif"));
 
-    EXPECT_EQ(words.err, "error E33 image-section: a.eif: no kernel\nremedy: `alcove image describe` shows the sections; "
-                         "build the image anew.\n");
+    EXPECT_EQ(
+        words.err,
+        "error E33 image-section: a.eif: no kernel\nremedy: `alcove image describe` shows the sections; "
+        "build the image anew.\n");
     EXPECT_EQ(words.out, "");
 }
 
@@ -63,7 +65,9 @@ TEST(Output, AResultIsTextOrJson) {
 
 TEST(Output, AGuestCannotSteerTheTerminal) {
     EXPECT_EQ(for_terminal("plain\ttext\r\n"), "plain\ttext\r\n");
-    EXPECT_EQ(for_terminal("\x1b[2J\x07\x7f\x9b" "1m"), "?[2J???1m");
+    EXPECT_EQ(for_terminal("\x1b[2J\x07\x7f\x9b"
+                           "1m"),
+              "?[2J???1m");
     EXPECT_EQ(one_line("name\nsignature  good"), "name signature  good");
     EXPECT_EQ(for_terminal(std::string_view("\0x", 2)), "?x");
 }
@@ -81,7 +85,9 @@ TEST(Progress, LongWorkOnATerminalIsOneLineThatGoesAway) {
     const Output output(words.streams(true), false, false);
     {
         Progress progress(output, "working",
-                          {.quiet_for = std::chrono::milliseconds(1), .terminal_every = std::chrono::milliseconds(5), .plain_every = std::chrono::hours(1)});
+                          {.quiet_for = std::chrono::milliseconds(1),
+                           .terminal_every = std::chrono::milliseconds(5),
+                           .plain_every = std::chrono::hours(1)});
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
         progress.update("still working");
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -98,7 +104,9 @@ TEST(Progress, ElsewhereItIsALineNowAndThen) {
     const Output output(words.streams(false), false, false);
     {
         const Progress progress(output, "working",
-                                {.quiet_for = std::chrono::milliseconds(1), .terminal_every = std::chrono::milliseconds(1), .plain_every = std::chrono::hours(1)});
+                                {.quiet_for = std::chrono::milliseconds(1),
+                                 .terminal_every = std::chrono::milliseconds(1),
+                                 .plain_every = std::chrono::hours(1)});
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
 
@@ -110,7 +118,9 @@ TEST(Progress, QuietAndJsonAreSilent) {
     const Output quiet(words.streams(true), false, true);
     const Output json(words.streams(true), true, false);
     {
-        const Progress::Pace pace{.quiet_for = std::chrono::milliseconds(0), .terminal_every = std::chrono::milliseconds(1), .plain_every = std::chrono::milliseconds(1)};
+        const Progress::Pace pace{.quiet_for = std::chrono::milliseconds(0),
+                                  .terminal_every = std::chrono::milliseconds(1),
+                                  .plain_every = std::chrono::milliseconds(1)};
         const Progress one(quiet, "working", pace);
         const Progress other(json, "working", pace);
         std::this_thread::sleep_for(std::chrono::milliseconds(30));
@@ -157,11 +167,13 @@ TEST(Tree, PartsAreFoundByPath) {
 }
 
 TEST(Tree, EveryLeafIsALine) {
-    const Json tree = {{"state", "running"}, {"ready", true}, {"reason", nullptr}, {"cpus", {2, 3}}, {"empty", Json::object()},
-                       {"lease", {{"nodes", {{{"node", 0}}, {{"node", 1}}}}}}};
+    const Json tree = {{"state", "running"},      {"ready", true},
+                       {"reason", nullptr},       {"cpus", {2, 3}},
+                       {"empty", Json::object()}, {"lease", {{"nodes", {{{"node", 0}}, {{"node", 1}}}}}}};
 
-    EXPECT_EQ(render_tree(tree), "state: running\nready: yes\nreason: -\ncpus: 2 3\nempty: -\nlease:\n  nodes:\n    0:\n"
-                                 "      node: 0\n    1:\n      node: 1\n");
+    EXPECT_EQ(render_tree(tree),
+              "state: running\nready: yes\nreason: -\ncpus: 2 3\nempty: -\nlease:\n  nodes:\n    0:\n"
+              "      node: 0\n    1:\n      node: 1\n");
     EXPECT_EQ(render_tree(7), "7\n");
     EXPECT_EQ(render_tree({1, 2}), "1 2\n");
     EXPECT_EQ(render_tree(Json::object()), "-\n");

@@ -43,7 +43,10 @@ class Arguments {
             std::ostringstream out;
             std::ostringstream err;
             const bool wrong = app_.exit(error, out, err) != 0;
-            return {.invocation = {}, .text = wrong ? err.str() : out.str(), .exit = wrong ? Exit::Usage : Exit::Ok, .json = json};
+            return {.invocation = {},
+                    .text = wrong ? err.str() : out.str(),
+                    .exit = wrong ? Exit::Usage : Exit::Ok,
+                    .json = json};
         }
         if (host_ == "local") globals_.host = HostChoice::Local;
         if (host_ == "embedded") globals_.host = HostChoice::Embedded;
@@ -81,7 +84,8 @@ class Arguments {
     void add_attest();
     void add_host();
 
-    CLI::App app_{"Alcove runs enclaves: small virtual machines that nobody outside can look into.", "alcove"};
+    CLI::App app_{"Alcove runs enclaves: small virtual machines that nobody outside can look into.",
+                  "alcove"};
     Globals globals_;
     std::string host_ = "auto";
     std::optional<Command> chosen_;
@@ -115,12 +119,14 @@ void Arguments::add_enclave() {
     run->add_option("image,--image,--eif-path", run_.image, "The enclave image (EIF)")->required();
     run->add_option("--cpus", run_.vcpus, "vCPUs")->check(CLI::Range(1, 32))->capture_default_str();
     add_memory(*run, run_.memory_mib, "Memory in MiB, or with M, G or T; four times the image without it");
-    run->add_option("--pages", run_.pages, "Host pages behind it: 4k or 2m")->check(CLI::IsMember({"4k", "2m"}));
+    run->add_option("--pages", run_.pages, "Host pages behind it: 4k or 2m")
+        ->check(CLI::IsMember({"4k", "2m"}));
     run->add_option("--policy", run_.policy, "Host CPUs: dedicated (whole cores) or shared")
         ->check(CLI::IsMember({"dedicated", "shared"}));
     run->add_flag("--debug", run_.debug, "With a console; its measurements are then zero in documents");
     run->add_option("--name", run_.name, "A name to call it by");
-    run->add_option("--cid", run_.cid, "Its vsock context id; chosen without it")->check(CLI::Range(4.0, 4294967294.0));
+    run->add_option("--cid", run_.cid, "Its vsock context id; chosen without it")
+        ->check(CLI::Range(4.0, 4294967294.0));
     run->add_flag("--wait,!--no-wait", run_.wait, "Return when it is ready (the default), or at once");
     run->add_option_function<uint64_t>(
            "--timeout", [this](uint64_t seconds) { run_.timeout = std::chrono::seconds(seconds); },
@@ -137,7 +143,8 @@ void Arguments::add_enclave() {
     console->add_option("enclave", console_.enclave, "Name or id")->required();
     console->add_flag("--raw", console_.raw, "Also pass control characters to a terminal");
 
-    auto* logs = command(*enclave, "logs", "What the console of a debug enclave has said, also when it ended", logs_);
+    auto* logs =
+        command(*enclave, "logs", "What the console of a debug enclave has said, also when it ended", logs_);
     logs->add_option("enclave", logs_.enclave, "Name or id")->required();
     logs->add_flag("--raw", logs_.raw, "Also pass control characters to a terminal");
 
@@ -152,9 +159,11 @@ void Arguments::add_enclave() {
     auto* remove = command(*enclave, "remove", "Forget an enclave; it is ended first if it runs", remove_);
     remove->add_option("enclave", remove_.enclave, "Name or id")->required();
 
-    auto* connect = command(*enclave, "connect", "Connect standard input and output to a vsock port", connect_);
+    auto* connect =
+        command(*enclave, "connect", "Connect standard input and output to a vsock port", connect_);
     connect->add_option("enclave", connect_.enclave, "Name or id")->required();
-    connect->add_option("port", connect_.port, "The port that a program in the enclave listens on")->required();
+    connect->add_option("port", connect_.port, "The port that a program in the enclave listens on")
+        ->required();
 }
 
 void Arguments::add_image() {
@@ -167,8 +176,11 @@ void Arguments::add_image() {
     build->add_option("--init", build_.init, "The first program; Alcove's own without it");
     build->add_option("--modules", build_.modules, "auto, none, or names with commas")->capture_default_str();
     auto* directory = build->add_option("--directory", build_.directory, "The application: a directory");
-    build->add_option("--tar", build_.tar, "The application: a tar archive, plain or compressed")->excludes(directory);
-    build->add_option("command,--cmd", build_.command, "The program to run and its arguments; options of its own after --")
+    build->add_option("--tar", build_.tar, "The application: a tar archive, plain or compressed")
+        ->excludes(directory);
+    build
+        ->add_option("command,--cmd", build_.command,
+                     "The program to run and its arguments; options of its own after --")
         ->required()
         ->expected(1, 4096);
     build->add_option("--env", build_.environment, "NAME=value for it (repeatable)")->expected(1)->take_all();
@@ -176,7 +188,8 @@ void Arguments::add_image() {
     build->add_option("--version", build_.version, "The image's version");
     build->add_option("-o,--output", build_.output, "The image")->required();
     auto* key = build->add_option("--sign-key", build_.sign_key, "Sign with this key (PEM)");
-    auto* certificate = build->add_option("--sign-cert", build_.sign_certificate, "and this certificate (PEM)");
+    auto* certificate =
+        build->add_option("--sign-cert", build_.sign_certificate, "and this certificate (PEM)");
     key->needs(certificate);
     certificate->needs(key);
     build->add_flag("--compress", build_.compress, "A smaller file that starts more slowly");
@@ -204,18 +217,22 @@ void Arguments::add_image() {
 void Arguments::add_attest() {
     auto* attest = group("attest", "Check attestation documents");
     auto* verify = command(*attest, "verify", "Whether to believe a document", attest_);
-    verify->add_option("document,--document", attest_.document, "The document (binary); - is standard input")->required();
+    verify->add_option("document,--document", attest_.document, "The document (binary); - is standard input")
+        ->required();
     auto* trust = verify->add_option_group("root", "What to trust; one of them");
     trust->add_option("--root", attest_.root, "The root certificate (PEM)");
     trust->add_flag("--root-from-host", attest_.root_from_host, "This host's own root");
     trust->add_option("--root-fingerprint", attest_.root_fingerprint, "SHA-256 of the root certificate");
     trust->require_option(1);
-    verify->add_option("--pcr", attest_.pcrs, "N=HEX: what a PCR must be (repeatable)")->expected(1)->take_all();
+    verify->add_option("--pcr", attest_.pcrs, "N=HEX: what a PCR must be (repeatable)")
+        ->expected(1)
+        ->take_all();
     verify->add_option("--image", attest_.image, "An image whose PCRs must be in the document");
     verify->add_option("--nonce", attest_.nonce, "The nonce you gave, in hexadecimal");
     verify->add_option("--user-data", attest_.user_data, "The user data you expect, in hexadecimal");
     verify->add_option("--public-key", attest_.public_key, "The key you expect: a PEM or DER file");
-    verify->add_option("--at", attest_.at, "Check as of this time: 2026-01-31T12:00:00Z, or seconds since 1970");
+    verify->add_option("--at", attest_.at,
+                       "Check as of this time: 2026-01-31T12:00:00Z, or seconds since 1970");
     verify->add_option("--crl", attest_.revocation_lists, "Revoked certificates, PEM or DER (repeatable)")
         ->expected(1)
         ->take_all();

@@ -21,9 +21,10 @@ Exit exit_of(const std::vector<std::string>& arguments) {
 }
 
 TEST(Parse, RunTakesItsOptions) {
-    const auto run = command_of<EnclaveRun>({"enclave", "run", "--image", "a.eif", "--cpus", "4", "--memory", "2G", "--pages",
-                                             "2m", "--debug", "--name", "web", "--cid", "4294967294", "--policy", "shared",
-                                             "--no-wait", "--timeout", "7"});
+    const auto run = command_of<EnclaveRun>({"enclave",  "run",      "--image",   "a.eif",     "--cpus",
+                                             "4",        "--memory", "2G",        "--pages",   "2m",
+                                             "--debug",  "--name",   "web",       "--cid",     "4294967294",
+                                             "--policy", "shared",   "--no-wait", "--timeout", "7"});
 
     EXPECT_EQ(run.image, "a.eif");
     EXPECT_EQ(run.vcpus, 4U);
@@ -49,9 +50,10 @@ TEST(Parse, RunHasDefaults) {
 }
 
 TEST(Parse, GlobalOptionsStandAnywhere) {
-    for (const auto& arguments : std::vector<std::vector<std::string>>{{"--json", "--host", "local", "enclave", "list"},
-                                                                       {"enclave", "--json", "list", "--host", "local"},
-                                                                       {"enclave", "list", "--host=local", "--json"}}) {
+    for (const auto& arguments :
+         std::vector<std::vector<std::string>>{{"--json", "--host", "local", "enclave", "list"},
+                                               {"enclave", "--json", "list", "--host", "local"},
+                                               {"enclave", "list", "--host=local", "--json"}}) {
         const auto parsed = parse_arguments(arguments);
         ASSERT_TRUE(parsed.invocation) << parsed.text;
         EXPECT_TRUE(parsed.invocation->globals.json);
@@ -60,8 +62,9 @@ TEST(Parse, GlobalOptionsStandAnywhere) {
 }
 
 TEST(Parse, BuildTakesACommandWithOptionsOfItsOwn) {
-    const auto build = command_of<ImageBuild>({"image", "build", "--kernel", "vmlinuz", "--directory", "app", "--env", "A=1",
-                                               "--env", "B=2", "-o", "a.eif", "--", "/bin/app", "--port", "5000"});
+    const auto build =
+        command_of<ImageBuild>({"image", "build", "--kernel", "vmlinuz", "--directory", "app", "--env", "A=1",
+                                "--env", "B=2", "-o", "a.eif", "--", "/bin/app", "--port", "5000"});
 
     EXPECT_EQ(build.command, (std::vector<std::string>{"/bin/app", "--port", "5000"}));
     EXPECT_EQ(build.environment, (std::vector<std::string>{"A=1", "B=2"}));
@@ -70,16 +73,17 @@ TEST(Parse, BuildTakesACommandWithOptionsOfItsOwn) {
 }
 
 TEST(Parse, BuildTakesACommandAsAnOption) {
-    const auto build =
-        command_of<ImageBuild>({"image", "build", "--cmd", "/bin/app", "serve", "--tar", "app.tar", "--output", "a.eif"});
+    const auto build = command_of<ImageBuild>(
+        {"image", "build", "--cmd", "/bin/app", "serve", "--tar", "app.tar", "--output", "a.eif"});
 
     EXPECT_EQ(build.command, (std::vector<std::string>{"/bin/app", "serve"}));
     EXPECT_EQ(build.kernel, "debian");
 }
 
 TEST(Parse, VerifyTakesManyDemands) {
-    const auto verify = command_of<AttestVerify>({"attest", "verify", "--document", "d", "--root", "r.pem", "--pcr", "0=aa",
-                                                  "--pcr", "8=bb", "--crl", "x", "--crl", "y", "--allow-debug"});
+    const auto verify =
+        command_of<AttestVerify>({"attest", "verify", "--document", "d", "--root", "r.pem", "--pcr", "0=aa",
+                                  "--pcr", "8=bb", "--crl", "x", "--crl", "y", "--allow-debug"});
 
     EXPECT_EQ(verify.pcrs, (std::vector<std::string>{"0=aa", "8=bb"}));
     EXPECT_EQ(verify.revocation_lists.size(), 2U);
@@ -99,8 +103,10 @@ TEST(Parse, WrongArgumentsAreUsageErrors) {
     EXPECT_EQ(exit_of({"enclave", "connect", "web"}), Exit::Usage);
     EXPECT_EQ(exit_of({"attest", "verify", "d"}), Exit::Usage);
     EXPECT_EQ(exit_of({"attest", "verify", "d", "--root", "r", "--root-from-host"}), Exit::Usage);
-    EXPECT_EQ(exit_of({"image", "build", "-o", "a", "--directory", "d", "--tar", "t", "--cmd", "/x"}), Exit::Usage);
-    EXPECT_EQ(exit_of({"image", "build", "-o", "a", "--directory", "d", "--sign-key", "k", "--cmd", "/x"}), Exit::Usage);
+    EXPECT_EQ(exit_of({"image", "build", "-o", "a", "--directory", "d", "--tar", "t", "--cmd", "/x"}),
+              Exit::Usage);
+    EXPECT_EQ(exit_of({"image", "build", "-o", "a", "--directory", "d", "--sign-key", "k", "--cmd", "/x"}),
+              Exit::Usage);
     EXPECT_EQ(exit_of({"image", "pcr"}), Exit::Usage);
     EXPECT_EQ(exit_of({"--host", "moon", "version"}), Exit::Usage);
 }
@@ -118,7 +124,8 @@ TEST(Parse, MemoryHasSuffixes) {
     EXPECT_EQ(parse_memory_mib("512M").value(), 512U);
     EXPECT_EQ(parse_memory_mib("2g").value(), 2048U);
     EXPECT_EQ(parse_memory_mib("1T").value(), 1048576U);
-    for (const char* wrong : {"", "0", "-1", "1.5G", "12K", "1GB", " 1", "99999999999999999999", "18446744073709551615M", "99999999T"})
+    for (const char* wrong : {"", "0", "-1", "1.5G", "12K", "1GB", " 1", "99999999999999999999",
+                              "18446744073709551615M", "99999999T"})
         EXPECT_EQ(parse_memory_mib(wrong).error().code(), ErrorCode::InvalidArgument) << wrong;
 }
 

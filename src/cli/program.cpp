@@ -23,7 +23,8 @@ int usage(const Parsed& parsed, const Streams& streams) {
 
 }  // namespace
 
-int run_program(const std::vector<std::string>& arguments, const Streams& streams, const ProgramParts& parts) {
+int run_program(const std::vector<std::string>& arguments, const Streams& streams,
+                const ProgramParts& parts) {
     const auto parsed = parse_arguments(arguments);
     if (!parsed.invocation) return usage(parsed, streams);
     const auto& globals = parsed.invocation->globals;
@@ -39,7 +40,8 @@ int run_program(const std::vector<std::string>& arguments, const Streams& stream
                                                          : open_host(selection, output);
                               },
                           .try_guest = parts.try_guest};
-    const auto exit = std::visit([&](const auto& command) { return run(command, context); }, parsed.invocation->command);
+    const auto exit =
+        std::visit([&](const auto& command) { return run(command, context); }, parsed.invocation->command);
     if (exit) return static_cast<int>(*exit);
     output.error(exit.error());
     return static_cast<int>(exit.error().code() == ErrorCode::InvalidArgument ? Exit::Usage : Exit::Error);

@@ -23,6 +23,7 @@ struct ProgramParts {
 };
 
 // `arguments` without the program's name. The exit code is an Exit, or that of a program run for the user.
-int run_program(const std::vector<std::string>& arguments, const Streams& streams, const ProgramParts& parts = {});
+int run_program(const std::vector<std::string>& arguments, const Streams& streams,
+                const ProgramParts& parts = {});
 
 }  // namespace alcove::cli

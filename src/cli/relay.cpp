@@ -71,10 +71,12 @@ Result<void> connect_port(const Fd& stream, uint32_t port) {
         uint8_t byte = 0;
         const auto transfer = sys::read_some(stream, {&byte, 1});
         if (!transfer || transfer->bytes == 0)
-            return fail(ErrorCode::ConnectionLost, "nobody in the enclave listens on port " + std::to_string(port));
+            return fail(ErrorCode::ConnectionLost,
+                        "nobody in the enclave listens on port " + std::to_string(port));
         answer += static_cast<char>(byte);
     }
-    if (!answer.starts_with("OK ")) return fail(ErrorCode::InvalidMessage, "the enclave's VMM answered nonsense");
+    if (!answer.starts_with("OK "))
+        return fail(ErrorCode::InvalidMessage, "the enclave's VMM answered nonsense");
     return {};
 }
 
@@ -88,10 +90,11 @@ Result<void> relay(const Fd& stream, int input, int output) {
             half_closed = true;
         }
         // A descriptor of -1 is left out.
-        std::array<pollfd, 4> waiting{{{.fd = out.reads() ? input : -1, .events = POLLIN, .revents = 0},
-                                       {.fd = out.writes() ? stream.get() : -1, .events = POLLOUT, .revents = 0},
-                                       {.fd = in.reads() ? stream.get() : -1, .events = POLLIN, .revents = 0},
-                                       {.fd = in.writes() ? output : -1, .events = POLLOUT, .revents = 0}}};
+        std::array<pollfd, 4> waiting{
+            {{.fd = out.reads() ? input : -1, .events = POLLIN, .revents = 0},
+             {.fd = out.writes() ? stream.get() : -1, .events = POLLOUT, .revents = 0},
+             {.fd = in.reads() ? stream.get() : -1, .events = POLLIN, .revents = 0},
+             {.fd = in.writes() ? output : -1, .events = POLLOUT, .revents = 0}}};
         if (::poll(waiting.data(), waiting.size(), -1) < 0) {
             if (errno == EINTR) continue;
             return fail_errno(errno, "poll");

@@ -4,8 +4,9 @@
 #include <csignal>
 #include <thread>
 
-#include <gtest/gtest.h>
 #include <sys/socket.h>
+
+#include <gtest/gtest.h>
 
 #include "support/system.hpp"
 

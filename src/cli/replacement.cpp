@@ -23,14 +23,17 @@ Result<Replacement> Replacement::create(const std::string& target, mode_t mode) 
 }
 
 Replacement::Replacement(Replacement&& other) noexcept
-    : file_(std::move(other.file_)), path_(std::exchange(other.path_, {})), target_(std::move(other.target_)) {}
+    : file_(std::move(other.file_)),
+      path_(std::exchange(other.path_, {})),
+      target_(std::move(other.target_)) {}
 
 Replacement::~Replacement() {
     if (!path_.empty()) ::unlink(path_.c_str());
 }
 
 Result<void> Replacement::commit() {
-    if (::rename(path_.c_str(), target_.c_str()) < 0) return fail_errno(errno, "rename " + path_ + " to " + target_);
+    if (::rename(path_.c_str(), target_.c_str()) < 0)
+        return fail_errno(errno, "rename " + path_ + " to " + target_);
     path_.clear();
     return {};
 }

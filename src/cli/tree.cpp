@@ -59,7 +59,8 @@ void render(const Json& value, size_t depth, std::string& text) {
 std::string names_of(const Json& value) {
     std::string names;
     for (auto it = value.begin(); it != value.end(); ++it)
-        names += (names.empty() ? "" : ", ") + (value.is_object() ? it.key() : std::to_string(it - value.begin()));
+        names +=
+            (names.empty() ? "" : ", ") + (value.is_object() ? it.key() : std::to_string(it - value.begin()));
     return names.empty() ? "nothing" : names;
 }
 
@@ -78,7 +79,8 @@ Result<const Json*> find_part(const Json& tree, const std::string& path) {
         } else if (part->is_array()) {
             size_t index = 0;
             const auto [last, error] = std::from_chars(name.data(), name.data() + name.size(), index);
-            if (error == std::errc{} && last == name.data() + name.size() && index < part->size()) next = &(*part)[index];
+            if (error == std::errc{} && last == name.data() + name.size() && index < part->size())
+                next = &(*part)[index];
         }
         if (next == nullptr)
             return fail(ErrorCode::NotFound, "the tree has no '" + name + "' at '" + path.substr(0, begin) +

@@ -66,7 +66,8 @@ std::string_view heartbeat_name(HeartbeatAnswer answer) {
 template <typename Id>
 Json numbers(const std::vector<Id>& ids) {
     Json json = Json::array();
-    for (const auto id : ids) json.push_back(id.value);
+    for (const auto id : ids)
+        json.push_back(id.value);
     return json;
 }
 
@@ -143,7 +144,8 @@ Json to_json(const EnclaveRecord& record) {
     json["ended"] = time_or_null(record.ended_ms);
     json["measurements"] = measurements_json(record);
     json["signature"] = signature_json(record);
-    if (record.progress) json["progress"] = {{"done", record.progress->done}, {"total", record.progress->total}};
+    if (record.progress)
+        json["progress"] = {{"done", record.progress->done}, {"total", record.progress->total}};
     json["app_exit"] = nullptr;
     if (record.app_exit)
         json["app_exit"] = {{"kind", record.app_exit->signalled ? "signalled" : "exited"},
@@ -244,14 +246,14 @@ Json to_json(const HostView& view) {
         cores.push_back({{"id", core.id.value},
                          {"node", core.node.value},
                          {"package", core.package},
-                         {"cpus", numbers(core.cpus)},
-                         {"whole", core.whole}});
+                         {"cpus", numbers(core.cpus)}});
     Json nodes = Json::array();
     for (const auto& node : view.memory.nodes)
-        nodes.push_back({{"node", node.node.value},
-                         {"total_bytes", node.total_bytes},
-                         {"free_bytes", node.free_bytes},
-                         {"huge_2m", {{"total", node.huge_2m.total_pages}, {"free", node.huge_2m.free_pages}}}});
+        nodes.push_back(
+            {{"node", node.node.value},
+             {"total_bytes", node.total_bytes},
+             {"free_bytes", node.free_bytes},
+             {"huge_2m", {{"total", node.huge_2m.total_pages}, {"free", node.huge_2m.free_pages}}}});
     Json ledger = Json::array();
     for (const auto& account : view.account) {
         Json lines = Json::array();
@@ -264,12 +266,12 @@ Json to_json(const HostView& view) {
     }
     Json weaknesses = Json::array();
     for (const auto& one : view.vulnerabilities)
-        weaknesses.push_back(
-            {{"name", one.name}, {"exposure", std::string(host::to_string(one.exposure))}, {"text", one.text}});
+        weaknesses.push_back({{"name", one.name},
+                              {"exposure", std::string(host::to_string(one.exposure))},
+                              {"text", one.text}});
     Json json;
-    json["topology"] = {{"packages", view.topology.packages},
-                        {"smt", view.topology.has_smt()},
-                        {"cores", std::move(cores)}};
+    json["topology"] = {
+        {"packages", view.topology.packages}, {"smt", view.topology.has_smt()}, {"cores", std::move(cores)}};
     json["memory"] = {{"total_bytes", view.memory.total_bytes},
                       {"available_bytes", view.memory.available_bytes},
                       {"swap_total_bytes", view.memory.swap_total_bytes},
@@ -278,7 +280,8 @@ Json to_json(const HostView& view) {
     json["core_scheduling"] = std::string(answer_name(view.core_scheduling));
     json["shared_policy"] = view.shared_policy_safe;
     json["vulnerabilities"] = std::move(weaknesses);
-    json["broker"] = {{"connected", view.broker_trouble.empty()}, {"trouble", text_or_null(view.broker_trouble)}};
+    json["broker"] = {{"connected", view.broker_trouble.empty()},
+                      {"trouble", text_or_null(view.broker_trouble)}};
     return json;
 }
 

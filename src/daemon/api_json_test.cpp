@@ -46,7 +46,8 @@ TEST(ApiJson, AFreshEnclaveHasNullsForWhatIsNotKnown) {
     EXPECT_EQ(json["state"], "reserving");
     EXPECT_EQ(json["memory_mib"], 512);
     EXPECT_EQ(json["pages"], "4k");
-    for (const char* field : {"name", "ready_at", "ended", "measurements", "signature", "app_exit", "reason", "error"})
+    for (const char* field :
+         {"name", "ready_at", "ended", "measurements", "signature", "app_exit", "reason", "error"})
         EXPECT_TRUE(json[field].is_null()) << field;
     EXPECT_FALSE(json.contains("progress"));
 }
@@ -67,7 +68,9 @@ TEST(ApiJson, CountersAreSummedAndUnknownOnesKept) {
     inspection.record.id = "i-1-enc2";
     inspection.record.state = EnclaveState::Running;
     inspection.directory = "/run/alcove/vm/i-1-enc2";
-    inspection.counters = {{.id = 1, .index = 0, .value = 70}, {.id = 1, .index = 1, .value = 7}, {.id = 999, .index = 0, .value = 1}};
+    inspection.counters = {{.id = 1, .index = 0, .value = 70},
+                           {.id = 1, .index = 1, .value = 7},
+                           {.id = 999, .index = 0, .value = 1}};
 
     const auto json = to_json(inspection);
 

@@ -27,7 +27,8 @@ constexpr uint64_t kEventsAtOnce = 500;
 constexpr std::chrono::milliseconds kConsolePoll{100};
 
 HttpResponse json_response(const codec::json::Json& json, int status = 200) {
-    return {.status = status, .content_type = "application/json", .body = codec::json::dump(json), .stream = {}};
+    return {
+        .status = status, .content_type = "application/json", .body = codec::json::dump(json), .stream = {}};
 }
 
 Result<uint64_t> query_number(const HttpRequest& request, const std::string& name, uint64_t otherwise,
@@ -38,7 +39,8 @@ Result<uint64_t> query_number(const HttpRequest& request, const std::string& nam
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size() || value > highest)
-        return fail(ErrorCode::InvalidArgument, "'" + name + "' is a number up to " + std::to_string(highest));
+        return fail(ErrorCode::InvalidArgument,
+                    "'" + name + "' is a number up to " + std::to_string(highest));
     return value;
 }
 
@@ -73,7 +75,8 @@ class Seat {
 
 std::string piece_text(api::ConsoleRingReader::Piece piece) {
     std::string text;
-    if (piece.skipped > 0) text = "\n[" + std::to_string(piece.skipped) + " bytes of console output were lost]\n";
+    if (piece.skipped > 0)
+        text = "\n[" + std::to_string(piece.skipped) + " bytes of console output were lost]\n";
     text += as_text(piece.data);
     return text;
 }
@@ -96,7 +99,8 @@ std::string Api::error_body(int http_status) {
     ErrorCode code = ErrorCode::InvalidArgument;
     std::string message = "the request is not understood";
     if (http_status == 404) code = ErrorCode::NotFound, message = "there is nothing at this path";
-    if (http_status == 405) code = ErrorCode::Unsupported, message = "only GET, POST and DELETE are known here";
+    if (http_status == 405)
+        code = ErrorCode::Unsupported, message = "only GET, POST and DELETE are known here";
     if (http_status == 413) code = ErrorCode::LimitExceeded, message = "the request's body is too large";
     if (http_status == 414) code = ErrorCode::LimitExceeded, message = "the request's path is too long";
     if (http_status == 415) message = "a body is plain JSON, with Content-Type: application/json";
@@ -107,12 +111,15 @@ std::string Api::error_body(int http_status) {
 Result<HttpResponse> Api::route(const HttpRequest& request) {
     const auto path = split_path(request.path);
     const bool get = request.method == "GET";
-    const auto nothing = [&] { return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path); };
+    const auto nothing = [&] {
+        return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path);
+    };
     if (path.size() < 2 || path[0] != "v1") return nothing();
     if (path[1] == "enclaves") {
         if (path.size() == 2 && request.method == "POST") return create_enclave(request);
         if (path.size() == 2 && get) return list_enclaves();
-        if (path.size() == 3 || path.size() == 4) return route_enclave(request, path[2], path.size() == 4 ? path[3] : "");
+        if (path.size() == 3 || path.size() == 4)
+            return route_enclave(request, path[2], path.size() == 4 ? path[3] : "");
     }
     if (path.size() == 2 && path[1] == "host" && get) return get_host();
     if (path.size() == 3 && path[1] == "attestation" && path[2] == "root" && get) return get_root();
@@ -122,7 +129,8 @@ Result<HttpResponse> Api::route(const HttpRequest& request) {
     return nothing();
 }
 
-Result<HttpResponse> Api::route_enclave(const HttpRequest& request, const std::string& id, const std::string& verb) {
+Result<HttpResponse> Api::route_enclave(const HttpRequest& request, const std::string& id,
+                                        const std::string& verb) {
     const bool get = request.method == "GET";
     if (get && verb.empty()) return get_enclave(request, id);
     if (get && verb == "inspect") return inspect_enclave(id);
@@ -134,8 +142,9 @@ Result<HttpResponse> Api::route_enclave(const HttpRequest& request, const std::s
 }
 
 Result<EnclaveRecord> Api::find(const std::string& id) {
-    return ask<EnclaveRecord>(parts_.loop, config_.patience,
-                              [supervisor = &parts_.supervisor, id](auto answer) { answer(supervisor->find(id)); });
+    return ask<EnclaveRecord>(
+        parts_.loop, config_.patience,
+        [supervisor = &parts_.supervisor, id](auto answer) { answer(supervisor->find(id)); });
 }
 
 Result<HttpResponse> Api::create_enclave(const HttpRequest& request) {
@@ -147,10 +156,11 @@ Result<HttpResponse> Api::create_enclave(const HttpRequest& request) {
             return fail(ErrorCode::PermissionDenied, "images are named by disk in the embedded host only");
         image = TRY(image_from_disk(body.image_disk, body.image_bytes));
     } else {
-        auto descriptor = TRY(ask<Fd>(parts_.loop, config_.patience,
-                                      [tokens = &parts_.tokens, token = body.image_token, user = request.user](auto answer) {
-                                          answer(tokens->take(token, user, std::chrono::steady_clock::now()));
-                                      }));
+        auto descriptor = TRY(
+            ask<Fd>(parts_.loop, config_.patience,
+                    [tokens = &parts_.tokens, token = body.image_token, user = request.user](auto answer) {
+                        answer(tokens->take(token, user, std::chrono::steady_clock::now()));
+                    }));
         image = TRY(image_from_descriptor(std::move(descriptor)));
     }
     LaunchRequest launch;
@@ -164,19 +174,20 @@ Result<HttpResponse> Api::create_enclave(const HttpRequest& request) {
     launch.debug = body.debug;
     launch.cid = body.cid;
     launch.requested_ns = requested_ns;
-    const auto record = TRY(ask<EnclaveRecord>(
-        parts_.loop, config_.patience,
-        [supervisor = &parts_.supervisor, launch = std::move(launch)](auto answer) mutable {
-            answer(supervisor->launch(std::move(launch)));
-        }));
+    const auto record =
+        TRY(ask<EnclaveRecord>(parts_.loop, config_.patience,
+                               [supervisor = &parts_.supervisor, launch = std::move(launch)](
+                                   auto answer) mutable { answer(supervisor->launch(std::move(launch))); }));
     return json_response(to_json(record), 201);
 }
 
 Result<HttpResponse> Api::list_enclaves() {
     const auto records = TRY(ask<std::vector<EnclaveRecord>>(
-        parts_.loop, config_.patience, [supervisor = &parts_.supervisor](auto answer) { answer(supervisor->list()); }));
+        parts_.loop, config_.patience,
+        [supervisor = &parts_.supervisor](auto answer) { answer(supervisor->list()); }));
     Json list = Json::array();
-    for (const auto& record : records) list.push_back(to_json(record));
+    for (const auto& record : records)
+        list.push_back(to_json(record));
     return json_response({{"enclaves", std::move(list)}});
 }
 
@@ -203,11 +214,15 @@ Result<HttpResponse> Api::get_enclave(const HttpRequest& request, const std::str
 }
 
 Result<HttpResponse> Api::inspect_enclave(const std::string& id) {
-    auto inspection = TRY(ask<Inspection>(
-        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id](auto answer) {
+    auto inspection = TRY(
+        ask<Inspection>(parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id](auto answer) {
             auto record = supervisor->find(id);
             if (!record) return answer(Failure{std::move(record).error()});
-            Inspection found{.record = std::move(*record), .grant = {}, .directory = {}, .counters = {}, .counters_missing = {}};
+            Inspection found{.record = std::move(*record),
+                             .grant = {},
+                             .directory = {},
+                             .counters = {},
+                             .counters_missing = {}};
             found.grant = supervisor->grant(found.record.id);
             found.directory = supervisor->vm_directory(found.record.id);
             supervisor->counters(found.record.id, [found, answer](Result<Supervisor::Counters> counters) {
@@ -228,28 +243,27 @@ Result<HttpResponse> Api::stop_enclave(const HttpRequest& request, const std::st
     if (!request.body.empty()) {
         const auto body = TRY(codec::json::parse(request.body, {.bytes = 4096, .depth = 2}));
         const auto value = TRY(codec::json::optional_unsigned_field(body, "force_after_ms"));
-        if (value && *value > 60'000) return fail(ErrorCode::InvalidArgument, "'force_after_ms' is at most 60000");
+        if (value && *value > 60'000)
+            return fail(ErrorCode::InvalidArgument, "'force_after_ms' is at most 60000");
         if (value) force_after = std::chrono::milliseconds(*value);
     }
-    const auto record = TRY(ask<EnclaveRecord>(parts_.loop, config_.patience,
-                                               [supervisor = &parts_.supervisor, id, force_after](auto answer) {
-                                                   answer(supervisor->stop(id, force_after));
-                                               }));
+    const auto record = TRY(ask<EnclaveRecord>(
+        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id, force_after](auto answer) {
+            answer(supervisor->stop(id, force_after));
+        }));
     return json_response(to_json(record), is_over(record.state) ? 200 : 202);
 }
 
 Result<HttpResponse> Api::remove_enclave(const std::string& id) {
-    const auto record = TRY(ask<EnclaveRecord>(parts_.loop, config_.patience,
-                                               [supervisor = &parts_.supervisor, id](auto answer) {
-                                                   answer(supervisor->remove(id));
-                                               }));
+    const auto record = TRY(ask<EnclaveRecord>(
+        parts_.loop, config_.patience,
+        [supervisor = &parts_.supervisor, id](auto answer) { answer(supervisor->remove(id)); }));
     return json_response(to_json(record), is_over(record.state) ? 200 : 202);
 }
 
 Result<Fd> Api::console_ring(const std::string& id) {
-    return ask<Fd>(parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id](auto answer) {
-        supervisor->console(id, answer);
-    });
+    return ask<Fd>(parts_.loop, config_.patience,
+                   [supervisor = &parts_.supervisor, id](auto answer) { supervisor->console(id, answer); });
 }
 
 Result<HttpResponse> Api::follow_console(const std::string& id) {
@@ -263,7 +277,8 @@ Result<HttpResponse> Api::follow_console(const std::string& id) {
     }
     const auto seat = std::make_shared<Seat>(console_readers_);
     const auto shared = std::make_shared<api::ConsoleRingReader>(std::move(reader));
-    HttpResponse response{.status = 200, .content_type = "application/octet-stream", .body = {}, .stream = {}};
+    HttpResponse response{
+        .status = 200, .content_type = "application/octet-stream", .body = {}, .stream = {}};
     response.stream = [this, seat, shared, id = record.id]() -> std::optional<std::string> {
         // The end is looked for before the last read, so that nothing is lost between the two.
         const auto now = find(id);
@@ -280,8 +295,10 @@ Result<HttpResponse> Api::follow_console(const std::string& id) {
 Result<HttpResponse> Api::read_logs(const std::string& id) {
     const auto ring = TRY(console_ring(id));
     auto reader = TRY(api::ConsoleRingReader::open(ring));
-    return HttpResponse{
-        .status = 200, .content_type = "application/octet-stream", .body = piece_text(reader.read()), .stream = {}};
+    return HttpResponse{.status = 200,
+                        .content_type = "application/octet-stream",
+                        .body = piece_text(reader.read()),
+                        .stream = {}};
 }
 
 Result<HttpResponse> Api::get_host() {
@@ -293,15 +310,17 @@ Result<HttpResponse> Api::get_host() {
     view.core_scheduling = host::probe_core_scheduling();
     view.shared_policy_safe = parts_.ledger.capacity().shared_policy_safe;
     view.account = parts_.ledger.account();
-    view.broker_trouble = TRY(ask<std::string>(
-        parts_.loop, config_.patience,
-        [supervisor = &parts_.supervisor](auto answer) { answer(supervisor->broker_trouble()); }));
+    view.broker_trouble =
+        TRY(ask<std::string>(parts_.loop, config_.patience, [supervisor = &parts_.supervisor](auto answer) {
+            answer(supervisor->broker_trouble());
+        }));
     return json_response(to_json(view));
 }
 
 Result<HttpResponse> Api::get_root() {
     const auto root = TRY(ask_for_root(config_.attestor_socket));
-    return HttpResponse{.status = 200, .content_type = "application/x-pem-file", .body = root.pem, .stream = {}};
+    return HttpResponse{
+        .status = 200, .content_type = "application/x-pem-file", .body = root.pem, .stream = {}};
 }
 
 Result<HttpResponse> Api::get_attestation() {
@@ -323,7 +342,8 @@ Result<HttpResponse> Api::get_events(const HttpRequest& request) {
         parts_.loop, config_.patience,
         [store = &parts_.store, since, limit](auto answer) { answer(store->events(since, limit)); }));
     Json list = Json::array();
-    for (const auto& event : events) list.push_back(to_json(event));
+    for (const auto& event : events)
+        list.push_back(to_json(event));
     return json_response({{"events", std::move(list)}});
 }
 

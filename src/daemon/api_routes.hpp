@@ -34,8 +34,8 @@ class Api {
         Changes& changes;
     };
     struct Config {
-        bool embedded = false;                   // images may be named by a disk's serial number
-        std::string attestor_socket;             // asked for the host's root certificate
+        bool embedded = false;        // images may be named by a disk's serial number
+        std::string attestor_socket;  // asked for the host's root certificate
         std::string instance_id;
         std::chrono::milliseconds patience{20'000};  // for the loop's thread
         std::chrono::seconds longest_wait{600};      // of a client for a state
@@ -51,7 +51,8 @@ class Api {
   private:
     using Json = codec::json::Json;
     Result<HttpResponse> route(const HttpRequest& request);
-    Result<HttpResponse> route_enclave(const HttpRequest& request, const std::string& id, const std::string& verb);
+    Result<HttpResponse> route_enclave(const HttpRequest& request, const std::string& id,
+                                       const std::string& verb);
     Result<HttpResponse> create_enclave(const HttpRequest& request);
     Result<HttpResponse> list_enclaves();
     Result<HttpResponse> get_enclave(const HttpRequest& request, const std::string& id);

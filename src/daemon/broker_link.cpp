@@ -91,7 +91,9 @@ void BrokerLink::launch(api::broker::Launch order, Fd image, Answer<Launched> an
     std::vector<Fd> descriptors;
     descriptors.push_back(std::move(image));
     peer_->request(id, api::encode(order), std::move(descriptors), kAnswerWithin,
-                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(read_launched(std::move(reply))); });
+                   [answer = std::move(answer)](Result<Peer::Message> reply) {
+                       answer(read_launched(std::move(reply)));
+                   });
 }
 
 template <typename Body>
@@ -99,8 +101,9 @@ void BrokerLink::order_vm(const api::VmId& vm, Answer<void> answer) {
     if (!is_connected()) return refuse(std::move(answer));
     const uint32_t id = peer_->next_request();
     const Body body{.request = id, .reserved = {}, .vm_id = vm.field()};
-    peer_->request(id, api::encode(body), {}, kAnswerWithin,
-                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+    peer_->request(
+        id, api::encode(body), {}, kAnswerWithin,
+        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
 }
 
 void BrokerLink::kill(const api::VmId& id, Answer<void> answer) {
@@ -118,7 +121,8 @@ void BrokerLink::list(Answer<Listing> answer) {
     list_page({}, std::make_shared<Listing>(), std::move(answer));
 }
 
-void BrokerLink::list_page(api::VmId::Field after, std::shared_ptr<Listing> collected, Answer<Listing> answer) {
+void BrokerLink::list_page(api::VmId::Field after, std::shared_ptr<Listing> collected,
+                           Answer<Listing> answer) {
     if (!is_connected()) return refuse(std::move(answer));
     const uint32_t id = peer_->next_request();
     const api::broker::List body{.request = id, .reserved = {}, .after = after};
@@ -127,7 +131,8 @@ void BrokerLink::list_page(api::VmId::Field after, std::shared_ptr<Listing> coll
                        auto page = read_listing(std::move(reply));
                        if (!page) return answer(Failure{std::move(page).error()});
                        collected->insert(collected->end(), page->entries.begin(), page->entries.end());
-                       const bool more = page->more && !page->entries.empty() && collected->size() < kMaxListed;
+                       const bool more =
+                           page->more && !page->entries.empty() && collected->size() < kMaxListed;
                        if (more) return list_page(collected->back().vm_id, collected, answer);
                        answer(std::move(*collected));
                    });

@@ -29,7 +29,8 @@ void give_to_group(const std::string& path, const std::string& group_name) {
 
 Result<void> prepare_directory(const std::string& path, const std::string& group) {
     struct stat status {};
-    if (::stat(path.c_str(), &status) == 0) return {};  // whoever made it (the service manager) chose its mode
+    if (::stat(path.c_str(), &status) == 0)
+        return {};  // whoever made it (the service manager) chose its mode
     TRY(sys::make_directories(path, kDirectoryMode));
     give_to_group(path, group);
     return {};
@@ -48,6 +49,7 @@ std::vector<host::AlreadyLent> already_lent(const std::vector<Store::Saved>& sav
         for (const auto& node : one.grant.nodes) {
             auto found = std::ranges::find(lent, node.node, &host::AlreadyLent::node);
             if (found == lent.end()) found = lent.insert(lent.end(), {.node = node.node});
+            found->cores.insert(found->cores.end(), node.cores.begin(), node.cores.end());
             auto& bytes = one.grant.pages == host::PageSize::Size2M ? found->huge_bytes : found->small_bytes;
             bytes += node.memory_bytes;
         }
@@ -74,8 +76,8 @@ Result<void> Daemon::open_state(const DaemonConfig& config) {
     const auto topology = TRY(host::read_topology());
     const auto memory = TRY(host::read_host_memory());
     const auto saved = TRY(store_->load());
-    auto capacity = TRY(host::lending_capacity(topology, memory, host::probe_core_scheduling(), config.lending,
-                                               already_lent(saved)));
+    auto capacity = TRY(host::lending_capacity(topology, memory, host::probe_core_scheduling(),
+                                               config.lending, already_lent(saved)));
     auto ledger = TRY(host::Ledger::create(std::move(capacity)));
     ledger_ = std::make_unique<host::Ledger>(std::move(ledger));
     return {};
@@ -88,12 +90,13 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
     supervisor_ = std::make_unique<Supervisor>(*loop_, *store_, *ledger_, changes_, std::move(supervision));
     TRY(supervisor_->start());
 
-    auto descriptor_listener =
-        TRY(listen(config.run_directory + "/" + descriptors::kSocketName, SOCK_SEQPACKET, config.control_group));
+    auto descriptor_listener = TRY(
+        listen(config.run_directory + "/" + descriptors::kSocketName, SOCK_SEQPACKET, config.control_group));
     descriptors_ = TRY(DescriptorServer::create(*loop_, std::move(descriptor_listener), tokens_));
     auto control_listener =
         TRY(listen(config.run_directory + "/" + kControlSocketName, SOCK_STREAM, config.control_group));
-    auto view_listener = TRY(listen(config.view_directory + "/" + kViewSocketName, SOCK_STREAM, config.view_group));
+    auto view_listener =
+        TRY(listen(config.view_directory + "/" + kViewSocketName, SOCK_STREAM, config.view_group));
 
     api_ = std::make_unique<Api>(Api::Parts{.loop = *loop_,
                                             .supervisor = *supervisor_,
@@ -111,8 +114,10 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
     const auto serve_as = [this](Access access) {
         return [this, access](const HttpRequest& request) { return api_->handle(request, access); };
     };
-    control_ = TRY(HttpServer::start(std::move(control_listener), config.http, serve_as(Access::Control), Api::error_body));
-    view_ = TRY(HttpServer::start(std::move(view_listener), config.http, serve_as(Access::View), Api::error_body));
+    control_ = TRY(HttpServer::start(std::move(control_listener), config.http, serve_as(Access::Control),
+                                     Api::error_body));
+    view_ = TRY(
+        HttpServer::start(std::move(view_listener), config.http, serve_as(Access::View), Api::error_body));
     return {};
 }
 

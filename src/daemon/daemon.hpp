@@ -15,10 +15,10 @@
 namespace alcove::daemon {
 
 struct DaemonConfig {
-    std::string run_directory = "/run/alcove";             // sockets; 0750, its group may control
-    std::string view_directory = "/run/alcove-view";       // 0750, its group may read
+    std::string run_directory = "/run/alcove";               // sockets; 0750, its group may control
+    std::string view_directory = "/run/alcove-view";         // 0750, its group may read
     std::string state_directory = "/var/lib/alcove/daemon";  // the database; 0700
-    std::string attestor_socket = "/run/alcove/attestor.sock";
+    std::string attestor_socket = "/run/alcove-attestor/attestor.sock";
     std::string control_group = "alcove";
     std::string view_group = "alcove-view";
     bool embedded = false;

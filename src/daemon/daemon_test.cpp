@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <future>
 
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-
 #include <fcntl.h>
 #include <sys/stat.h>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "api/attestor_messages.hpp"
 #include "daemon/descriptor_messages.hpp"
@@ -120,7 +120,8 @@ TEST_F(DaemonRunTest, ADebugConsoleIsReplayedAndFollowedToTheEnd) {
     const std::string id = json_of(run(R"(,"debug":true)"))["id"];
     ASSERT_EQ(json_of(get(control_, "/v1/enclaves/" + id + "?wait=ready&timeout=10"))["ready"], true);
     host_.write_console(id, "first\n");
-    auto follower = std::async(std::launch::async, [&] { return get(control_, "/v1/enclaves/" + id + "/console"); });
+    auto follower =
+        std::async(std::launch::async, [&] { return get(control_, "/v1/enclaves/" + id + "/console"); });
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
     host_.write_console(id, "second\n");
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
@@ -177,9 +178,11 @@ TEST_F(DaemonTest, SocketsAreForTheirGroupsOnly) {
 }
 
 TEST_F(DaemonTest, ATokenIsNeededForAnImage) {
-    const auto unknown = post(control_, "/v1/enclaves",
-                              R"({"image":{"token":"00000000000000000000000000000000"},"vcpus":1,"memory_mib":2})");
-    const auto disk = post(control_, "/v1/enclaves", R"({"image":{"disk":"img-1","size":5},"vcpus":1,"memory_mib":2})");
+    const auto unknown =
+        post(control_, "/v1/enclaves",
+             R"({"image":{"token":"00000000000000000000000000000000"},"vcpus":1,"memory_mib":2})");
+    const auto disk =
+        post(control_, "/v1/enclaves", R"({"image":{"disk":"img-1","size":5},"vcpus":1,"memory_mib":2})");
 
     EXPECT_EQ(unknown.status, 404);
     EXPECT_EQ(disk.status, 403);
@@ -199,7 +202,8 @@ TEST_F(DaemonTest, AnOfferWithoutADescriptorIsRefused) {
 }
 
 TEST_F(DaemonTest, PathsThatDoNotExistAreSaid) {
-    for (const char* path : {"/", "/v1", "/v2/host", "/v1/nothing", "/v1/enclaves/x/y/z", "/v1/attestation/key"})
+    for (const char* path :
+         {"/", "/v1", "/v2/host", "/v1/nothing", "/v1/enclaves/x/y/z", "/v1/attestation/key"})
         EXPECT_EQ(get(control_, path).status, 404) << path;
     EXPECT_EQ(get(control_, "/v1/events?since=x").status, 400);
     EXPECT_EQ(post(control_, "/v1/enclaves/x/stop", "").status, 404);
@@ -213,7 +217,9 @@ TEST_F(DaemonTest, TheRootIsWhatTheAttestorSays) {
         api::exchange_hello(channel, api::Protocol::Attestor, api::attestor::kVersions).value();
         const auto question = channel.receive_within(std::chrono::seconds(5)).value();
         const auto request =
-            api::decode<api::attestor::GetRootCertificate>(api::open_envelope(question.data).value()).value().request;
+            api::decode<api::attestor::GetRootCertificate>(api::open_envelope(question.data).value())
+                .value()
+                .request;
         const api::attestor::RootCertificate answer{.request = request, .flags = 1};
         channel.send(api::encode(answer, as_byte_view("-----BEGIN CERTIFICATE-----\n"))).value();
     });

@@ -19,7 +19,8 @@ Result<std::unique_ptr<DescriptorServer>> DescriptorServer::create(EventLoop& lo
 
 DescriptorServer::~DescriptorServer() {
     loop_.unwatch(watch_);
-    for (auto& [id, connection] : connections_) loop_.cancel(connection.timer);
+    for (auto& [id, connection] : connections_)
+        loop_.cancel(connection.timer);
 }
 
 void DescriptorServer::accept() {
@@ -52,8 +53,8 @@ Result<void> DescriptorServer::take(uint64_t id, Peer::Message message) {
         connection.peer->send(api::encode_failed(offer.request, error));
         return {};
     }
-    const auto token =
-        tokens_.put(std::move(message.descriptors.front()), connection.user, std::chrono::steady_clock::now());
+    const auto token = tokens_.put(std::move(message.descriptors.front()), connection.user,
+                                   std::chrono::steady_clock::now());
     if (!token) {
         connection.peer->send(api::encode_failed(offer.request, token.error()));
         return {};

@@ -18,7 +18,8 @@ class DescriptorServer {
     static constexpr std::chrono::seconds kConnectionTime{10};
 
     // Takes a listening SOCK_SEQPACKET socket. `tokens` is borrowed.
-    static Result<std::unique_ptr<DescriptorServer>> create(EventLoop& loop, Fd listener, DescriptorTokens& tokens);
+    static Result<std::unique_ptr<DescriptorServer>> create(EventLoop& loop, Fd listener,
+                                                            DescriptorTokens& tokens);
     ~DescriptorServer();
     DescriptorServer(const DescriptorServer&) = delete;
     DescriptorServer& operator=(const DescriptorServer&) = delete;

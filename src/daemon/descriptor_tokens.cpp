@@ -10,12 +10,14 @@ namespace alcove::daemon {
 
 Result<std::string> DescriptorTokens::put(Fd descriptor, uid_t user, Time now) {
     expire(now);
-    const auto of_user = std::ranges::count_if(entries_, [&](const auto& e) { return e.second.user == user; });
+    const auto of_user =
+        std::ranges::count_if(entries_, [&](const auto& e) { return e.second.user == user; });
     if (entries_.size() >= kMaxWaiting || static_cast<size_t>(of_user) >= kMaxOfOneUser)
         return fail(ErrorCode::LimitExceeded, "too many descriptors wait for their requests");
     const auto random = TRY(crypto::random_array<16>());
     std::string token = codec::hex_encode(random);
-    entries_.emplace(token, Entry{.descriptor = std::move(descriptor), .user = user, .until = now + kValidFor});
+    entries_.emplace(token,
+                     Entry{.descriptor = std::move(descriptor), .user = user, .until = now + kValidFor});
     return token;
 }
 

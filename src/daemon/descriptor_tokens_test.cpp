@@ -47,7 +47,8 @@ TEST(DescriptorTokens, ATokenExpires) {
 
 TEST(DescriptorTokens, OneUserCannotTakeAllPlaces) {
     DescriptorTokens tokens;
-    for (size_t i = 0; i < DescriptorTokens::kMaxOfOneUser; ++i) ASSERT_TRUE(tokens.put(descriptor(), 1000, kNow));
+    for (size_t i = 0; i < DescriptorTokens::kMaxOfOneUser; ++i)
+        ASSERT_TRUE(tokens.put(descriptor(), 1000, kNow));
 
     EXPECT_EQ(tokens.put(descriptor(), 1000, kNow).error().code(), ErrorCode::LimitExceeded);
     EXPECT_TRUE(tokens.put(descriptor(), 1001, kNow));
@@ -65,7 +66,8 @@ TEST(DescriptorTokens, AllUsersTogetherHaveALimit) {
 TEST(DescriptorTokens, TokensDiffer) {
     DescriptorTokens tokens;
     std::set<std::string> seen;
-    for (uid_t user = 0; user < 50; ++user) seen.insert(tokens.put(descriptor(), user, kNow).value());
+    for (uid_t user = 0; user < 50; ++user)
+        seen.insert(tokens.put(descriptor(), user, kNow).value());
 
     EXPECT_EQ(seen.size(), 50U);
 }

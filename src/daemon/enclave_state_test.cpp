@@ -11,7 +11,8 @@ constexpr EnclaveState kAll[] = {EnclaveState::Reserving, EnclaveState::Measurin
                                  EnclaveState::Failed};
 
 TEST(EnclaveState, NamesComeBack) {
-    for (const auto state : kAll) EXPECT_EQ(state_from(state_name(state)), state);
+    for (const auto state : kAll)
+        EXPECT_EQ(state_from(state_name(state)), state);
     EXPECT_EQ(state_from("Running"), std::nullopt);
     EXPECT_EQ(state_from(""), std::nullopt);
 }

@@ -85,7 +85,8 @@ void FakeHost::broker_message() {
         std::vector<api::broker::ListEntry> entries;
         for (const auto& [id, shim] : shims_)
             entries.push_back({.vm_id = api::VmId::parse(id).value().field(), .flags = 3, .vmm_slot = 0});
-        return send(daemon_, api::broker::encode_listing(api::decode<api::broker::List>(envelope).value().request, entries));
+        return send(daemon_, api::broker::encode_listing(
+                                 api::decode<api::broker::List>(envelope).value().request, entries));
     }
     const auto remove = api::decode<api::broker::Remove>(envelope).value();
     const std::string id(remove.vm_id.text().value());
@@ -107,7 +108,9 @@ void FakeHost::launch(const Channel::Message& message) {
     launches_.push_back(order);
     if (refuse_launch_) return send(daemon_, api::encode_failed(order.request, *refuse_launch_));
     std::string content(order.image_size, '\0');
-    sys::read_exact_at(message.descriptors.at(0), {reinterpret_cast<uint8_t*>(content.data()), content.size()}, 0).value();
+    sys::read_exact_at(message.descriptors.at(0),
+                       {reinterpret_cast<uint8_t*>(content.data()), content.size()}, 0)
+        .value();
     images_[id] = content;
     start_shim(id, order);
     auto pipe = sys::pipe().value();
@@ -131,7 +134,8 @@ void FakeHost::start_shim(const std::string& id, const api::broker::Launch& orde
     }
     sys::make_directories(directory_ + "/vm/" + id).value();
     shim->listener = sys::unix_listen(directory_ + "/vm/" + id + "/shim.sock", SOCK_SEQPACKET, 0600).value();
-    shim->listener_watch = loop_->watch(shim->listener, EPOLLIN, [this, raw](uint32_t) { accept_shim(*raw); }).value();
+    shim->listener_watch =
+        loop_->watch(shim->listener, EPOLLIN, [this, raw](uint32_t) { accept_shim(*raw); }).value();
     shims_[id] = std::move(shim);
 }
 
@@ -139,7 +143,8 @@ void FakeHost::accept_shim(Shim& shim) {
     loop_->unwatch(shim.daemon_watch);
     shim.daemon = Channel(sys::accept(shim.listener).value());
     send(shim.daemon, api::encode_hello(api::Protocol::Shim, api::shim::kVersions));
-    shim.daemon_watch = loop_->watch(shim.daemon.fd(), EPOLLIN, [this, &shim](uint32_t) { shim_message(shim); }).value();
+    shim.daemon_watch =
+        loop_->watch(shim.daemon.fd(), EPOLLIN, [this, &shim](uint32_t) { shim_message(shim); }).value();
 }
 
 void FakeHost::push(Shim& shim, uint32_t request) {
@@ -185,7 +190,9 @@ void FakeHost::shim_message(Shim& shim) {
     const auto envelope = api::open_envelope(message->data).value();
     if (envelope.type == api::Hello::kType) return;
     const uint32_t request = *read_object<Le32>(envelope.body);
-    const auto done = [&] { send(shim.daemon, api::encode(api::shim::Done{.request = request, .reserved = {}})); };
+    const auto done = [&] {
+        send(shim.daemon, api::encode(api::shim::Done{.request = request, .reserved = {}}));
+    };
     switch (envelope.type) {
         case api::shim::Attach::kType:
             push(shim, request);
@@ -198,16 +205,18 @@ void FakeHost::shim_message(Shim& shim) {
             shim.state.phase = static_cast<uint32_t>(api::shim::Phase::Ended);
             return push(shim, 0);
         case api::shim::StatisticsRequest::kType: {
-            const std::vector<api::vmm::StatisticsEntry> entries = {
-                {.id = 1, .index = 0, .value = 70}, {.id = 1, .index = 1, .value = 7}, {.id = 999, .index = 0, .value = 1}};
+            const std::vector<api::vmm::StatisticsEntry> entries = {{.id = 1, .index = 0, .value = 70},
+                                                                    {.id = 1, .index = 1, .value = 7},
+                                                                    {.id = 999, .index = 0, .value = 1}};
             return send(shim.daemon, api::vmm::encode_statistics(request, entries));
         }
         case api::shim::Console::kType:
             if (!shim.ring.is_open())
-                return send(shim.daemon, api::encode_failed(request, Error(ErrorCode::EnclaveNotDebug, "no console")));
+                return send(shim.daemon,
+                            api::encode_failed(request, Error(ErrorCode::EnclaveNotDebug, "no console")));
             return send(shim.daemon,
-                        api::encode(api::shim::ConsoleRing{.request = request,
-                                                           .ring_bytes = static_cast<uint32_t>(api::kConsoleRingBytes)}),
+                        api::encode(api::shim::ConsoleRing{
+                            .request = request, .ring_bytes = static_cast<uint32_t>(api::kConsoleRingBytes)}),
                         {shim.ring.get()});
         default:
             return done();
@@ -311,7 +320,8 @@ std::vector<std::string> FakeHost::removed() {
 std::vector<std::string> FakeHost::present() {
     return on_thread([this] {
         std::vector<std::string> ids;
-        for (const auto& [id, shim] : shims_) ids.push_back(id);
+        for (const auto& [id, shim] : shims_)
+            ids.push_back(id);
         return ids;
     });
 }

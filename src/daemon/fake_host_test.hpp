@@ -43,12 +43,12 @@ class FakeHost {
 
     void set_phase(const std::string& id, api::shim::Phase phase);
     void end(const std::string& id, api::StopReason reason, const std::string& detail = {});
-    void kill_shim(const std::string& id);         // its socket and process are gone at once
-    void drop_connection(const std::string& id);   // the shim lives on and can be connected anew
+    void kill_shim(const std::string& id);        // its socket and process are gone at once
+    void drop_connection(const std::string& id);  // the shim lives on and can be connected anew
     void send_raw(const std::string& id, Bytes message);
     void write_console(const std::string& id, const std::string& text);
-    void add_leftover(const std::string& id);      // a VM the daemon does not know
-    void close_broker();                           // as if the broker had been killed
+    void add_leftover(const std::string& id);  // a VM the daemon does not know
+    void close_broker();                       // as if the broker had been killed
     void open_broker();
 
     std::vector<api::broker::Launch> launches();

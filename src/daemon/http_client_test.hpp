@@ -20,7 +20,8 @@ struct HttpAnswer {
 // Sends the bytes, then reads to the end.
 inline HttpAnswer raw_request(const std::string& socket_path, const std::string& bytes) {
     const auto socket = sys::unix_connect(socket_path, SOCK_STREAM).value();
-    static_cast<void>(sys::write_all(socket, as_byte_view(bytes)).has_value());  // the server may hang up first
+    static_cast<void>(
+        sys::write_all(socket, as_byte_view(bytes)).has_value());  // the server may hang up first
     std::string text;
     Bytes buffer(65536);
     while (true) {
@@ -42,8 +43,10 @@ inline HttpAnswer get(const std::string& socket_path, const std::string& target)
 }
 
 inline HttpAnswer post(const std::string& socket_path, const std::string& target, const std::string& body) {
-    return raw_request(socket_path, "POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " +
-                                     std::to_string(body.size()) + "\r\n\r\n" + body);
+    return raw_request(socket_path,
+                       "POST " + target +
+                           " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " +
+                           std::to_string(body.size()) + "\r\n\r\n" + body);
 }
 
 }  // namespace alcove::daemon

@@ -22,7 +22,8 @@ HttpRequest to_request(const httplib::Request& from) {
     HttpRequest request;
     request.method = from.method;
     request.path = from.path;
-    for (const auto& [name, value] : from.params) request.query[name] = value;
+    for (const auto& [name, value] : from.params)
+        request.query[name] = value;
     request.body = from.body;
     std::from_chars(from.remote_addr.data(), from.remote_addr.data() + from.remote_addr.size(), request.user);
     return request;
@@ -34,14 +35,16 @@ void give(HttpResponse from, httplib::Response& to) {
         to.set_content(from.body, from.content_type);
         return;
     }
-    to.set_chunked_content_provider(from.content_type, [stream = std::move(from.stream)](size_t, httplib::DataSink& sink) {
-        if (!sink.is_writable()) return false;  // the reader has gone
-        const auto piece = stream();
-        // An empty chunk would be the end of the body.
-        if (piece && !piece->empty()) return sink.write(piece->data(), piece->size());
-        if (!piece) sink.done();
-        return true;
-    });
+    to.set_chunked_content_provider(from.content_type,
+                                    [stream = std::move(from.stream)](size_t, httplib::DataSink& sink) {
+                                        if (!sink.is_writable()) return false;  // the reader has gone
+                                        const auto piece = stream();
+                                        // An empty chunk would be the end of the body.
+                                        if (piece && !piece->empty())
+                                            return sink.write(piece->data(), piece->size());
+                                        if (!piece) sink.done();
+                                        return true;
+                                    });
 }
 
 }  // namespace
@@ -49,22 +52,28 @@ void give(HttpResponse from, httplib::Response& to) {
 // The library's server with its own accepting left out: what is used is the parsing and the answering.
 class HttpServer::Implementation final : public httplib::Server {
   public:
-    Implementation(Fd listener, EventFd wake, HttpLimits limits, HttpServer::Handler handler, ErrorBody error_body)
-        : listener_(std::move(listener)), wake_(std::move(wake)), limits_(limits), handler_(std::move(handler)),
+    Implementation(Fd listener, EventFd wake, HttpLimits limits, HttpServer::Handler handler,
+                   ErrorBody error_body)
+        : listener_(std::move(listener)),
+          wake_(std::move(wake)),
+          limits_(limits),
+          handler_(std::move(handler)),
           error_body_(std::move(error_body)) {
         svr_sock_ = listener_.get();  // -1 would mean to the library that it is being stopped
         set_payload_max_length(limits_.body_bytes);
-        set_pre_routing_handler([this](const auto& request, auto& response) { return route(request, response); });
+        set_pre_routing_handler(
+            [this](const auto& request, auto& response) { return route(request, response); });
         Post(R"(/.*)", [this](const httplib::Request& request, httplib::Response& response) {
             give(handler_(to_request(request)), response);
         });
         set_error_handler([this](const httplib::Request&, httplib::Response& response) {
             if (response.body.empty()) response.set_content(error_body_(response.status), "application/json");
         });
-        set_exception_handler([this](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
-            response.status = 500;
-            response.set_content(error_body_(500), "application/json");
-        });
+        set_exception_handler(
+            [this](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
+                response.status = 500;
+                response.set_content(error_body_(500), "application/json");
+            });
         acceptor_ = std::thread([this] { accept_all(); });
     }
 
@@ -73,11 +82,13 @@ class HttpServer::Implementation final : public httplib::Server {
             const std::lock_guard lock(mutex_);
             stopping_ = true;
             svr_sock_ = INVALID_SOCKET;
-            for (const auto& worker : workers_) ::shutdown(worker.socket.get(), SHUT_RDWR);
+            for (const auto& worker : workers_)
+                ::shutdown(worker.socket.get(), SHUT_RDWR);
         }
         wake_.signal();
         acceptor_.join();
-        for (auto& worker : workers_) worker.thread.join();
+        for (auto& worker : workers_)
+            worker.thread.join();
     }
 
   private:
@@ -136,7 +147,8 @@ class HttpServer::Implementation final : public httplib::Server {
         const auto credentials = sys::peer_credentials(*socket);
         if (!credentials) return;
         if (workers_.size() >= limits_.connections) {
-            static_cast<void>(::send(socket->get(), kTooMany.data(), kTooMany.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+            static_cast<void>(
+                ::send(socket->get(), kTooMany.data(), kTooMany.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
             return;
         }
         Worker& worker = workers_.emplace_back();
@@ -167,7 +179,8 @@ class HttpServer::Implementation final : public httplib::Server {
     std::thread acceptor_;
 };
 
-HttpServer::HttpServer(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+HttpServer::HttpServer(std::unique_ptr<Implementation> implementation)
+    : implementation_(std::move(implementation)) {}
 HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(Fd listener, HttpLimits limits, Handler handler,

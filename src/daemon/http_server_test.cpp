@@ -5,8 +5,9 @@
 #include <mutex>
 #include <thread>
 
-#include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "daemon/fake_host_test.hpp"
 #include "daemon/http_client_test.hpp"
@@ -18,9 +19,10 @@ class HttpServerTest : public testing::Test {
   protected:
     void start(HttpLimits limits = {}) {
         limits.request_time = std::chrono::milliseconds(500);
-        server_ = HttpServer::start(sys::unix_listen(path_, SOCK_STREAM, 0600).value(), limits,
-                                    [this](const HttpRequest& request) { return handle(request); },
-                                    [](int status) { return "error " + std::to_string(status); })
+        server_ = HttpServer::start(
+                      sys::unix_listen(path_, SOCK_STREAM, 0600).value(), limits,
+                      [this](const HttpRequest& request) { return handle(request); },
+                      [](int status) { return "error " + std::to_string(status); })
                       .value();
     }
     HttpResponse handle(const HttpRequest& request) {
@@ -31,7 +33,9 @@ class HttpServerTest : public testing::Test {
                 std::this_thread::sleep_for(std::chrono::milliseconds(5));
                 ++pieces_;
                 if (++i == 1) return "first ";
-                return i == 4 ? std::optional<std::string>("last") : i > 4 ? std::nullopt : std::optional<std::string>("");
+                return i == 4  ? std::optional<std::string>("last")
+                       : i > 4 ? std::nullopt
+                               : std::optional<std::string>("");
             };
             return response;
         }
@@ -44,8 +48,10 @@ class HttpServerTest : public testing::Test {
             };
             return response;
         }
-        std::string text = request.method + " " + request.path + " " + std::to_string(request.user) + " " + request.body;
-        for (const auto& [name, value] : request.query) text += " " + name + "=" + value;
+        std::string text =
+            request.method + " " + request.path + " " + std::to_string(request.user) + " " + request.body;
+        for (const auto& [name, value] : request.query)
+            text += " " + name + "=" + value;
         return {.status = 200, .content_type = "text/plain", .body = text, .stream = {}};
     }
 
@@ -68,7 +74,8 @@ TEST_F(HttpServerTest, ARequestReachesTheHandlerWithItsUser) {
 TEST_F(HttpServerTest, ABodyReachesTheHandler) {
     start();
 
-    EXPECT_EQ(post(path_, "/v1/enclaves", "{}").body, "POST /v1/enclaves " + std::to_string(::getuid()) + " {}");
+    EXPECT_EQ(post(path_, "/v1/enclaves", "{}").body,
+              "POST /v1/enclaves " + std::to_string(::getuid()) + " {}");
 }
 
 TEST_F(HttpServerTest, AHeaderCannotPretendAnotherUser) {
@@ -91,22 +98,38 @@ TEST_F(HttpServerTest, OtherMethodsAreRefused) {
 TEST_F(HttpServerTest, BodiesOfOtherKindsAreRefused) {
     start();
 
-    EXPECT_EQ(raw_request(path_, "POST /a HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n\r\na").status, 415);
-    EXPECT_EQ(raw_request(path_, "POST /a HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\na").status, 415);
+    EXPECT_EQ(
+        raw_request(
+            path_,
+            "POST /a HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n\r\na")
+            .status,
+        415);
+    EXPECT_EQ(raw_request(path_,
+                          "POST /a HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: "
+                          "gzip\r\nContent-Length: 1\r\n\r\na")
+                  .status,
+              415);
     EXPECT_EQ(handled_, 0);
 }
 
 TEST_F(HttpServerTest, SizesAreBounded) {
-    start({.connections = 4, .body_bytes = 1000, .header_bytes = 2000, .header_line_bytes = 500, .path_bytes = 100});
+    start({.connections = 4,
+           .body_bytes = 1000,
+           .header_bytes = 2000,
+           .header_line_bytes = 500,
+           .path_bytes = 100});
 
     EXPECT_EQ(post(path_, "/a", std::string(1001, 'x')).status, 413);
     EXPECT_EQ(get(path_, "/" + std::string(200, 'x')).status, 414);
     EXPECT_NE(raw_request(path_, "GET /a HTTP/1.1\r\nX: " + std::string(600, 'x') + "\r\n\r\n").status, 200);
     std::string many;
-    for (int i = 0; i < 50; ++i) many += "X-" + std::to_string(i) + ": " + std::string(100, 'x') + "\r\n";
+    for (int i = 0; i < 50; ++i)
+        many += "X-" + std::to_string(i) + ": " + std::string(100, 'x') + "\r\n";
     EXPECT_NE(raw_request(path_, "GET /a HTTP/1.1\r\n" + many + "\r\n").status, 200);
-    std::string chunks = "POST /a HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for (int i = 0; i < 100; ++i) chunks += "64\r\n" + std::string(100, 'x') + "\r\n";
+    std::string chunks =
+        "POST /a HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (int i = 0; i < 100; ++i)
+        chunks += "64\r\n" + std::string(100, 'x') + "\r\n";
     EXPECT_NE(raw_request(path_, chunks + "0\r\n\r\n").status, 200);
     EXPECT_EQ(handled_, 0);
     EXPECT_EQ(post(path_, "/a", std::string(1000, 'x')).status, 200);
@@ -118,7 +141,10 @@ TEST_F(HttpServerTest, NonsenseIsNoRequest) {
     EXPECT_NE(raw_request(path_, "\r\n\r\n").status, 200);
     EXPECT_NE(raw_request(path_, std::string(3000, '\0')).status, 200);
     EXPECT_NE(raw_request(path_, "GET\r\n\r\n").status, 200);
-    EXPECT_EQ(raw_request(path_, "GET / HTTP/1.1\r\nRange: bytes=" + std::string(3000, '1') + "-\r\n\r\n").status == 0, false);
+    EXPECT_EQ(
+        raw_request(path_, "GET / HTTP/1.1\r\nRange: bytes=" + std::string(3000, '1') + "-\r\n\r\n").status ==
+            0,
+        false);
     EXPECT_EQ(get(path_, "/still-there").status, 200);
 }
 
@@ -147,7 +173,8 @@ TEST_F(HttpServerTest, AStreamEndsWithItsReader) {
     {
         const auto socket = sys::unix_connect(path_, SOCK_STREAM).value();
         sys::write_all(socket, as_byte_view("GET /endless HTTP/1.1\r\n\r\n")).value();
-        while (pieces_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        while (pieces_ == 0)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
 
@@ -160,7 +187,8 @@ TEST_F(HttpServerTest, StoppingEndsWhatIsUnderWay) {
     start();
     const auto socket = sys::unix_connect(path_, SOCK_STREAM).value();
     sys::write_all(socket, as_byte_view("GET /endless HTTP/1.1\r\n\r\n")).value();
-    while (pieces_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (pieces_ == 0)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
 
     server_.reset();
 
@@ -173,10 +201,12 @@ TEST_F(HttpServerTest, ManyClientsAreServedAtOnce) {
     std::atomic<int> good = 0;
     for (int i = 0; i < 16; ++i) {
         clients.emplace_back([&] {
-            for (int n = 0; n < 20; ++n) good += get(path_, "/x").status == 200 ? 1 : 0;
+            for (int n = 0; n < 20; ++n)
+                good += get(path_, "/x").status == 200 ? 1 : 0;
         });
     }
-    for (auto& client : clients) client.join();
+    for (auto& client : clients)
+        client.join();
 
     EXPECT_EQ(good, 16 * 20);
 }

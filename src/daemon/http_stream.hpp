@@ -11,10 +11,9 @@
 #include <chrono>
 #include <string>
 
+#include <httplib.h>
 #include <poll.h>
 #include <sys/socket.h>
-
-#include <httplib.h>
 
 #include "daemon/http_server.hpp"
 

@@ -24,8 +24,8 @@ std::string first_line(const std::string& path) {
 
 bool is_serial(const std::string& serial) {
     const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-               c == '.';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '_' || c == '.';
     };
     return !serial.empty() && serial.size() <= kMaxSerial && std::ranges::all_of(serial, allowed);
 }
@@ -45,9 +45,12 @@ Result<ImageSource> image_from_descriptor(Fd descriptor) {
 
 Result<ImageSource> image_from_disk(const std::string& serial, uint64_t bytes, const std::string& sys_block,
                                     const std::string& dev) {
-    if (!is_serial(serial)) return fail(ErrorCode::InvalidArgument, "a disk's serial number has 1 to 20 of A-Z, a-z, 0-9, '.', '_' and '-'");
+    if (!is_serial(serial))
+        return fail(ErrorCode::InvalidArgument,
+                    "a disk's serial number has 1 to 20 of A-Z, a-z, 0-9, '.', '_' and '-'");
     std::error_code error;
-    for (std::filesystem::directory_iterator it(sys_block, error), end; !error && it != end; it.increment(error)) {
+    for (std::filesystem::directory_iterator it(sys_block, error), end; !error && it != end;
+         it.increment(error)) {
         const std::string directory = it->path().string();
         if (first_line(directory + "/serial") != serial) continue;
         if (first_line(directory + "/ro") != "1")
@@ -56,7 +59,8 @@ Result<ImageSource> image_from_disk(const std::string& serial, uint64_t bytes, c
         const uint64_t size = TRY(sys::file_size(disk));
         if (bytes == 0 || bytes > size)
             return fail(ErrorCode::InvalidArgument, "the disk with serial number " + serial + " has " +
-                                                        std::to_string(size) + " bytes, not " + std::to_string(bytes));
+                                                        std::to_string(size) + " bytes, not " +
+                                                        std::to_string(bytes));
         return ImageSource{.descriptor = std::move(disk), .bytes = bytes};
     }
     return fail(ErrorCode::NotFound, "no disk has the serial number " + serial);

@@ -24,6 +24,7 @@ Result<ImageSource> image_from_descriptor(Fd descriptor);
 // The disk with this serial number. `bytes` of it are the image. ErrorCode::NotFound when there is none,
 // InvalidArgument when it is writable or smaller. `sys_block` and `dev` are other directories in tests.
 Result<ImageSource> image_from_disk(const std::string& serial, uint64_t bytes,
-                                    const std::string& sys_block = "/sys/block", const std::string& dev = "/dev");
+                                    const std::string& sys_block = "/sys/block",
+                                    const std::string& dev = "/dev");
 
 }  // namespace alcove::daemon

@@ -3,10 +3,10 @@
 
 #include <filesystem>
 
-#include <gtest/gtest.h>
-
 #include <fcntl.h>
 #include <sys/socket.h>
+
+#include <gtest/gtest.h>
 
 #include "daemon/fake_host_test.hpp"
 #include "support/system.hpp"
@@ -43,7 +43,8 @@ TEST_F(ImageSourceTest, OtherDescriptorsAreRefused) {
 
     EXPECT_EQ(descriptor_code(sys::open(path, O_WRONLY).value()), ErrorCode::InvalidArgument);
     EXPECT_EQ(descriptor_code(sys::open(path, O_PATH).value()), ErrorCode::InvalidArgument);
-    EXPECT_EQ(descriptor_code(sys::open(directory_.path(), O_RDONLY | O_DIRECTORY).value()), ErrorCode::InvalidArgument);
+    EXPECT_EQ(descriptor_code(sys::open(directory_.path(), O_RDONLY | O_DIRECTORY).value()),
+              ErrorCode::InvalidArgument);
     EXPECT_EQ(descriptor_code(sys::open("/dev/zero", O_RDONLY).value()), ErrorCode::InvalidArgument);
     EXPECT_EQ(descriptor_code(sys::socket_pair(SOCK_STREAM).value().first), ErrorCode::InvalidArgument);
     EXPECT_EQ(descriptor_code(sys::pipe().value().first), ErrorCode::InvalidArgument);

@@ -15,7 +15,7 @@ namespace {
 
 using codec::json::Json;
 
-constexpr std::array<std::string_view, 8> kFields = {"name", "image", "vcpus",  "memory_mib",
+constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
 

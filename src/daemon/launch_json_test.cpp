@@ -13,7 +13,8 @@ ErrorCode code_of(std::string_view text) {
 
 TEST(LaunchJson, AFullBodyIsRead) {
     const auto body = parse_launch_body(R"({"name":"web","image":{"token":"00ff"},"vcpus":2,"memory_mib":512,
-        "pages":"2m","policy":"shared","debug":true,"cid":77})").value();
+        "pages":"2m","policy":"shared","debug":true,"cid":77})")
+                          .value();
 
     EXPECT_EQ(body.name, "web");
     EXPECT_EQ(body.image_token, "00ff");
@@ -27,7 +28,8 @@ TEST(LaunchJson, AFullBodyIsRead) {
 }
 
 TEST(LaunchJson, OptionalFieldsHaveDefaults) {
-    const auto body = parse_launch_body(R"({"image":{"disk":"img-1","size":9},"vcpus":1,"memory_mib":64})").value();
+    const auto body =
+        parse_launch_body(R"({"image":{"disk":"img-1","size":9},"vcpus":1,"memory_mib":64})").value();
 
     EXPECT_EQ(body.image_disk, "img-1");
     EXPECT_EQ(body.image_bytes, 9U);
@@ -45,11 +47,13 @@ TEST(LaunchJson, FormIsChecked) {
     EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":-1,"memory_mib":64})"), ErrorCode::JsonMalformed);
     EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1.5,"memory_mib":64})"), ErrorCode::JsonMalformed);
     EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":"64"})"), ErrorCode::JsonMalformed);
-    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"debug":1})"), ErrorCode::JsonMalformed);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"debug":1})"),
+              ErrorCode::JsonMalformed);
 }
 
 TEST(LaunchJson, UnknownFieldsAreRefused) {
-    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pagesize":"2m"})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pagesize":"2m"})"),
+              ErrorCode::InvalidArgument);
     EXPECT_EQ(code_of(R"({"image":{"token":"a","path":"/etc/shadow"},"vcpus":1,"memory_mib":64})"),
               ErrorCode::InvalidArgument);
 }
@@ -58,10 +62,14 @@ TEST(LaunchJson, ValuesOutOfRangeAreRefused) {
     EXPECT_EQ(code_of(R"({"image":{},"vcpus":1,"memory_mib":64})"), ErrorCode::InvalidArgument);
     EXPECT_EQ(code_of(R"({"image":{"token":"a","disk":"b","size":1},"vcpus":1,"memory_mib":64})"),
               ErrorCode::InvalidArgument);
-    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":4294967296,"memory_mib":64})"), ErrorCode::InvalidArgument);
-    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":17592186044416})"), ErrorCode::InvalidArgument);
-    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pages":"1g"})"), ErrorCode::InvalidArgument);
-    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"policy":"any"})"), ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":4294967296,"memory_mib":64})"),
+              ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":17592186044416})"),
+              ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pages":"1g"})"),
+              ErrorCode::InvalidArgument);
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"policy":"any"})"),
+              ErrorCode::InvalidArgument);
 }
 
 }  // namespace

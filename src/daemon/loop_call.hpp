@@ -2,7 +2,8 @@
 //
 // How a thread that serves a client asks the event loop's thread, to which everything belongs:
 //
-//     auto record = ask<EnclaveRecord>(loop, kPatience, [&supervisor, id](auto answer) { answer(supervisor.find(id)); });
+//     auto record = ask<EnclaveRecord>(loop, kPatience, [&supervisor, id](auto answer) {
+//     answer(supervisor.find(id)); });
 //
 // The question runs on the loop's thread and answers at once or later. It captures by value: when the asker
 // stops waiting, the question may still run.
@@ -38,7 +39,8 @@ Result<T> ask(EventLoop& loop, std::chrono::milliseconds patience, Question ques
     };
     loop.post([kept = std::make_shared<Question>(std::move(question)), answer] { (*kept)(answer); });
     std::unique_lock lock(shared->mutex);
-    const bool in_time = shared->answered.wait_for(lock, patience, [&] { return shared->answer.has_value(); });
+    const bool in_time =
+        shared->answered.wait_for(lock, patience, [&] { return shared->answer.has_value(); });
     if (!in_time) return fail(ErrorCode::Timeout, "the daemon did not get to it in time");
     return std::move(*shared->answer);
 }

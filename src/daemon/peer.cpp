@@ -18,8 +18,8 @@ Result<std::unique_ptr<Peer>> Peer::create(EventLoop& loop, Fd socket, api::Prot
         return raw->take(envelope, std::move(descriptors));
     };
     callbacks.on_closed = [raw](const Error& error) { raw->end(error); };
-    peer->connection_ =
-        TRY(api::Connection::create(loop, Channel(std::move(socket)), protocol, versions, std::move(callbacks)));
+    peer->connection_ = TRY(
+        api::Connection::create(loop, Channel(std::move(socket)), protocol, versions, std::move(callbacks)));
     peer->hello_timer_ = loop.after(kHelloTimeout, [raw] {
         raw->connection_->close();
         raw->end(Error(ErrorCode::Timeout, "the peer said no Hello in time"));
@@ -55,10 +55,12 @@ void Peer::request(uint32_t id, Bytes message, std::vector<Fd> descriptors, std:
                    Answer answer) {
     if (connection_->is_closed() || pending_.size() >= kMaxRequests) {
         const auto code = connection_->is_closed() ? ErrorCode::ConnectionLost : ErrorCode::Busy;
-        loop_.post([answer = std::move(answer), code] { answer(fail(code, "the peer cannot be asked now")); });
+        loop_.post(
+            [answer = std::move(answer), code] { answer(fail(code, "the peer cannot be asked now")); });
         return;
     }
-    const auto timer = loop_.after(timeout, [this, id] { finish(id, fail(ErrorCode::Timeout, "no answer in time")); });
+    const auto timer =
+        loop_.after(timeout, [this, id] { finish(id, fail(ErrorCode::Timeout, "no answer in time")); });
     pending_.emplace(id, Pending{.answer = std::move(answer), .timer = timer});
     connection_->send(std::move(message), std::move(descriptors));
 }
@@ -76,7 +78,8 @@ Result<void> Peer::take(const api::Envelope& envelope, std::vector<Fd> descripto
         finish(failed.request, Failure{std::move(failed.error)});
         return {};
     }
-    const bool unnumbered = std::ranges::find(handlers_.unnumbered, envelope.type) != handlers_.unnumbered.end();
+    const bool unnumbered =
+        std::ranges::find(handlers_.unnumbered, envelope.type) != handlers_.unnumbered.end();
     const auto id = unnumbered ? Le32(0) : read_object<Le32>(envelope.body);
     if (!id) return fail(ErrorCode::InvalidMessage, "a message without a request id");
     Message message{.body = to_bytes(envelope.body), .envelope = {}, .descriptors = std::move(descriptors)};

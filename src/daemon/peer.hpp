@@ -29,7 +29,7 @@ class Peer {
         // With request id 0, or of an unnumbered type. An error closes the connection.
         std::function<Result<void>(Message)> message;
         std::function<void(const Error&)> closed;  // once, the last call
-        std::vector<uint16_t> unnumbered = {};     // message types whose body does not begin with a request id
+        std::vector<uint16_t> unnumbered = {};  // message types whose body does not begin with a request id
     };
 
     static constexpr size_t kMaxRequests = 64;  // that wait for their answers

@@ -2,7 +2,6 @@
 #include "daemon/sqlite.hpp"
 
 #include <fcntl.h>
-
 #include <sqlite3.h>
 
 #include "support/system.hpp"
@@ -41,7 +40,8 @@ Statement& Statement::bind(int index, std::string_view value) {
 }
 
 Statement& Statement::bind(int index, ByteView value) {
-    const int code = sqlite3_bind_blob64(statement_.get(), index, value.data(), value.size(), SQLITE_TRANSIENT);
+    const int code =
+        sqlite3_bind_blob64(statement_.get(), index, value.data(), value.size(), SQLITE_TRANSIENT);
     if (bind_error_ == 0) bind_error_ = code;
     return *this;
 }
@@ -78,7 +78,8 @@ int64_t Statement::integer(int column) const {
 std::string Statement::text(int column) const {
     const auto* text = sqlite3_column_text(statement_.get(), column);
     if (text == nullptr) return {};
-    return {reinterpret_cast<const char*>(text), static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
+    return {reinterpret_cast<const char*>(text),
+            static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 
 Bytes Statement::blob(int column) const {
@@ -95,21 +96,24 @@ Result<Database> Database::open(const std::string& path) {
     // SQLite would make it with the umask's mode.
     TRY(sys::open(path, O_RDWR | O_CREAT, 0600));
     sqlite3* raw = nullptr;
-    const int code = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
+    const int code =
+        sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
     Database database(raw);
     if (code != SQLITE_OK) return refused(raw, "open " + path);
     sqlite3_extended_result_codes(raw, 1);
     sqlite3_busy_timeout(raw, 500);
     // The lock is taken by the first write, so there is one.
-    TRY(database.execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                         "PRAGMA foreign_keys=ON; BEGIN IMMEDIATE; COMMIT;")
+    TRY(database
+            .execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                     "PRAGMA foreign_keys=ON; BEGIN IMMEDIATE; COMMIT;")
             .context(path));
     return database;
 }
 
 Result<Statement> Database::prepare(std::string_view sql) const {
     sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr) != SQLITE_OK)
+    if (sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr) !=
+        SQLITE_OK)
         return refused(database_.get(), "preparing a statement");
     return Statement(raw);
 }

@@ -29,8 +29,8 @@ class Statement {
     Statement& bind(int index, ByteView value);
     Statement& bind_null(int index);
 
-    Result<bool> step();   // true: a row is there
-    Result<void> run();    // to the end; rows are dropped
+    Result<bool> step();             // true: a row is there
+    Result<void> run();              // to the end; rows are dropped
     bool is_null(int column) const;  // columns count from 0
     int64_t integer(int column) const;
     std::string text(int column) const;

@@ -69,7 +69,8 @@ constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
     std::string text;
-    for (const auto core : cores) text += (text.empty() ? "" : ",") + std::to_string(core.value);
+    for (const auto core : cores)
+        text += (text.empty() ? "" : ",") + std::to_string(core.value);
     return text;
 }
 
@@ -147,7 +148,8 @@ Result<EnclaveRecord> read_record(const Statement& row) {
     record.vmm_pid = number();
     record.exit_status = number();
     if (!row.is_null(column)) {
-        record.error = StoredError{.code = static_cast<ErrorCode>(row.integer(column)), .message = row.text(column + 1)};
+        record.error =
+            StoredError{.code = static_cast<ErrorCode>(row.integer(column)), .message = row.text(column + 1)};
     }
     return record;
 }
@@ -155,7 +157,8 @@ Result<EnclaveRecord> read_record(const Statement& row) {
 }  // namespace
 
 int64_t wall_clock_ms() {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+    return std::chrono::duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
         .count();
 }
 
@@ -203,8 +206,8 @@ Result<std::vector<Store::Saved>> Store::load() const {
         saved.grant.owner = saved.record.id;
         saved.grant.pages = saved.record.pages;
         saved.grant.policy = saved.record.policy;
-        auto leases =
-            TRY(database_.prepare("SELECT node, cores, memory_bytes FROM leases WHERE enclave = ? ORDER BY node"));
+        auto leases = TRY(database_.prepare(
+            "SELECT node, cores, memory_bytes FROM leases WHERE enclave = ? ORDER BY node"));
         leases.bind(1, std::string_view(saved.record.id));
         while (TRY(leases.step())) {
             auto cores = TRY(parse_core_list(leases.text(1)));
@@ -220,10 +223,12 @@ Result<std::vector<Store::Saved>> Store::load() const {
 Result<void> Store::write_record(const EnclaveRecord& record) {
     auto statement = TRY(database_.prepare(
         "INSERT INTO enclaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
-        "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = excluded.ready, "
+        "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
+        "excluded.ready, "
         "heartbeat = excluded.heartbeat, ready_ms = excluded.ready_ms, ended_ms = excluded.ended_ms, "
         "measurements = excluded.measurements, signer = excluded.signer, not_before = excluded.not_before, "
-        "not_after = excluded.not_after, app_signalled = excluded.app_signalled, app_value = excluded.app_value, "
+        "not_after = excluded.not_after, app_signalled = excluded.app_signalled, app_value = "
+        "excluded.app_value, "
         "reason = excluded.reason, detail = excluded.detail, vmm_pid = excluded.vmm_pid, "
         "exit_status = excluded.exit_status, error_code = excluded.error_code, "
         "error_message = excluded.error_message"));
@@ -275,7 +280,8 @@ Result<void> Store::write_event(const Event& event) {
     statement.bind(1, event.time_ms).bind(2, std::string_view(event.enclave));
     statement.bind(3, std::string_view(event.kind)).bind(4, std::string_view(event.detail));
     TRY(statement.run());
-    auto prune = TRY(database_.prepare("DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - ?"));
+    auto prune =
+        TRY(database_.prepare("DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - ?"));
     return prune.bind(1, kKeptEvents).run();
 }
 
@@ -317,8 +323,9 @@ Result<void> Store::remove(const std::string& id, const Event& event) {
 }
 
 Result<std::vector<Event>> Store::events(uint64_t since, size_t limit) const {
-    auto query = TRY(database_.prepare("SELECT sequence, time_ms, enclave, kind, detail FROM events "
-                                       "WHERE sequence > ? ORDER BY sequence LIMIT ?"));
+    auto query =
+        TRY(database_.prepare("SELECT sequence, time_ms, enclave, kind, detail FROM events "
+                              "WHERE sequence > ? ORDER BY sequence LIMIT ?"));
     query.bind(1, std::min<uint64_t>(since, INT64_MAX)).bind(2, static_cast<uint64_t>(limit));
     std::vector<Event> result;
     while (TRY(query.step())) {
@@ -332,7 +339,8 @@ Result<std::vector<Event>> Store::events(uint64_t since, size_t limit) const {
 }
 
 Result<uint64_t> Store::next_cid(uint64_t first) {
-    auto query = TRY(database_.prepare("UPDATE host SET next_cid = max(next_cid, ?) + 1 RETURNING next_cid - 1"));
+    auto query =
+        TRY(database_.prepare("UPDATE host SET next_cid = max(next_cid, ?) + 1 RETURNING next_cid - 1"));
     query.bind(1, first);
     TRY(query.step());
     const auto cid = static_cast<uint64_t>(query.integer(0));

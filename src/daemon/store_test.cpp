@@ -42,8 +42,13 @@ EnclaveRecord full_record(const std::string& id) {
 }
 
 host::Grant grant_of(const std::string& id) {
-    host::Grant grant{.owner = id, .pages = host::PageSize::Size2M, .policy = host::CpuPolicy::Shared, .nodes = {}, .cpus = {}};
-    grant.nodes = {{.node = {0}, .cores = {{2}, {4}}, .memory_bytes = 2_MiB}, {.node = {3}, .cores = {}, .memory_bytes = 4_MiB}};
+    host::Grant grant{.owner = id,
+                      .pages = host::PageSize::Size2M,
+                      .policy = host::CpuPolicy::Shared,
+                      .nodes = {},
+                      .cpus = {}};
+    grant.nodes = {{.node = {0}, .cores = {{2}, {4}}, .memory_bytes = 2_MiB},
+                   {.node = {3}, .cores = {}, .memory_bytes = 4_MiB}};
     return grant;
 }
 
@@ -151,9 +156,11 @@ TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
 TEST_F(StoreTest, EventsAreNumberedAndPruned) {
     auto store = open();
     const auto record = full_record("i-1-enc1");
-    store.add(record, {}, {.sequence = 0, .time_ms = 1, .enclave = record.id, .kind = "state", .detail = "a"}).value();
+    store.add(record, {}, {.sequence = 0, .time_ms = 1, .enclave = record.id, .kind = "state", .detail = "a"})
+        .value();
     store.save(record).value();
-    store.save(record, {.sequence = 0, .time_ms = 2, .enclave = record.id, .kind = "ready", .detail = "b"}).value();
+    store.save(record, {.sequence = 0, .time_ms = 2, .enclave = record.id, .kind = "ready", .detail = "b"})
+        .value();
 
     EXPECT_EQ(store.events(0, 10).value().size(), 2U);
     EXPECT_EQ(store.events(0, 1).value().at(0).detail, "a");

@@ -20,8 +20,8 @@ constexpr size_t kMaxName = 64;
 
 Result<void> check_name(const std::string& name) {
     const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-               c == '-';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+               c == '_' || c == '-';
     };
     if (name.size() > kMaxName || !std::ranges::all_of(name, allowed))
         return fail(ErrorCode::InvalidArgument, "a name has 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'");
@@ -34,7 +34,11 @@ Result<void> check_name(const std::string& name) {
 }  // namespace
 
 Supervisor::Supervisor(EventLoop& loop, Store& store, host::Ledger& ledger, Changes& changes, Config config)
-    : loop_(loop), store_(store), ledger_(ledger), changes_(changes), config_(std::move(config)),
+    : loop_(loop),
+      store_(store),
+      ledger_(ledger),
+      changes_(changes),
+      config_(std::move(config)),
       broker_(loop, config_.run_directory + "/broker.sock", [this] { remove_leftovers(); }) {}
 
 Supervisor::~Supervisor() {
@@ -46,7 +50,8 @@ Supervisor::~Supervisor() {
 
 Result<void> Supervisor::start() {
     auto saved = TRY(store_.load());
-    for (auto& one : saved) adopt(std::move(one));
+    for (auto& one : saved)
+        adopt(std::move(one));
     broker_.start();
     return {};
 }
@@ -58,7 +63,8 @@ std::string Supervisor::vm_directory(const std::string& id) const {
 Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (!request.name.empty()) TRY(check_name(request.name));
     if (request.vcpus == 0 || request.vcpus > api::kMaxVcpus)
-        return fail(ErrorCode::InvalidArgument, "an enclave has 1 to " + std::to_string(api::kMaxVcpus) + " vCPUs");
+        return fail(ErrorCode::InvalidArgument,
+                    "an enclave has 1 to " + std::to_string(api::kMaxVcpus) + " vCPUs");
     if (!is_aligned<uint64_t>(request.memory_bytes, 2_MiB) ||
         !api::is_memory_size(request.memory_bytes, static_cast<uint32_t>(host::page_bytes(request.pages))))
         return fail(ErrorCode::InvalidArgument, "memory is a multiple of 2 MiB, at most " +
@@ -67,18 +73,19 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
         return fail(ErrorCode::InvalidArgument, "the image is empty, or larger than " +
                                                     std::to_string(api::kMaxImageBytes / 1_GiB) + " GiB");
     if (live_count() >= config_.max_enclaves)
-        return fail(ErrorCode::LimitExceeded, "this host runs at most " + std::to_string(config_.max_enclaves) +
-                                                  " enclaves");
+        return fail(ErrorCode::LimitExceeded,
+                    "this host runs at most " + std::to_string(config_.max_enclaves) + " enclaves");
     for (const auto& [id, vm] : vms_) {
         if (is_over(vm.record.state)) continue;
         if (!request.name.empty() && vm.record.name == request.name)
             return fail(ErrorCode::EnclaveNameTaken, "'" + request.name + "' is the name of " + id);
         if (request.cid && vm.record.cid == *request.cid)
-            return fail(ErrorCode::AlreadyExists, "CID " + std::to_string(*request.cid) + " belongs to " + id);
+            return fail(ErrorCode::AlreadyExists,
+                        "CID " + std::to_string(*request.cid) + " belongs to " + id);
     }
     if (request.cid && !api::is_guest_cid(*request.cid))
-        return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) + " and " +
-                                                    std::to_string(api::kMaxGuestCid));
+        return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) +
+                                                    " and " + std::to_string(api::kMaxGuestCid));
     if (!broker_.is_connected())
         return fail(ErrorCode::ConnectionLost, "alcove-broker cannot be reached: " + broker_.trouble());
     return {};
@@ -114,7 +121,8 @@ uint32_t Supervisor::free_slot() const {
     for (const auto& [id, vm] : vms_)
         if (!is_over(vm.record.state)) used.insert(vm.record.vmm_slot);
     uint32_t slot = 0;
-    while (used.contains(slot)) ++slot;
+    while (used.contains(slot))
+        ++slot;
     return slot;  // max_enclaves is below the number of slots
 }
 
@@ -207,7 +215,8 @@ Result<EnclaveRecord> Supervisor::launch(LaunchRequest request) {
 
 std::vector<EnclaveRecord> Supervisor::list() const {
     std::vector<EnclaveRecord> records;
-    for (const auto& [id, vm] : vms_) records.push_back(vm.record);
+    for (const auto& [id, vm] : vms_)
+        records.push_back(vm.record);
     return records;
 }
 
@@ -241,11 +250,9 @@ Result<EnclaveRecord> Supervisor::remove(const std::string& id_or_name) {
         vm->forget = true;
         return stop(record.id, std::chrono::milliseconds(0));
     }
-    TRY(store_.remove(record.id, {.sequence = 0,
-                                  .time_ms = wall_clock_ms(),
-                                  .enclave = record.id,
-                                  .kind = "removed",
-                                  .detail = {}}));
+    TRY(store_.remove(
+        record.id,
+        {.sequence = 0, .time_ms = wall_clock_ms(), .enclave = record.id, .kind = "removed", .detail = {}}));
     vms_.erase(record.id);
     changes_.bump();
     return record;
@@ -253,16 +260,19 @@ Result<EnclaveRecord> Supervisor::remove(const std::string& id_or_name) {
 
 void Supervisor::counters(const std::string& id_or_name, Answer<Counters> answer) {
     auto* vm = find_vm(id_or_name);
-    if (vm == nullptr) return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
+    if (vm == nullptr)
+        return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
     if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
     vm->link->statistics(std::move(answer));
 }
 
 void Supervisor::console(const std::string& id_or_name, Answer<Fd> answer) {
     auto* vm = find_vm(id_or_name);
-    if (vm == nullptr) return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
+    if (vm == nullptr)
+        return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
     if (!vm->record.debug)
-        return answer(fail(ErrorCode::EnclaveNotDebug, "the enclave does not run in debug mode: it has no console"));
+        return answer(
+            fail(ErrorCode::EnclaveNotDebug, "the enclave does not run in debug mode: it has no console"));
     if (vm->console_ring.is_open()) {
         auto ring = sys::duplicate(vm->console_ring.get());
         return answer(std::move(ring));
@@ -287,7 +297,8 @@ void Supervisor::prune() {
     for (auto it = vms_.rbegin(); it != vms_.rend(); ++it) {
         if (!is_over(it->second.record.state)) continue;
         if (++over > config_.kept_records) old.push_back(it->first);
-        if (it->second.console_ring.is_open() && ++consoles > config_.kept_consoles) it->second.console_ring.reset();
+        if (it->second.console_ring.is_open() && ++consoles > config_.kept_consoles)
+            it->second.console_ring.reset();
     }
     for (const auto& id : old) {
         const auto removed = store_.remove(id, {});

@@ -50,7 +50,7 @@ class Supervisor {
         size_t kept_records = 128;  // of those that are over
         size_t kept_consoles = 16;  // of those, whose console can still be read
         uint64_t first_cid = 16;
-        std::chrono::milliseconds retry_after{2000};   // a cleanup that failed
+        std::chrono::milliseconds retry_after{2000};    // a cleanup that failed
         std::chrono::milliseconds force_margin{10000};  // how long a shim may take beyond its own deadline
         // What the host has free at this moment; may be empty.
         std::function<Result<host::HostMemory>()> memory_now;

@@ -43,7 +43,8 @@ PcrValue pcr4_of(const std::string& instance_id) {
 
 void take_measurements(EnclaveRecord& record, const api::shim::State& told) {
     if ((told.flags & api::shim::State::kMeasured) == 0) return;
-    record.measurements = Measurements{.pcr0 = told.pcr0, .pcr1 = told.pcr1, .pcr2 = told.pcr2, .pcr8 = told.pcr8};
+    record.measurements =
+        Measurements{.pcr0 = told.pcr0, .pcr1 = told.pcr1, .pcr2 = told.pcr2, .pcr8 = told.pcr8};
     if (told.signature == static_cast<uint32_t>(api::shim::SignatureState::Valid)) {
         const auto subject = told.certificate_subject.text();
         record.signature = ImageSignature{
@@ -68,9 +69,9 @@ void take_facts(EnclaveRecord& record, const api::shim::State& told) {
     take_timings(record.timings, told);
     record.vmm_pid = told.vmm_pid;
     if (told.app_exit_kind != 0) {
-        record.app_exit =
-            AppExit{.signalled = told.app_exit_kind == static_cast<uint32_t>(api::vmm::AppExitKind::Signalled),
-                    .value = told.app_exit_value};
+        record.app_exit = AppExit{
+            .signalled = told.app_exit_kind == static_cast<uint32_t>(api::vmm::AppExitKind::Signalled),
+            .value = told.app_exit_value};
     }
     if (told.ready_ns != 0 && record.heartbeat == HeartbeatAnswer::None) {
         const bool ours = told.ready_answered_by == static_cast<uint32_t>(api::vmm::ReadyAnsweredBy::Alcove);
@@ -137,7 +138,8 @@ void Supervisor::watch_shim(Vm& vm, Fd pidfd) {
         if (found == vms_.end()) return;
         loop_.unwatch(std::exchange(found->second.shim_watch, 0));
         // Its last words may still be in the socket: the link's end, which follows, decides.
-        if (found->second.link == nullptr) shim_closed(id, Error(ErrorCode::ConnectionLost, "its shim ended"));
+        if (found->second.link == nullptr)
+            shim_closed(id, Error(ErrorCode::ConnectionLost, "its shim ended"));
     });
     if (watch) vm.shim_watch = *watch;
 }
@@ -212,10 +214,11 @@ void Supervisor::shim_closed(const std::string& id, const Error& error) {
         if (vm.record.state < EnclaveState::Running)
             failure = StoredError{.code = ErrorCode::EnclaveLaunchFailed,
                                   .message = "alcoved ended while the enclave was being launched"};
-        return end(vm, EnclaveRecord::kLost, "nothing of it was left when alcoved came back", std::move(failure));
+        return end(vm, EnclaveRecord::kLost, "nothing of it was left when alcoved came back",
+                   std::move(failure));
     }
-    end(vm, std::string(api::stop_reason_name(api::StopReason::VmmCrashed)), "its shim is lost: " + error.to_string(),
-        std::nullopt);
+    end(vm, std::string(api::stop_reason_name(api::StopReason::VmmCrashed)),
+        "its shim is lost: " + error.to_string(), std::nullopt);
 }
 
 void Supervisor::fetch_console(Vm& vm) {
@@ -234,7 +237,8 @@ void Supervisor::send_stop(Vm& vm, std::chrono::milliseconds force_after) {
     if (vm.link != nullptr) {
         vm.stop_sent = true;
         vm.link->stop(force_after, [id](const Result<void>& answer) {
-            if (!answer) log::warn("{}: its shim did not take the order to stop: {}", id, answer.error().to_string());
+            if (!answer)
+                log::warn("{}: its shim did not take the order to stop: {}", id, answer.error().to_string());
         });
     }
     if (vm.force_timer != 0) return;

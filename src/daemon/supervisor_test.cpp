@@ -15,10 +15,11 @@ using std::chrono::milliseconds;
 host::Capacity small_capacity() {
     host::Capacity capacity;
     const auto core = [](uint32_t cpu) {
-        return host::Core{.id = {cpu}, .node = {0}, .package = 0, .cpus = {{cpu}, {cpu + 1}}, .whole = true};
+        return host::Core{.id = {cpu}, .node = {0}, .package = 0, .cpus = {{cpu}, {cpu + 1}}};
     };
     capacity.reserve = {core(0)};
-    capacity.nodes = {{.node = {0}, .lendable = {core(2), core(4)}, .small_bytes = 1_GiB, .huge_bytes = 64_MiB}};
+    capacity.nodes = {
+        {.node = {0}, .lendable = {core(2), core(4)}, .small_bytes = 1_GiB, .huge_bytes = 64_MiB}};
     return capacity;
 }
 
@@ -472,7 +473,8 @@ TEST_F(SupervisorTest, OldRecordsAreForgotten) {
     for (int i = 0; i < 4; ++i) {
         ids.push_back(launch_ready());
         ASSERT_TRUE(supervisor_->stop(ids.back(), milliseconds(0)));
-        ASSERT_TRUE(until([&] { return !supervisor_->find(ids.back()) || is_over(supervisor_->find(ids.back())->state); }));
+        ASSERT_TRUE(until(
+            [&] { return !supervisor_->find(ids.back()) || is_over(supervisor_->find(ids.back())->state); }));
     }
 
     EXPECT_EQ(supervisor_->list().size(), 2U);
@@ -500,10 +502,12 @@ TEST_F(SupervisorTest, EventsTellTheStory) {
     const auto events = store_->events(0, 100).value();
 
     std::vector<std::string> story;
-    for (const auto& event : events) story.push_back(event.kind + ":" + event.detail);
-    EXPECT_EQ(story, (std::vector<std::string>{"state:reserving", "state:measuring", "state:starting",
-                                               "state:running", "ready:", "state:stopping: a client asked for it",
-                                               "state:stopping: host_request", "state:stopped: host_request"}));
+    for (const auto& event : events)
+        story.push_back(event.kind + ":" + event.detail);
+    EXPECT_EQ(story,
+              (std::vector<std::string>{"state:reserving", "state:measuring", "state:starting",
+                                        "state:running", "ready:", "state:stopping: a client asked for it",
+                                        "state:stopping: host_request", "state:stopped: host_request"}));
 }
 
 }  // namespace

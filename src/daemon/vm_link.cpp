@@ -20,7 +20,8 @@ Result<void> expect_done(Result<Peer::Message> answer) {
 Result<Fd> read_ring(Result<Peer::Message> answer) {
     auto message = TRY(std::move(answer));
     TRY(api::decode<api::shim::ConsoleRing>(message.envelope));
-    if (message.descriptors.size() != 1) return fail(ErrorCode::InvalidMessage, "the shim sent no console ring");
+    if (message.descriptors.size() != 1)
+        return fail(ErrorCode::InvalidMessage, "the shim sent no console ring");
     return std::move(message.descriptors.front());
 }
 
@@ -39,7 +40,8 @@ Result<VmLink::State> read_state(const Peer::Message& message) {
 
 }  // namespace
 
-Result<std::unique_ptr<VmLink>> VmLink::connect(EventLoop& loop, const std::string& socket_path, Handlers handlers) {
+Result<std::unique_ptr<VmLink>> VmLink::connect(EventLoop& loop, const std::string& socket_path,
+                                                Handlers handlers) {
     auto socket = TRY(sys::unix_connect(socket_path, SOCK_SEQPACKET));
     std::unique_ptr<VmLink> link(new VmLink(loop, std::move(handlers)));
     auto* raw = link.get();
@@ -48,8 +50,8 @@ Result<std::unique_ptr<VmLink>> VmLink::connect(EventLoop& loop, const std::stri
     peer_handlers.message = [raw](const Peer::Message& message) { return raw->take(message); };
     peer_handlers.closed = [raw](const Error& error) { raw->handlers_.closed(error); };
     peer_handlers.unnumbered = {api::shim::Progress::kType};
-    link->peer_ =
-        TRY(Peer::create(loop, std::move(socket), api::Protocol::Shim, api::shim::kVersions, std::move(peer_handlers)));
+    link->peer_ = TRY(Peer::create(loop, std::move(socket), api::Protocol::Shim, api::shim::kVersions,
+                                   std::move(peer_handlers)));
     return link;
 }
 
@@ -92,28 +94,31 @@ Result<void> VmLink::take_state(const Peer::Message& message) {
 void VmLink::stop(std::chrono::milliseconds force_after, Answer<void> answer) {
     const uint32_t id = peer_->next_request();
     const api::shim::Stop body{.request = id, .force_after_ms = static_cast<uint32_t>(force_after.count())};
-    peer_->request(id, api::encode(body), {}, kAnswerWithin,
-                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+    peer_->request(
+        id, api::encode(body), {}, kAnswerWithin,
+        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
 }
 
 void VmLink::statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer) {
     const uint32_t id = peer_->next_request();
-    peer_->request(id, api::encode(api::shim::StatisticsRequest{.request = id, .reserved = {}}), {}, kAnswerWithin,
-                   [answer = std::move(answer)](Result<Peer::Message> reply) {
+    peer_->request(id, api::encode(api::shim::StatisticsRequest{.request = id, .reserved = {}}), {},
+                   kAnswerWithin, [answer = std::move(answer)](Result<Peer::Message> reply) {
                        answer(read_statistics(std::move(reply)));
                    });
 }
 
 void VmLink::console(Answer<Fd> answer) {
     const uint32_t id = peer_->next_request();
-    peer_->request(id, api::encode(api::shim::Console{.request = id, .reserved = {}}), {}, kAnswerWithin,
-                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(read_ring(std::move(reply))); });
+    peer_->request(
+        id, api::encode(api::shim::Console{.request = id, .reserved = {}}), {}, kAnswerWithin,
+        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(read_ring(std::move(reply))); });
 }
 
 void VmLink::release(Answer<void> answer) {
     const uint32_t id = peer_->next_request();
-    peer_->request(id, api::encode(api::shim::Release{.request = id, .reserved = {}}), {}, kAnswerWithin,
-                   [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+    peer_->request(
+        id, api::encode(api::shim::Release{.request = id, .reserved = {}}), {}, kAnswerWithin,
+        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
 }
 
 }  // namespace alcove::daemon

@@ -34,7 +34,8 @@ class VmLink {
     static constexpr std::chrono::seconds kAnswerWithin{10};
 
     // ErrorCode::NotFound or SystemCall when nobody listens there any more.
-    static Result<std::unique_ptr<VmLink>> connect(EventLoop& loop, const std::string& socket_path, Handlers handlers);
+    static Result<std::unique_ptr<VmLink>> connect(EventLoop& loop, const std::string& socket_path,
+                                                   Handlers handlers);
     // From inside a callback.
     static void retire(EventLoop& loop, std::unique_ptr<VmLink> link);
 

@@ -598,6 +598,42 @@ TEST_F(ShimTest, AnUnknownRequestClosesTheConnectionAndNothingElse) {
     EXPECT_EQ(state_at(Phase::Running).vmm_pid, static_cast<uint32_t>(vmm_pid));
 }
 
+TEST_F(ShimTest, AWholeLifeLeaksNoDescriptor) {
+    const auto open_descriptors = [] {
+        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+    };
+    const auto live = [this] {
+        start(serve_until_stop);
+        attach();
+        state_at(Phase::Running);
+        ask(shim::Stop{.request = 2, .force_after_ms = 5000});
+        state_at(Phase::Ended);
+        keeper.reset();
+        attestor_thread.join();
+        daemon = Channel();
+        attestor = Channel();
+        kill_reader = Fd();
+    };
+    live();
+    const auto before = open_descriptors();
+
+    for (int i = 0; i < 5; ++i)
+        live();
+
+    EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_F(ShimTest, WhatAnEndedEnclaveHadIsGivenBackBeforeItIsReleased) {
+    start(serve_until_stop);
+    attach();
+    state_at(Phase::Running);
+    ask(shim::Stop{.request = 2, .force_after_ms = 5000});
+    state_at(Phase::Ended);
+
+    EXPECT_EQ(attestor.receive_within(kPatience).error().code(), ErrorCode::ConnectionLost);
+    EXPECT_FALSE(sys::unix_connect(folder / "connect.sock", SOCK_STREAM));
+}
+
 TEST_F(ShimTest, TheVmmDoesNotOutliveItsShim) {
     start(serve_until_stop);
     attach();

@@ -46,7 +46,7 @@ Answer read_smt_active() {
     return answer(as_text(*content).starts_with("1"));
 }
 
-} // namespace
+}  // namespace
 
 Answer probe_core_scheduling() {
     unsigned long cookie = 0;
@@ -88,4 +88,4 @@ HostCapabilities probe_host_capabilities() {
     return host;
 }
 
-} // namespace alcove::host
+}  // namespace alcove::host

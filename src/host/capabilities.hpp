@@ -24,20 +24,20 @@ enum class Answer : uint8_t {
 // What a small guest with paging, SSE and BMI2 did.
 struct GuestTrial {
     Answer ran = Answer::NotTried;
-    std::string failed_instruction; // when one made KVM give up: "shlx"
-    std::string reason;             // KVM's words, or why no guest was tried
+    std::string failed_instruction;  // when one made KVM give up: "shlx"
+    std::string reason;              // KVM's words, or why no guest was tried
     std::optional<std::chrono::nanoseconds> timed_loop;
     std::optional<std::chrono::nanoseconds> plain_exit;
 };
 
 struct KvmCapabilities {
-    Answer device_exists = Answer::NotTried; // /dev/kvm
+    Answer device_exists = Answer::NotTried;  // /dev/kvm
     Answer device_opens = Answer::NotTried;
     std::string open_error;
     std::optional<int> api_version;
     uint32_t max_vcpus = 0;
-    Answer hardware_assisted = Answer::NotTried; // the CPU has VMX or SVM
-    Answer second_view = Answer::NotTried;       // address space 1 through SMM
+    Answer hardware_assisted = Answer::NotTried;  // the CPU has VMX or SVM
+    Answer second_view = Answer::NotTried;        // address space 1 through SMM
     Answer immediate_exit = Answer::NotTried;
     Answer irqfd = Answer::NotTried;
     Answer ioeventfd = Answer::NotTried;
@@ -48,9 +48,9 @@ struct KvmCapabilities {
 };
 
 struct HostCapabilities {
-    Answer core_scheduling = Answer::NotTried; // prctl PR_SCHED_CORE
+    Answer core_scheduling = Answer::NotTried;  // prctl PR_SCHED_CORE
     Answer smt_active = Answer::NotTried;
-    Answer sgx = Answer::NotTried; // CPUID leaf 7
+    Answer sgx = Answer::NotTried;  // CPUID leaf 7
     KvmCapabilities kvm;
 };
 
@@ -64,4 +64,4 @@ KvmCapabilities probe_kvm_device(const std::string& path = "/dev/kvm");
 // Everything above but the guest trial.
 HostCapabilities probe_host_capabilities();
 
-} // namespace alcove::host
+}  // namespace alcove::host

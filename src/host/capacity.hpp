@@ -4,6 +4,8 @@
 // host keeps core 0's siblings and a share of its memory for itself.
 #pragma once
 
+#include <vector>
+
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
 #include "host/ledger.hpp"
@@ -12,18 +14,21 @@
 namespace alcove::host {
 
 struct LendingRules {
-    uint32_t reserved_cores = 1;      // the lowest ones, CPU 0's always among them
-    uint32_t memory_share_percent = 75; // of MemAvailable, for 4 KiB pages; 1 to 95
+    uint32_t reserved_cores = 1;         // the lowest ones, CPU 0's always among them
+    uint32_t memory_share_percent = 75;  // of MemAvailable, for 4 KiB pages; 1 to 95
 };
 
-// Bytes that are lent already, by node: they are missing from MemAvailable and from the free huge pages,
-// and count as lendable all the same.
+// What is lent already, by node. The bytes are missing from MemAvailable and from the free huge pages, the
+// cores from this process's cpuset; they count as lendable all the same.
 struct AlreadyLent {
     NumaNode node;
+    std::vector<CoreId> cores{};
     uint64_t small_bytes = 0;
     uint64_t huge_bytes = 0;
 };
 
+// A core of which this process may not use every CPU, and which is not lent, belongs to somebody else: it is
+// not lent, and the host's reserve has only the CPUs of it that are ours.
 Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& memory, Answer core_scheduling,
                                   const LendingRules& rules, const std::vector<AlreadyLent>& lent = {});
 
@@ -31,4 +36,4 @@ Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& me
 // ErrorCode::NoHugePages or NoFreeMemory.
 Result<void> check_memory_now(const HostMemory& memory, uint64_t bytes, PageSize pages);
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -9,10 +9,12 @@ namespace alcove::host {
 namespace {
 
 HostMemory memory_of(std::vector<uint64_t> free_by_node, uint64_t available) {
-    HostMemory memory{.total_bytes = 64_GiB, .available_bytes = available, .swap_total_bytes = 0, .nodes = {}};
+    HostMemory memory{
+        .total_bytes = 64_GiB, .available_bytes = available, .swap_total_bytes = 0, .nodes = {}};
     uint32_t number = 0;
     for (const auto free : free_by_node) {
-        memory.nodes.push_back({.node = NumaNode{number++}, .total_bytes = 32_GiB, .free_bytes = free, .huge_2m = {}});
+        memory.nodes.push_back(
+            {.node = NumaNode{number++}, .total_bytes = 32_GiB, .free_bytes = free, .huge_2m = {}});
     }
     return memory;
 }
@@ -39,14 +41,37 @@ TEST(Capacity, MoreCoresCanBeKept) {
 
 TEST(Capacity, ACoreWithAForeignSiblingIsKept) {
     auto topology = describe_topology("core:3 pu:2").value();
-    topology.cores[1].whole = false;
-    topology.cores[1].cpus.pop_back();
+    topology.cores[1].foreign = {CpuId{3}};
 
     const auto capacity = lending_capacity(topology, memory_of({8_GiB}, 8_GiB), Answer::No, {}).value();
 
-    EXPECT_EQ(capacity.reserve.size(), 2U);
+    ASSERT_EQ(capacity.reserve.size(), 2U);
+    EXPECT_EQ(capacity.reserve[1].cpus, std::vector{CpuId{2}});
     ASSERT_EQ(capacity.nodes.at(0).lendable.size(), 1U);
     EXPECT_EQ(capacity.nodes.at(0).lendable[0].id, CoreId{4});
+}
+
+TEST(Capacity, ACoreOfSomebodyElseIsNowhere) {
+    auto topology = describe_topology("core:3 pu:2").value();
+    topology.cores[1].foreign = topology.cores[1].cpus;
+
+    const auto capacity = lending_capacity(topology, memory_of({8_GiB}, 8_GiB), Answer::No, {}).value();
+
+    EXPECT_EQ(capacity.reserve.size(), 1U);
+    EXPECT_EQ(capacity.nodes.at(0).lendable.size(), 1U);
+}
+
+TEST(Capacity, ACoreThatIsLentIsLendableThoughItIsOutOfOurReach) {
+    // A VM that outlived the daemon: the kernel took its core from the daemon's cpuset.
+    auto topology = describe_topology("core:3 pu:2").value();
+    topology.cores[2].foreign = topology.cores[2].cpus;
+
+    const auto capacity = lending_capacity(topology, memory_of({8_GiB}, 8_GiB), Answer::No, {},
+                                           {{.node = NumaNode{0}, .cores = {CoreId{4}}}})
+                              .value();
+
+    ASSERT_EQ(capacity.nodes.at(0).lendable.size(), 2U);
+    EXPECT_EQ(capacity.nodes.at(0).lendable[1].cpus, (std::vector{CpuId{4}, CpuId{5}}));
 }
 
 TEST(Capacity, TheShareOfMemoryIsDividedAsMemoryIsFree) {
@@ -76,7 +101,7 @@ TEST(Capacity, WhatIsLentAlreadyCountsAsLendable) {
 
     const auto capacity =
         lending_capacity(topology, memory_of({4_GiB}, 4_GiB), Answer::No, {},
-                         {{.node = NumaNode{0}, .small_bytes = 1_GiB, .huge_bytes = 2_MiB}})
+                         {{.node = NumaNode{0}, .cores = {}, .small_bytes = 1_GiB, .huge_bytes = 2_MiB}})
             .value();
 
     EXPECT_EQ(capacity.nodes.at(0).small_bytes, 4_GiB);
@@ -116,5 +141,5 @@ TEST(Capacity, MemoryThatIsGoneNowIsSaid) {
     EXPECT_EQ(check_memory_now(memory, 8_MiB, PageSize::Size2M).error().code(), ErrorCode::NoHugePages);
 }
 
-} // namespace
-} // namespace alcove::host
+}  // namespace
+}  // namespace alcove::host

@@ -26,7 +26,8 @@ class FakeRoot {
     void put(const std::string& file, std::string_view content) const {
         const std::string target = path_ + file;
         std::filesystem::create_directories(std::filesystem::path(target).parent_path());
-        sys::replace_file(target, as_byte_view(content), 0600).value(); // a fresh directory of ours: it cannot fail
+        sys::replace_file(target, as_byte_view(content), 0600)
+            .value();  // a fresh directory of ours: it cannot fail
     }
     const std::string& path() const { return path_; }
 
@@ -34,4 +35,4 @@ class FakeRoot {
     std::string path_;
 };
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -17,7 +17,8 @@ namespace {
 constexpr uint64_t kSmallFile = 64_KiB;
 
 std::optional<uint64_t> parse_number(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+        text.remove_prefix(1);
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end == text.data()) return std::nullopt;
@@ -26,14 +27,15 @@ std::optional<uint64_t> parse_number(std::string_view text) {
 
 uint64_t read_number(const std::string& path) {
     const auto content = sys::read_file(path, 64);
-    if (!content) return 0; // a kernel without huge pages has no such file
+    if (!content) return 0;  // a kernel without huge pages has no such file
     return parse_number(as_text(*content)).value_or(0);
 }
 
 std::vector<NumaNode> list_nodes(const std::string& directory) {
     std::vector<NumaNode> nodes;
     std::error_code error;
-    for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+         it.increment(error)) {
         const std::string name = it->path().filename().string();
         if (!name.starts_with("node")) continue;
         const auto number = parse_number(std::string_view(name).substr(4));
@@ -48,7 +50,7 @@ HugePages read_pool(const std::string& directory) {
             .free_pages = read_number(directory + "/free_hugepages")};
 }
 
-} // namespace
+}  // namespace
 
 std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view name) {
     while (!text.empty()) {
@@ -58,7 +60,8 @@ std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view na
         const size_t colon = line.find(':');
         if (colon == std::string_view::npos) continue;
         std::string_view key = line.substr(0, colon);
-        if (const size_t space = key.rfind(' '); space != std::string_view::npos) key.remove_prefix(space + 1);
+        if (const size_t space = key.rfind(' '); space != std::string_view::npos)
+            key.remove_prefix(space + 1);
         if (key != name) continue;
         const auto kib = parse_number(line.substr(colon + 1));
         return kib ? checked_mul<uint64_t>(*kib, 1024) : std::nullopt;
@@ -98,4 +101,4 @@ Result<HostMemory> read_host_memory(const std::string& root) {
     return memory;
 }
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -30,9 +30,9 @@ struct NodeMemory {
 
 struct HostMemory {
     uint64_t total_bytes = 0;
-    uint64_t available_bytes = 0; // MemAvailable: what can be had without swapping
+    uint64_t available_bytes = 0;  // MemAvailable: what can be had without swapping
     uint64_t swap_total_bytes = 0;
-    std::vector<NodeMemory> nodes; // ascending; at least one
+    std::vector<NodeMemory> nodes;  // ascending; at least one
 };
 
 // `root` stands in front of every path: "" on a host, a directory in tests.
@@ -41,4 +41,4 @@ Result<HostMemory> read_host_memory(const std::string& root = "");
 // The bytes of one line such as "MemAvailable:   16316 kB", in a node's file "Node 0 MemFree:  12 kB".
 std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view name);
 
-} // namespace alcove::host
+}  // namespace alcove::host

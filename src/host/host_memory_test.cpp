@@ -8,11 +8,12 @@
 namespace alcove::host {
 namespace {
 
-constexpr std::string_view kMeminfo = "MemTotal:        8000000 kB\n"
-                                      "MemFree:         3000000 kB\n"
-                                      "MemAvailable:    5000000 kB\n"
-                                      "SwapTotal:        100000 kB\n"
-                                      "HugePages_Total:      12\n";
+constexpr std::string_view kMeminfo =
+    "MemTotal:        8000000 kB\n"
+    "MemFree:         3000000 kB\n"
+    "MemAvailable:    5000000 kB\n"
+    "SwapTotal:        100000 kB\n"
+    "HugePages_Total:      12\n";
 
 TEST(HostMemory, ValuesAreFoundByWholeName) {
     EXPECT_EQ(meminfo_value(kMeminfo, "MemFree"), 3000000ULL * 1024);
@@ -26,10 +27,12 @@ TEST(HostMemory, ValuesAreFoundByWholeName) {
 TEST(HostMemory, NodesAndTheirHugePagesAreRead) {
     const FakeRoot root;
     root.put("/proc/meminfo", kMeminfo);
-    root.put("/sys/devices/system/node/node0/meminfo", "Node 0 MemTotal: 4000000 kB\nNode 0 MemFree: 1000000 kB\n");
+    root.put("/sys/devices/system/node/node0/meminfo",
+             "Node 0 MemTotal: 4000000 kB\nNode 0 MemFree: 1000000 kB\n");
     root.put("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "64\n");
     root.put("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages", "60\n");
-    root.put("/sys/devices/system/node/node10/meminfo", "Node 10 MemTotal: 4000000 kB\nNode 10 MemFree: 2000000 kB\n");
+    root.put("/sys/devices/system/node/node10/meminfo",
+             "Node 10 MemTotal: 4000000 kB\nNode 10 MemFree: 2000000 kB\n");
 
     const auto memory = read_host_memory(root.path()).value();
 
@@ -61,5 +64,5 @@ TEST(HostMemory, AMeminfoWithoutMemAvailableIsRefused) {
     EXPECT_EQ(read_host_memory(root.path()).error().code(), ErrorCode::Unsupported);
 }
 
-} // namespace
-} // namespace alcove::host
+}  // namespace
+}  // namespace alcove::host

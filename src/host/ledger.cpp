@@ -22,11 +22,12 @@ struct Entries {
     struct Free {
         NumaNode node;
         std::vector<const Core*> cores;
-        uint64_t bytes = 0; // of the page size asked for
+        uint64_t bytes = 0;  // of the page size asked for
 
         uint32_t threads() const {
             uint32_t count = 0;
-            for (const auto* core : cores) count += static_cast<uint32_t>(core->cpus.size());
+            for (const auto* core : cores)
+                count += static_cast<uint32_t>(core->cpus.size());
             return count;
         }
     };
@@ -56,7 +57,8 @@ struct Entries {
         uint64_t bytes = 0;
         for (const auto& [owner, grant] : grants) {
             if (grant.pages != pages) continue;
-            for (const auto& part : grant.nodes) bytes += part.node == node ? part.memory_bytes : 0;
+            for (const auto& part : grant.nodes)
+                bytes += part.node == node ? part.memory_bytes : 0;
         }
         return bytes;
     }
@@ -85,12 +87,16 @@ struct Entries {
 
     std::vector<CpuId> cpus_of(const Grant& grant) const {
         std::vector<CpuId> cpus;
-        const auto add = [&](const Core& core) { cpus.insert(cpus.end(), core.cpus.begin(), core.cpus.end()); };
+        const auto add = [&](const Core& core) {
+            cpus.insert(cpus.end(), core.cpus.begin(), core.cpus.end());
+        };
         if (grant.policy == CpuPolicy::Shared) {
-            for (const auto& core : capacity.reserve) add(core);
+            for (const auto& core : capacity.reserve)
+                add(core);
         } else {
             for (const auto& node : grant.nodes) {
-                for (const auto id : node.cores) add(*find_core(id));
+                for (const auto id : node.cores)
+                    add(*find_core(id));
             }
         }
         std::ranges::sort(cpus);
@@ -127,8 +133,8 @@ Failure shortage(const Demand& demand, uint32_t wanted_threads, const std::vecto
     const std::string where = one_node ? ", and no single NUMA node has enough" : "";
     if (threads < wanted_threads || (one_node && bytes >= demand.memory_bytes))
         return fail(ErrorCode::NoFreeCores, std::to_string(demand.vcpus) + " vCPUs need whole cores; " +
-                                                std::to_string(cores) + " cores with " + std::to_string(threads) +
-                                                " threads are free" + where);
+                                                std::to_string(cores) + " cores with " +
+                                                std::to_string(threads) + " threads are free" + where);
     const bool huge = demand.pages == PageSize::Size2M;
     return fail(huge ? ErrorCode::NoHugePages : ErrorCode::NoFreeMemory,
                 mib(demand.memory_bytes) + " asked for; " + mib(bytes) + (huge ? " in 2 MiB pages" : "") +
@@ -142,7 +148,8 @@ std::vector<NodeGrant> spread(std::vector<Free> free, uint32_t vcpus, uint64_t b
         return vcpus > 0 ? a.threads() > b.threads() : a.bytes > b.bytes;
     });
     std::vector<NodeGrant> parts;
-    for (const auto& node : free) parts.push_back({.node = node.node, .cores = take_cores(node.cores, vcpus)});
+    for (const auto& node : free)
+        parts.push_back({.node = node.node, .cores = take_cores(node.cores, vcpus)});
     for (const bool with_cores : {true, false}) {
         for (size_t i = 0; i < free.size(); ++i) {
             if (parts[i].cores.empty() == with_cores) continue;
@@ -165,7 +172,9 @@ std::vector<NodeGrant> choose(const std::vector<Free>& free, const Demand& deman
         if (best == nullptr || left(node) < left(*best)) best = &node;
     }
     if (best != nullptr)
-        return {{.node = best->node, .cores = take_cores(best->cores, vcpus), .memory_bytes = demand.memory_bytes}};
+        return {{.node = best->node,
+                 .cores = take_cores(best->cores, vcpus),
+                 .memory_bytes = demand.memory_bytes}};
     if (demand.placement == Placement::OneNode) return {};
     return spread(free, vcpus, demand.memory_bytes);
 }
@@ -183,19 +192,22 @@ Result<void> check_capacity(const Capacity& capacity) {
     std::set<CpuId> cpus;
     std::set<NumaNode> nodes;
     const auto add = [&](const Core& core) {
-        return !core.cpus.empty() && core.cpus.front().value == core.id.value &&
+        return !core.cpus.empty() &&
                std::ranges::all_of(core.cpus, [&](CpuId cpu) { return cpus.insert(cpu).second; });
     };
+    const auto is_whole = [](const Core& core) { return core.cpus.front().value == core.id.value; };
     bool valid = std::ranges::all_of(capacity.reserve, add);
     for (const auto& node : capacity.nodes) {
         valid = valid && nodes.insert(node.node).second && std::ranges::all_of(node.lendable, add) &&
-                std::ranges::all_of(node.lendable, &Core::whole);
+                std::ranges::all_of(node.lendable, is_whole);
     }
-    if (!valid) return fail(ErrorCode::InvalidArgument, "the capacity names a CPU or node twice, or lends part of a core");
+    if (!valid)
+        return fail(ErrorCode::InvalidArgument,
+                    "the capacity names a CPU or node twice, or lends part of a core");
     return {};
 }
 
-} // namespace
+}  // namespace
 
 struct Ledger::Book {
     explicit Book(Entries first) : entries(std::move(first)) {}
@@ -204,7 +216,8 @@ struct Ledger::Book {
 
 uint64_t Grant::memory_bytes() const {
     uint64_t bytes = 0;
-    for (const auto& node : nodes) bytes += node.memory_bytes;
+    for (const auto& node : nodes)
+        bytes += node.memory_bytes;
     return bytes;
 }
 
@@ -222,11 +235,13 @@ Result<Lease> Ledger::reserve(const Demand& demand) {
             return fail(ErrorCode::AlreadyExists, demand.owner + " has a lease already");
         const bool shared = demand.policy == CpuPolicy::Shared;
         if (shared && !book.capacity.shared_policy_safe)
-            return fail(ErrorCode::Unsupported, "the CPU policy 'shared' needs a kernel with core scheduling "
-                                                "(CONFIG_SCHED_CORE) on a host with SMT; use 'dedicated'");
+            return fail(ErrorCode::Unsupported,
+                        "the CPU policy 'shared' needs a kernel with core scheduling "
+                        "(CONFIG_SCHED_CORE) on a host with SMT; use 'dedicated'");
         const uint32_t threads = shared ? 0 : demand.vcpus;
         const auto free = book.free_by_node(demand.pages);
-        Grant grant{.owner = demand.owner, .pages = demand.pages, .policy = demand.policy, .nodes = {}, .cpus = {}};
+        Grant grant{
+            .owner = demand.owner, .pages = demand.pages, .policy = demand.policy, .nodes = {}, .cpus = {}};
         grant.nodes = choose(free, demand, threads);
         if (grant.nodes.empty()) return shortage(demand, threads, free);
         grant.cpus = book.cpus_of(grant);
@@ -247,7 +262,8 @@ Result<Lease> Ledger::adopt(const Grant& grant) {
                 if (book.find_core(id) == nullptr)
                     return fail(ErrorCode::NotFound, "this host has no core " + std::to_string(id.value));
                 if (const auto* holder = book.holder_of(id); holder != nullptr || !own.insert(id).second)
-                    return fail(ErrorCode::AlreadyExists, "core " + std::to_string(id.value) + " belongs to " +
+                    return fail(ErrorCode::AlreadyExists, "core " + std::to_string(id.value) +
+                                                              " belongs to " +
                                                               (holder != nullptr ? *holder : grant.owner));
             }
         }
@@ -267,7 +283,8 @@ std::vector<NodeAccount> Ledger::account() const {
             NodeAccount account{.node = node.node, .lines = {}};
             AccountLine host{.owner = kHost};
             for (const auto& core : book.capacity.reserve) {
-                if (core.node == node.node && book.holder_of(core.id) == nullptr) host.cores.push_back(core.id);
+                if (core.node == node.node && book.holder_of(core.id) == nullptr)
+                    host.cores.push_back(core.id);
             }
             account.lines.push_back(std::move(host));
             for (const auto& [owner, grant] : book.grants) {
@@ -296,7 +313,8 @@ std::vector<NodeAccount> Ledger::account() const {
 std::vector<Grant> Ledger::grants() const {
     return book_->entries.with([](Entries& book) {
         std::vector<Grant> result;
-        for (const auto& [owner, grant] : book.grants) result.push_back(grant);
+        for (const auto& [owner, grant] : book.grants)
+            result.push_back(grant);
         return result;
     });
 }
@@ -320,4 +338,4 @@ void Lease::give_back() {
     book_.reset();
 }
 
-} // namespace alcove::host
+}  // namespace alcove::host

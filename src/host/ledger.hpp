@@ -23,15 +23,15 @@ namespace alcove::host {
 
 struct NodeCapacity {
     NumaNode node;
-    std::vector<Core> lendable{}; // whole cores only
-    uint64_t small_bytes = 0;   // may be lent as 4 KiB pages
-    uint64_t huge_bytes = 0;    // may be lent as 2 MiB pages
+    std::vector<Core> lendable{};  // whole cores only
+    uint64_t small_bytes = 0;      // may be lent as 4 KiB pages
+    uint64_t huge_bytes = 0;       // may be lent as 2 MiB pages
 };
 
 struct Capacity {
     std::vector<NodeCapacity> nodes;
-    std::vector<Core> reserve;      // the host's own cores, never lent
-    bool shared_policy_safe = true; // no SMT, or a kernel with core scheduling
+    std::vector<Core> reserve;       // the host's own cores, never lent
+    bool shared_policy_safe = true;  // no SMT, or a kernel with core scheduling
 };
 
 enum class Placement : uint8_t {
@@ -40,9 +40,9 @@ enum class Placement : uint8_t {
 };
 
 struct Demand {
-    std::string owner; // not empty; one lease at a time
+    std::string owner;  // not empty; one lease at a time
     uint32_t vcpus = 0;
-    uint64_t memory_bytes = 0; // a multiple of 2 MiB
+    uint64_t memory_bytes = 0;  // a multiple of 2 MiB
     PageSize pages = PageSize::Size4K;
     CpuPolicy policy = CpuPolicy::Dedicated;
     Placement placement = Placement::AnyNodes;
@@ -50,7 +50,7 @@ struct Demand {
 
 struct NodeGrant {
     NumaNode node;
-    std::vector<CoreId> cores{}; // ascending
+    std::vector<CoreId> cores{};  // ascending
     uint64_t memory_bytes = 0;
     bool operator==(const NodeGrant&) const = default;
 };
@@ -60,15 +60,15 @@ struct Grant {
     std::string owner;
     PageSize pages = PageSize::Size4K;
     CpuPolicy policy = CpuPolicy::Dedicated;
-    std::vector<NodeGrant> nodes; // ascending, none empty
-    std::vector<CpuId> cpus;      // ascending
+    std::vector<NodeGrant> nodes;  // ascending, none empty
+    std::vector<CpuId> cpus;       // ascending
     uint64_t memory_bytes() const;
     bool operator==(const Grant&) const = default;
 };
 
 // One node's column of the book. The first line is always the host's reserve, the last what is free.
 struct AccountLine {
-    std::string owner; // Ledger::kHost, Ledger::kFree, or a lease's
+    std::string owner;  // Ledger::kHost, Ledger::kFree, or a lease's
     std::vector<CoreId> cores{};
     uint64_t small_bytes = 0;
     uint64_t huge_bytes = 0;
@@ -97,8 +97,8 @@ class Ledger {
     // capacity, because it is gone either way; a core that another owner has is ErrorCode::AlreadyExists.
     Result<Lease> adopt(const Grant& grant);
 
-    std::vector<NodeAccount> account() const; // by node
-    std::vector<Grant> grants() const;        // by owner
+    std::vector<NodeAccount> account() const;  // by node
+    std::vector<Grant> grants() const;         // by owner
     Capacity capacity() const;
 
   private:
@@ -124,9 +124,10 @@ class Lease {
 
   private:
     friend class Ledger;
-    Lease(std::shared_ptr<Ledger::Book> book, Grant grant) : book_(std::move(book)), grant_(std::move(grant)) {}
+    Lease(std::shared_ptr<Ledger::Book> book, Grant grant)
+        : book_(std::move(book)), grant_(std::move(grant)) {}
     std::shared_ptr<Ledger::Book> book_;
     Grant grant_;
 };
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -19,13 +19,18 @@ Capacity small_host() {
     // Node 0: the host's core (one thread pair), one core of two threads. Node 1: a pair and a single.
     Capacity capacity;
     const auto core = [](uint32_t cpu, uint32_t node, uint32_t threads) {
-        Core made{.id = CoreId{cpu}, .node = NumaNode{node}, .package = 0, .cpus = {}, .whole = true};
-        for (uint32_t i = 0; i < threads; ++i) made.cpus.push_back(CpuId{cpu + i});
+        Core made{.id = CoreId{cpu}, .node = NumaNode{node}, .package = 0, .cpus = {}};
+        for (uint32_t i = 0; i < threads; ++i)
+            made.cpus.push_back(CpuId{cpu + i});
         return made;
     };
     capacity.reserve = {core(0, 0, 2)};
-    capacity.nodes = {{.node = NumaNode{0}, .lendable = {core(2, 0, 2)}, .small_bytes = 4_MiB, .huge_bytes = 2_MiB},
-                      {.node = NumaNode{1}, .lendable = {core(4, 1, 2), core(6, 1, 1)}, .small_bytes = 2_MiB, .huge_bytes = 4_MiB}};
+    capacity.nodes = {
+        {.node = NumaNode{0}, .lendable = {core(2, 0, 2)}, .small_bytes = 4_MiB, .huge_bytes = 2_MiB},
+        {.node = NumaNode{1},
+         .lendable = {core(4, 1, 2), core(6, 1, 1)},
+         .small_bytes = 2_MiB,
+         .huge_bytes = 4_MiB}};
     return capacity;
 }
 
@@ -43,7 +48,8 @@ Totals totals_of(const std::vector<NodeAccount>& account) {
         for (const auto& line : node.lines) {
             totals.small += line.small_bytes;
             totals.huge += line.huge_bytes;
-            for (const auto core : line.cores) totals.core_twice |= !totals.cores.insert(core.value).second;
+            for (const auto core : line.cores)
+                totals.core_twice |= !totals.cores.insert(core.value).second;
         }
     }
     return totals;
@@ -81,8 +87,10 @@ void expect_meets(const Grant& grant, const Choice& choice) {
     ASSERT_EQ(grant.memory_bytes(), choice.bytes);
     ASSERT_LE(choice.placement == Placement::OneNode ? grant.nodes.size() : 1, 1U);
     ASSERT_GE(grant.cpus.size(), choice.policy == CpuPolicy::Dedicated ? choice.vcpus : 1U);
-    for (const auto& node : grant.nodes) ASSERT_EQ(node.memory_bytes % 2_MiB, 0U);
-    for (const auto cpu : grant.cpus) ASSERT_TRUE(choice.policy == CpuPolicy::Shared || cpu.value >= 2);
+    for (const auto& node : grant.nodes)
+        ASSERT_EQ(node.memory_bytes % 2_MiB, 0U);
+    for (const auto cpu : grant.cpus)
+        ASSERT_TRUE(choice.policy == CpuPolicy::Shared || cpu.value >= 2);
 }
 
 TEST(LedgerExhaustive, EveryTripleOfDemandsKeepsTheBook) {
@@ -157,5 +165,5 @@ TEST(LedgerExhaustive, WhatWasGrantedCanBeAdoptedByAFreshLedger) {
     }
 }
 
-} // namespace
-} // namespace alcove::host
+}  // namespace
+}  // namespace alcove::host

@@ -13,14 +13,15 @@ Capacity make_capacity(uint32_t nodes, uint32_t cores, uint64_t small, uint64_t 
     Capacity capacity;
     uint32_t cpu = 0;
     const auto next_core = [&](NumaNode node) {
-        const Core core{.id = CoreId{cpu}, .node = node, .package = 0, .cpus = {CpuId{cpu}, CpuId{cpu + 1}}, .whole = true};
+        const Core core{.id = CoreId{cpu}, .node = node, .package = 0, .cpus = {CpuId{cpu}, CpuId{cpu + 1}}};
         cpu += 2;
         return core;
     };
     capacity.reserve.push_back(next_core(NumaNode{0}));
     for (uint32_t n = 0; n < nodes; ++n) {
         NodeCapacity node{.node = NumaNode{n}, .lendable = {}, .small_bytes = small, .huge_bytes = huge};
-        for (uint32_t c = 0; c < cores; ++c) node.lendable.push_back(next_core(NumaNode{n}));
+        for (uint32_t c = 0; c < cores; ++c)
+            node.lendable.push_back(next_core(NumaNode{n}));
         capacity.nodes.push_back(std::move(node));
     }
     return capacity;
@@ -105,7 +106,7 @@ TEST(Ledger, SmallAndHugePagesAreSeparatePurses) {
 
 TEST(Ledger, OneNodeIsPreferred) {
     auto ledger = Ledger::create(make_capacity(2, 2, 128_MiB, 0)).value();
-    const auto filler = ledger.reserve(demand("filler", 2, 2_MiB)).value(); // node 0, one core left
+    const auto filler = ledger.reserve(demand("filler", 2, 2_MiB)).value();  // node 0, one core left
 
     const auto large = ledger.reserve(demand("large", 4, 64_MiB)).value();
     const auto small = ledger.reserve(demand("small", 2, 64_MiB)).value();
@@ -196,8 +197,10 @@ TEST(Ledger, AnAdoptedGrantIsBooked) {
 
 TEST(Ledger, AnAdoptedGrantBeyondTheCapacityLeavesNothingFree) {
     auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
-    Grant grant{.owner = "a", .pages = PageSize::Size4K, .policy = CpuPolicy::Dedicated, .nodes = {}, .cpus = {}};
-    grant.nodes = {{.node = NumaNode{0}, .cores = {CoreId{0}}, .memory_bytes = 1_GiB}}; // the host's core now
+    Grant grant{
+        .owner = "a", .pages = PageSize::Size4K, .policy = CpuPolicy::Dedicated, .nodes = {}, .cpus = {}};
+    grant.nodes = {
+        {.node = NumaNode{0}, .cores = {CoreId{0}}, .memory_bytes = 1_GiB}};  // the host's core now
 
     const auto lease = ledger.adopt(grant).value();
 
@@ -230,5 +233,5 @@ TEST(Ledger, ACapacityThatNamesACpuTwiceIsRefused) {
     EXPECT_EQ(Ledger::create(capacity).error().code(), ErrorCode::InvalidArgument);
 }
 
-} // namespace
-} // namespace alcove::host
+}  // namespace
+}  // namespace alcove::host

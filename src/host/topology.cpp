@@ -20,7 +20,7 @@ NumaNode node_of(hwloc_topology_t topology, hwloc_obj_t object) {
     while ((node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != nullptr) {
         if (hwloc_bitmap_isincluded(object->cpuset, node->cpuset) != 0) return NumaNode{node->os_index};
     }
-    return NumaNode{0}; // memoryless layouts: count it as the first node's
+    return NumaNode{0};  // memoryless layouts: count it as the first node's
 }
 
 Core describe_core(hwloc_topology_t topology, hwloc_obj_t object) {
@@ -29,19 +29,19 @@ Core describe_core(hwloc_topology_t topology, hwloc_obj_t object) {
     core.node = node_of(topology, object);
     const hwloc_obj_t package = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, object);
     core.package = package != nullptr ? package->logical_index : 0;
-    for (int cpu = hwloc_bitmap_first(object->cpuset); cpu >= 0; cpu = hwloc_bitmap_next(object->cpuset, cpu)) {
-        if (hwloc_bitmap_isset(allowed, static_cast<unsigned>(cpu)) == 0) {
-            core.whole = false;
-            continue;
-        }
-        core.cpus.push_back(CpuId{static_cast<uint32_t>(cpu)});
+    for (int cpu = hwloc_bitmap_first(object->cpuset); cpu >= 0;
+         cpu = hwloc_bitmap_next(object->cpuset, cpu)) {
+        const CpuId id{static_cast<uint32_t>(cpu)};
+        core.cpus.push_back(id);
+        if (hwloc_bitmap_isset(allowed, id.value) == 0) core.foreign.push_back(id);
     }
     if (!core.cpus.empty()) core.id = CoreId{core.cpus.front().value};
     return core;
 }
 
 Result<Topology> load(hwloc_topology_t topology) {
-    if (hwloc_topology_load(topology) != 0) return fail(ErrorCode::Unsupported, "hwloc cannot read this host");
+    if (hwloc_topology_load(topology) != 0)
+        return fail(ErrorCode::Unsupported, "hwloc cannot read this host");
     Topology result;
     // Some virtual machines tell nothing of cores: then each CPU counts as a core of its own.
     const bool has_cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0;
@@ -70,21 +70,22 @@ Result<TopologyHandle> new_handle() {
     return TopologyHandle(raw);
 }
 
-} // namespace
+}  // namespace
 
 size_t Topology::cpu_count() const {
     size_t count = 0;
-    for (const auto& core : cores) count += core.cpus.size();
+    for (const auto& core : cores)
+        count += core.cpus.size();
     return count;
 }
 
 bool Topology::has_smt() const {
-    return std::ranges::any_of(cores, [](const Core& core) { return core.cpus.size() > 1 || !core.whole; });
+    return std::ranges::any_of(cores, [](const Core& core) { return core.cpus.size() > 1; });
 }
 
 Result<Topology> read_topology() {
     auto handle = TRY(new_handle());
-    // Siblings outside our cpuset must be seen, so that a core with one of them is not taken for whole.
+    // CPUs outside our cpuset must be seen: those of VMs, and siblings that are somebody else's.
     hwloc_topology_set_flags(handle.get(), HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     return load(handle.get());
 }
@@ -96,4 +97,4 @@ Result<Topology> describe_topology(const std::string& synthetic) {
     return load(handle.get());
 }
 
-} // namespace alcove::host
+}  // namespace alcove::host

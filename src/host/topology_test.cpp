@@ -40,5 +40,5 @@ TEST(Topology, ThisHostHasACoreAndANode) {
     EXPECT_EQ(topology->cores.front().id.value, topology->cores.front().cpus.front().value);
 }
 
-} // namespace
-} // namespace alcove::host
+}  // namespace
+}  // namespace alcove::host

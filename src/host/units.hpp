@@ -52,4 +52,4 @@ constexpr std::string_view to_string(CpuPolicy policy) {
     return policy == CpuPolicy::Dedicated ? "dedicated" : "shared";
 }
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -16,20 +16,21 @@ Exposure classify_vulnerability(std::string_view kernel_text) {
         return Exposure::Vulnerable;
     // itlb_multihit words it the other way round: "KVM: Vulnerable", "KVM: Mitigation: ...".
     if (kernel_text.starts_with("KVM: Vulnerable")) return Exposure::Vulnerable;
-    if (kernel_text.starts_with("Mitigation") || kernel_text.starts_with("KVM: Mitigation")) return Exposure::Mitigated;
+    if (kernel_text.starts_with("Mitigation") || kernel_text.starts_with("KVM: Mitigation"))
+        return Exposure::Mitigated;
     return Exposure::Unknown;
 }
 
 std::string_view to_string(Exposure exposure) {
     switch (exposure) {
-    case Exposure::NotAffected:
-        return "not-affected";
-    case Exposure::Mitigated:
-        return "mitigated";
-    case Exposure::Vulnerable:
-        return "vulnerable";
-    case Exposure::Unknown:
-        break;
+        case Exposure::NotAffected:
+            return "not-affected";
+        case Exposure::Mitigated:
+            return "mitigated";
+        case Exposure::Vulnerable:
+            return "vulnerable";
+        case Exposure::Unknown:
+            break;
     }
     return "unknown";
 }
@@ -44,12 +45,14 @@ Result<std::vector<Vulnerability>> read_vulnerabilities(const std::string& root)
         const auto content = sys::read_file(it->path().string(), 4096);
         if (!content) continue;
         std::string text(as_text(*content));
-        while (!text.empty() && text.back() == '\n') text.pop_back();
+        while (!text.empty() && text.back() == '\n')
+            text.pop_back();
         const auto exposure = classify_vulnerability(text);
-        result.push_back({.name = it->path().filename().string(), .text = std::move(text), .exposure = exposure});
+        result.push_back(
+            {.name = it->path().filename().string(), .text = std::move(text), .exposure = exposure});
     }
     std::ranges::sort(result, {}, &Vulnerability::name);
     return result;
 }
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -15,13 +15,13 @@ namespace alcove::host {
 enum class Exposure {
     NotAffected,
     Mitigated,
-    Vulnerable, // the kernel says so, or says that SMT leaves it open
+    Vulnerable,  // the kernel says so, or says that SMT leaves it open
     Unknown,
 };
 
 struct Vulnerability {
-    std::string name; // the file's name: "spectre_v2"
-    std::string text; // the kernel's words
+    std::string name;  // the file's name: "spectre_v2"
+    std::string text;  // the kernel's words
     Exposure exposure = Exposure::Unknown;
 };
 
@@ -31,4 +31,4 @@ std::string_view to_string(Exposure exposure);
 // Ascending by name. `root` as in read_host_memory(). ErrorCode::Unsupported without the directory.
 Result<std::vector<Vulnerability>> read_vulnerabilities(const std::string& root = "");
 
-} // namespace alcove::host
+}  // namespace alcove::host

@@ -12,7 +12,8 @@ TEST(Vulnerabilities, TheKernelsWordsAreClassified) {
     EXPECT_EQ(classify_vulnerability("Not affected"), Exposure::NotAffected);
     EXPECT_EQ(classify_vulnerability("Mitigation: PTI"), Exposure::Mitigated);
     EXPECT_EQ(classify_vulnerability("Vulnerable"), Exposure::Vulnerable);
-    EXPECT_EQ(classify_vulnerability("Vulnerable: Clear CPU buffers attempted, no microcode"), Exposure::Vulnerable);
+    EXPECT_EQ(classify_vulnerability("Vulnerable: Clear CPU buffers attempted, no microcode"),
+              Exposure::Vulnerable);
     EXPECT_EQ(classify_vulnerability("KVM: Mitigation: VMX disabled"), Exposure::Mitigated);
     EXPECT_EQ(classify_vulnerability("KVM: Vulnerable"), Exposure::Vulnerable);
     EXPECT_EQ(classify_vulnerability("Processor vulnerable?"), Exposure::Unknown);
@@ -25,7 +26,8 @@ TEST(Vulnerabilities, AMitigationThatSmtDefeatsCountsAsOpen) {
 
 TEST(Vulnerabilities, FilesAreReadInOrderWithoutTheirNewline) {
     const FakeRoot root;
-    root.put("/sys/devices/system/cpu/vulnerabilities/mds", "Mitigation: Clear CPU buffers; SMT vulnerable\n");
+    root.put("/sys/devices/system/cpu/vulnerabilities/mds",
+             "Mitigation: Clear CPU buffers; SMT vulnerable\n");
     root.put("/sys/devices/system/cpu/vulnerabilities/l1tf", "Not affected\n");
 
     const auto list = read_vulnerabilities(root.path()).value();
@@ -42,5 +44,5 @@ TEST(Vulnerabilities, AKernelWithoutTheListIsSaid) {
     EXPECT_EQ(read_vulnerabilities(root.path()).error().code(), ErrorCode::Unsupported);
 }
 
-} // namespace
-} // namespace alcove::host
+}  // namespace
+}  // namespace alcove::host

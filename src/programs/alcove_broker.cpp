@@ -4,8 +4,9 @@
 // (broker/README.md), and may be restarted at any time: VMs run on.
 #include <csignal>
 #include <cstdio>
+#include <map>
+#include <optional>
 
-#include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/socket.h>
@@ -45,30 +46,20 @@ struct Settings {
 // Nothing when the arguments are not understood.
 std::optional<Settings> parse(int argc, char** argv) {
     Settings settings;
-    const std::pair<option, std::string*> options[] = {
-        {{"run-dir", required_argument, nullptr, 0}, &settings.run_dir},
-        {{"cgroup-root", required_argument, nullptr, 0}, &settings.cgroup_root},
-        {{"libexec-dir", required_argument, nullptr, 0}, &settings.libexec_dir},
-        {{"attestor-socket", required_argument, nullptr, 0}, &settings.attestor_socket},
-        {{"daemon-user", required_argument, nullptr, 0}, &settings.daemon_user},
-        {{"shim-user", required_argument, nullptr, 0}, &settings.shim_user},
-        {{"group", required_argument, nullptr, 0}, &settings.group},
-        {{"vmm-sees", required_argument, nullptr, 0}, nullptr},
-    };
-    std::vector<option> table;
-    for (const auto& [entry, target] : options)
-        table.push_back(entry);
-    table.push_back({});
-    int index = 0;
-    while (true) {
-        const int found = ::getopt_long(argc, argv, "", table.data(), &index);
-        if (found == -1) break;
-        if (found != 0) return std::nullopt;
-        std::string* const target = options[index].second;
-        if (target != nullptr) *target = optarg;
-        if (target == nullptr) settings.vmm_sees.emplace_back(optarg);
+    const std::map<std::string, std::string*> options = {{"--run-dir", &settings.run_dir},
+                                                         {"--cgroup-root", &settings.cgroup_root},
+                                                         {"--libexec-dir", &settings.libexec_dir},
+                                                         {"--attestor-socket", &settings.attestor_socket},
+                                                         {"--daemon-user", &settings.daemon_user},
+                                                         {"--shim-user", &settings.shim_user},
+                                                         {"--group", &settings.group},
+                                                         {"--vmm-sees", nullptr}};
+    for (int i = 1; i < argc; i += 2) {
+        const auto option = options.find(argv[i]);
+        if (option == options.end() || i + 1 == argc) return std::nullopt;
+        if (option->second == nullptr) settings.vmm_sees.emplace_back(argv[i + 1]);
+        if (option->second != nullptr) *option->second = argv[i + 1];
     }
-    if (optind != argc) return std::nullopt;
     if (settings.attestor_socket.empty()) settings.attestor_socket = settings.run_dir + "/attestor.sock";
     return settings;
 }

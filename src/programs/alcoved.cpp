@@ -71,7 +71,8 @@ int main(int argc, char** argv) {
     app.add_option("--max-enclaves", config.supervisor.max_enclaves, "Enclaves at a time")
         ->check(CLI::Range(1, 900))
         ->capture_default_str();
-    app.add_flag("--embedded", config.embedded, "Images are disks of the embedded host, named by serial number");
+    app.add_flag("--embedded", config.embedded,
+                 "Images are disks of the embedded host, named by serial number");
     app.set_version_flag("--version", ALCOVE_VERSION);
     CLI11_PARSE(app, argc, argv);
 

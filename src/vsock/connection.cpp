@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -138,8 +139,9 @@ void Connection::write_waiting() {
     }
     if (state_ == State::Resetting || state_ == State::Gone)
         socket_done_ = true;
-    else if ((guest_shutdown_ & shutdown_flag::SEND) != 0)
-        ::shutdown(socket_.get(), SHUT_WR);  // fails only when the other end is gone, which epoll tells
+    else if ((guest_shutdown_ & shutdown_flag::SEND) != 0 && !std::exchange(output_ended_, true))
+        // Once: each call is an event for us too. It fails only when the other end is gone.
+        ::shutdown(socket_.get(), SHUT_WR);
 }
 
 // ---- what the guest sends
@@ -188,7 +190,7 @@ void Connection::receive_response() {
 
 void Connection::receive_shutdown(uint32_t flags) {
     if (state_ == State::Opening || state_ == State::Requesting) return violation();
-    guest_shutdown_ |= flags;
+    flags &= ~std::exchange(guest_shutdown_, guest_shutdown_ | flags);
     if (state_ == State::Closing || guest_shutdown_ == shutdown_flag::BOTH) return reset(true);
     if ((flags & shutdown_flag::RCV) != 0) ::shutdown(socket_.get(), SHUT_RD);
     if ((flags & shutdown_flag::SEND) != 0) write_waiting();

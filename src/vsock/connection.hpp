@@ -159,6 +159,7 @@ class Connection {
     bool readable_ = false;           // the socket may have something
     bool host_ended_ = false;         // the host program sends no more
     bool host_refuses_ = false;       // the host program takes no more
+    bool output_ended_ = false;       // we said so to the host program
     bool hung_up_ = false;            // EPOLLHUP: neither way
     bool socket_done_ = false;
 };

@@ -467,6 +467,30 @@ TEST_F(HostBackendTest, TheGuestsHalfCloseEndsTheProgramsInput) {
     EXPECT_EQ(as_text(packets[0].payload), "answer");
 }
 
+TEST_F(HostBackendTest, AProgramThatLeftWhileTheGuestGivesNoCreditIsNoWork) {
+    auto request = FakeGuest::header(Op::REQUEST, kGuestPort, kHostPort);
+    request.buf_alloc = 4;
+    send(request);
+    auto& program = vsock_.opener.programs.back();
+    write(program, "more than four bytes");
+    auto end = FakeGuest::header(Op::SHUTDOWN, kGuestPort, kHostPort);
+    end.flags = shutdown_flag::SEND;
+    end.buf_alloc = 4;
+    send(end);
+    program.reset();
+    vsock_.machine.run();
+
+    // Nothing moves until the guest gives credit, and the loop is at rest.
+    EXPECT_EQ(connections(), 1U);
+    for (int round = 0; round < 10; ++round)
+        EXPECT_EQ(vsock_.machine.loop().run_once(std::chrono::milliseconds(0)).value(), 0U);
+    auto update = FakeGuest::header(Op::CREDIT_UPDATE, kGuestPort, kHostPort);
+    update.buf_alloc = 100;
+    (void)ops();
+    send(update);
+    EXPECT_THAT(ops(), testing::ElementsAre(Op::RW, Op::SHUTDOWN));
+}
+
 TEST_F(HostBackendTest, AHalfCloseComesBehindWhatWaits) {
     auto& program = open_connection();
     while (vsock_.backend.buffered_bytes() == 0)

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probe/command.hpp"
+
+#include <charconv>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace alcove::probe {
+
+namespace {
+
+std::vector<std::string_view> words_of(std::string_view line) {
+    std::vector<std::string_view> words;
+    for (;;) {
+        const size_t space = line.find(' ');
+        words.push_back(line.substr(0, space));
+        if (space == std::string_view::npos) return words;
+        line.remove_prefix(space + 1);
+    }
+}
+
+Result<uint64_t> parse_number(std::string_view word, uint64_t most) {
+    uint64_t number = 0;
+    const char* const end = word.data() + word.size();
+    const auto [stopped, error] = std::from_chars(word.data(), end, number);
+    if (error != std::errc() || stopped != end || number > most)
+        return fail(ErrorCode::TextMalformed, "not a number from 0 to " + std::to_string(most));
+    return number;
+}
+
+constexpr uint64_t kAny = std::numeric_limits<uint64_t>::max();
+
+}  // namespace
+
+Result<Command> parse_command(std::string_view line) {
+    const std::vector<std::string_view> words = words_of(line);
+    const std::string_view name = words.front();
+    const size_t arguments = words.size() - 1;
+    if (name == "echo" && arguments == 0) return Command(Echo{});
+    if (name == "sink" && arguments == 0) return Command(Sink{});
+    if (name == "report" && arguments == 0) return Command(Report{});
+    if (name == "panic" && arguments == 0) return Command(Panic{});
+    if (name == "poweroff" && arguments == 0) return Command(PowerOff{});
+    if (name == "abort" && arguments == 0) return Command(Abort{});
+    if (name == "exit" && arguments == 1) {
+        const uint64_t code = TRY(parse_number(words[1], 255));
+        return Command(Exit{static_cast<int>(code)});
+    }
+    if (name == "source" && arguments == 2) {
+        const uint64_t bytes = TRY(parse_number(words[1], kAny));
+        const uint64_t seed = TRY(parse_number(words[2], kAny));
+        return Command(Source{.bytes = bytes, .seed = seed});
+    }
+    if (name == "connect" && arguments == 2) {
+        const uint64_t port = TRY(parse_number(words[1], std::numeric_limits<uint32_t>::max()));
+        const uint64_t bytes = TRY(parse_number(words[2], kAny));
+        return Command(Connect{.port = static_cast<uint32_t>(port), .bytes = bytes});
+    }
+    return fail(ErrorCode::InvalidArgument, "no such command, or another number of arguments");
+}
+
+}  // namespace alcove::probe

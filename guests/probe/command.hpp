@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one line a connection to the probe begins with, as README.md lists them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <variant>
+
+#include "support/result.hpp"
+
+namespace alcove::probe {
+
+struct Echo {};
+struct Sink {};
+struct Source {
+    uint64_t bytes;
+    uint64_t seed;
+};
+struct Connect {
+    uint32_t port;
+    uint64_t bytes;
+};
+struct Report {};
+struct Exit {
+    int code;  // 0..255
+};
+struct Panic {};
+struct PowerOff {};
+struct Abort {};
+
+using Command = std::variant<Echo, Sink, Source, Connect, Report, Exit, Panic, PowerOff, Abort>;
+
+// Without the newline. Words are separated by one space, numbers are decimal.
+Result<Command> parse_command(std::string_view line);
+
+}  // namespace alcove::probe

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probe/kernel_random.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include <fcntl.h>
+
+#include "support/system.hpp"
+
+namespace alcove::probe {
+
+namespace {
+
+constexpr char kAvailable[] = "/sys/class/misc/hw_random/rng_available";
+constexpr char kCurrent[] = "/sys/class/misc/hw_random/rng_current";
+constexpr char kDevice[] = "/dev/hwrng";
+constexpr std::string_view kSource = "nsm-hwrng";
+constexpr uint64_t kSysfsLimit = 4096;
+
+Result<std::string> read_setting(const char* path) {
+    const Fd file = TRY(sys::open(path, O_RDONLY));
+    Bytes text(kSysfsLimit);
+    const sys::Transfer got = TRY(sys::read_some(file, text));
+    text.resize(got.bytes);
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
+        text.pop_back();
+    return std::string(as_text(text));
+}
+
+Result<void> choose(std::string_view source) {
+    const Fd file = TRY(sys::open(kCurrent, O_WRONLY));
+    return sys::write_all(file, as_byte_view(source));
+}
+
+bool is_listed(std::string_view list, std::string_view name) {
+    const std::string spaced = " " + std::string(list) + " ";
+    return spaced.find(" " + std::string(name) + " ") != std::string::npos;
+}
+
+Result<void> read_twice() {
+    const Fd device = TRY(sys::open(kDevice, O_RDONLY));
+    std::array<uint8_t, 64> first{};
+    std::array<uint8_t, 64> second{};
+    TRY(sys::read_exact(device, first));
+    TRY(sys::read_exact(device, second));
+    if (first == second) return fail(ErrorCode::InvalidMessage, "the same bytes came twice");
+    return {};
+}
+
+Result<void> check_source() {
+    const std::string before = TRY(read_setting(kCurrent));
+    TRY(choose(kSource));
+    const std::string now = TRY(read_setting(kCurrent));
+    if (now != kSource) return fail(ErrorCode::InvalidMessage, "the current source is " + now);
+    const Result<void> outcome = read_twice();
+    if (before != kSource && before != "none") TRY(choose(before));
+    return outcome;
+}
+
+}  // namespace
+
+CheckResult check_kernel_random() {
+    const auto available = read_setting(kAvailable);
+    if (!available || !is_listed(*available, kSource))
+        return CheckResult{.name = "hwrng_absent", .detail = ""};
+    return result_of("hwrng", check_source());
+}
+
+}  // namespace alcove::probe

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes connections on a vsock port, a thread for each: what one command waits for must not keep another
+// waiting. Connections beyond the limit are closed unanswered.
+#pragma once
+
+#include <cstdint>
+
+#include "probe/service.hpp"
+
+namespace alcove::probe {
+
+constexpr uint32_t kProbePort = 6000;
+constexpr unsigned kMostConnections = 512;
+
+Result<Fd> listen_on_vsock(uint32_t port);
+Result<Fd> connect_to_parent(uint32_t port);  // CID 3
+
+// Returns only when the listener fails. `surroundings` is read by all threads and outlives the program's end.
+Result<void> serve_all(const Fd& listener, const Surroundings& surroundings);
+
+}  // namespace alcove::probe

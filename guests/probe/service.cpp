@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probe/service.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+#include <unistd.h>
+
+#include "key_service/hex.hpp"
+#include "probe/command.hpp"
+#include "probe/digest.hpp"
+#include "probe/machine_end.hpp"
+#include "probe/pattern.hpp"
+
+namespace alcove::probe {
+
+namespace {
+
+constexpr size_t kBufferBytes = 65536;
+constexpr size_t kLongestLine = 4096;
+
+Result<void> write_pattern(Channel& channel, uint64_t bytes, uint64_t seed) {
+    const Pattern pattern(seed);
+    for (uint64_t sent = 0; sent < bytes;) {
+        const ByteView chunk = pattern.at(sent).first(std::min<uint64_t>(Pattern::kChunk, bytes - sent));
+        TRY(channel.write(chunk));
+        sent += chunk.size();
+    }
+    channel.end_writing();
+    return {};
+}
+
+class Executor {
+  public:
+    Executor(Channel& channel, const Surroundings& surroundings)
+        : channel_(channel), surroundings_(surroundings) {}
+
+    Result<void> operator()(Echo) {
+        Bytes buffer(kBufferBytes);
+        for (;;) {
+            const size_t count = TRY(channel_.read(buffer));
+            if (count == 0) break;
+            TRY(channel_.write(ByteView(buffer).first(count)));
+        }
+        channel_.end_writing();
+        return {};
+    }
+
+    Result<void> operator()(Sink) {
+        Bytes buffer(kBufferBytes);
+        Digest digest(Digest::Kind::Sha256);
+        uint64_t bytes = 0;
+        for (;;) {
+            const size_t count = TRY(channel_.read(buffer));
+            if (count == 0) break;
+            digest.add(ByteView(buffer).first(count));
+            bytes += count;
+        }
+        return write_line(std::to_string(bytes) + " " + key_service::to_hex(digest.finish()));
+    }
+
+    Result<void> operator()(Source source) { return write_pattern(channel_, source.bytes, source.seed); }
+
+    Result<void> operator()(Connect connect) {
+        Fd socket = TRY(surroundings_.connect_to_parent(connect.port));
+        Channel parent = Channel::over_socket(std::move(socket));
+        TRY(write_pattern(parent, connect.bytes, connect.port));
+        const std::string answer = TRY(parent.read_line(kLongestLine));
+        return write_line(answer);
+    }
+
+    Result<void> operator()(Report) { return channel_.write(as_byte_view(surroundings_.report)); }
+
+    Result<void> operator()(Exit exit) { _exit(exit.code); }
+    Result<void> operator()(Abort) { std::abort(); }
+    Result<void> operator()(Panic) { return panic_machine(); }
+    Result<void> operator()(PowerOff) { return power_off_machine(); }
+
+    Result<void> write_line(const std::string& line) { return channel_.write(as_byte_view(line + "\n")); }
+
+  private:
+    Channel& channel_;
+    const Surroundings& surroundings_;
+};
+
+}  // namespace
+
+Result<void> serve(Channel& channel, const Surroundings& surroundings) {
+    Executor executor(channel, surroundings);
+    const auto run = [&]() -> Result<void> {
+        const std::string line = TRY(channel.read_line(kLongestLine));
+        const Command command = TRY(parse_command(line));
+        return std::visit(executor, command);
+    };
+    Result<void> outcome = run();
+    // In `echo` and `source` it comes as one more line of the stream, which their checksums show.
+    if (!outcome) static_cast<void>(executor.write_line("FAILED " + outcome.error().to_string()));
+    return outcome;
+}
+
+}  // namespace alcove::probe
