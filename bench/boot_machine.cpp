@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// boot_machine KERNEL INITRD COMMAND_LINE VCPUS MIB: one machine with a serial port on standard output and an
+// entropy device, nothing else: our side of boot_vs_qemu_microvm.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "machine/machine.hpp"
+#include "support/mapping.hpp"
+#include "support/system.hpp"
+#include "virtio/rng.hpp"
+
+namespace {
+
+using namespace alcove;
+
+Result<Mapping> map_file(const char* path) {
+    const auto file = TRY(sys::open(path, O_RDONLY));
+    const auto size = TRY(sys::file_size(file));
+    return Mapping::read_only(file, size);
+}
+
+Result<void> run(char** argv) {
+    const auto kernel = TRY(map_file(argv[1]));
+    const auto initrd = TRY(map_file(argv[2]));
+    TRY(cpu::VcpuThread::install_kick_signal());
+    auto loop = TRY(EventLoop::create());
+    machine::MachinePlan plan;
+    plan.kvm = TRY(sys::open("/dev/kvm", O_RDWR));
+    plan.ram = TRY(sys::memfd("bench-ram"));
+    plan.memory_bytes = std::strtoull(argv[5], nullptr, 10) << 20;
+    plan.vcpu_count = static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10));
+    // As a launch does: all memory is there before the guest begins.
+    TRY(sys::truncate(plan.ram, plan.memory_bytes));
+    TRY(sys::allocate(plan.ram, 0, 0, plan.memory_bytes));
+    plan.console = [](uint8_t byte) {
+        if (::write(STDOUT_FILENO, &byte, 1) != 1) std::_Exit(1);
+    };
+    virtio::RngDevice rng(*loop);
+    auto machine = TRY(machine::Machine::create(std::move(plan), *loop));
+    TRY(machine->add_virtio(rng));
+    boot::BootInputs inputs;
+    inputs.kernel = kernel.bytes();
+    inputs.ramdisks.push_back(initrd.bytes());
+    inputs.command_line = argv[3];
+    TRY(machine->load(std::move(inputs)));
+    TRY(machine->start([&](const machine::MachineEnd&) { loop->stop(); }));
+    return loop->run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 6) {
+        std::fputs("usage: boot_machine KERNEL INITRD COMMAND_LINE VCPUS MIB\n", stderr);
+        return 2;
+    }
+    const auto result = run(argv);
+    if (!result) std::fprintf(stderr, "boot_machine: %s\n", result.error().to_string().c_str());
+    return result ? 0 : 1;
+}
