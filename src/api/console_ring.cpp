@@ -95,11 +95,8 @@ ConsoleRingReader::Piece ConsoleRingReader::read() {
     std::memcpy(piece.data.data() + first, mapping_.data() + kConsoleDataOffset, piece.data.size() - first);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // the copy is done before the claim is read
     const uint64_t claimed = load(kClaimedOffset);
-    // Bytes below this may have been overwritten during the copy. A claim out of range proves nothing.
-    const uint64_t safe =
-        claimed > written && claimed - written <= kConsoleDataBytes && claimed > kConsoleDataBytes
-            ? claimed - kConsoleDataBytes
-            : from;
+    // Bytes below this may have been overwritten during the copy: all of them, if it took long.
+    const uint64_t safe = claimed > kConsoleDataBytes ? claimed - kConsoleDataBytes : 0;
     const uint64_t lost = std::min<uint64_t>(safe > from ? safe - from : 0, piece.data.size());
     piece.data.erase(piece.data.begin(), piece.data.begin() + static_cast<ptrdiff_t>(lost));
     piece.skipped = from + lost - position_;

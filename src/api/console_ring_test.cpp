@@ -84,6 +84,18 @@ TEST(ConsoleRing, CountersOfAHostileWriterReadNothingOutside) {
     }
 }
 
+TEST(ConsoleRing, AWriterThatLapsAReaderDuringItsCopyLeavesNothingToTrust) {
+    const auto ring = make_console_ring().value();
+    overwrite(ring, 128, kConsoleDataBytes);
+    overwrite(ring, 64, 3 * kConsoleDataBytes);
+    auto reader = ConsoleRingReader::open(ring).value();
+
+    const auto piece = reader.read();
+
+    EXPECT_TRUE(piece.data.empty());
+    EXPECT_EQ(piece.skipped, kConsoleDataBytes);
+}
+
 TEST(ConsoleRing, AWriterThatCountsBackwardsIsIgnored) {
     const auto ring = make_console_ring().value();
     auto writer = ConsoleRingWriter::open(ring).value();

@@ -104,7 +104,8 @@ std::string VmFolders::claim_cores(const LaunchPlan& plan) {
     if (!claimed) return claimed.error().to_string();
     const auto state = cgroups_.read(vmm + "/cpuset.cpus.partition");
     if (!state) return state.error().to_string();
-    const auto line = state->substr(0, state->find('\n')); // "root invalid (why)" when it did not take effect
+    const auto line =
+        state->substr(0, state->find('\n'));  // "root invalid (why)" when it did not take effect
     return line == "root" ? "" : "cpuset.cpus.partition: " + line;
 }
 

@@ -29,8 +29,10 @@ Bytes FakeMachine::bytes_at(GuestAddress address, uint64_t size) const {
 }
 
 void FakeMachine::run() {
-    while (loop_->run_once(std::chrono::milliseconds(0)).value() > 0) {
-    }
+    constexpr int kMany = 100'000;
+    int rounds = 0;
+    while (loop_->run_once(std::chrono::milliseconds(0)).value() > 0)
+        ALCOVE_CHECK(++rounds < kMany, "the loop comes to rest");
 }
 
 bool FakeMachine::run_until(const std::function<bool()>& done, std::chrono::milliseconds limit) {

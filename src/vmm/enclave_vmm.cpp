@@ -77,7 +77,10 @@ void EnclaveVmm::launch(messages::LaunchOrder order) {
     auto launched = build(std::move(order));
     if (launched) launched = start();
     // The shim shows it to the user: why there is no enclave.
-    if (!launched) finish(api::StopReason::DeviceError, std::nullopt, launched.error().to_string());
+    if (!launched) {
+        shim_->send(api::encode_failed(0, launched.error()));
+        finish_with(std::move(launched));
+    }
 }
 
 Result<void> EnclaveVmm::build(messages::LaunchOrder order) {
