@@ -63,13 +63,18 @@ int exit_code(const Result<void>& outcome) {
     return EXIT_FAILURE;
 }
 
+[[noreturn]] void serve_until_the_end(const Surroundings& surroundings) {
+    // At once: connections that are being served use the surroundings to the last.
+    _exit(exit_code(run_server(surroundings)));
+}
+
 int run(std::string_view mode) {
     Surroundings surroundings{.report = report_of({}), .connect_to_parent = connect_to_parent};
     if (mode == "stdio") {
         Channel channel = Channel::over_pipes(Fd(STDIN_FILENO), Fd(STDOUT_FILENO));
         return exit_code(serve(channel, surroundings));
     }
-    if (mode == "vsock") return exit_code(run_server(surroundings));
+    if (mode == "vsock") serve_until_the_end(surroundings);
     if (mode != "nsm" && mode != "all") {
         std::fprintf(stderr, "usage: probe nsm | vsock | all | stdio\n");
         return kUsageExit;
@@ -78,7 +83,7 @@ int run(std::string_view mode) {
     surroundings.report = report_of(results);
     std::fputs(surroundings.report.c_str(), stdout);
     std::fflush(stdout);
-    if (mode == "all") return exit_code(run_server(surroundings));
+    if (mode == "all") serve_until_the_end(surroundings);
     for (const CheckResult& result : results) {
         if (!result.detail.empty()) return EXIT_FAILURE;
     }

@@ -26,19 +26,19 @@ Failure wrong(std::string what) {
     return fail(ErrorCode::InvalidMessage, std::move(what));
 }
 
-Result<Reply> exchange(SecureModule& module, ByteView request) {
+Result<Reply> ask_module(SecureModule& module, ByteView request) {
     const Bytes bytes = TRY(module.ask(request));
     return decode_reply(bytes);
 }
 
 Result<Reply> expect_reply(SecureModule& module, ByteView request, std::string_view name) {
-    Reply reply = TRY(exchange(module, request));
+    Reply reply = TRY(ask_module(module, request));
     if (reply.name != name) return wrong("answered " + reply.to_string());
     return reply;
 }
 
 Result<void> expect_error(SecureModule& module, ByteView request, std::string_view name) {
-    const Reply reply = TRY(exchange(module, request));
+    const Reply reply = TRY(ask_module(module, request));
     if (reply.to_string() != "Error " + std::string(name)) return wrong("answered " + reply.to_string());
     return {};
 }
@@ -213,7 +213,7 @@ Result<void> check_garbage(SecureModule& module) {
     };
     for (size_t i = 0; i < garbage.size(); ++i) {
         const std::string name = "garbage " + std::to_string(i);
-        const Reply reply = TRY(exchange(module, garbage[i]).context(name));
+        const Reply reply = TRY(ask_module(module, garbage[i]).context(name));
         if (reply.name != "Error") return wrong(name + " is answered " + reply.to_string());
     }
     return {};
