@@ -22,6 +22,12 @@ GUESTS = BUILD / "guests"
 EXIT_NOT_VERIFIED = 3
 
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guests/probe"))
+import stream_check  # noqa: E402
+
+BULK_BYTES = 100 << 20
+
+
 class Refused(AssertionError):
     def __init__(self, arguments, result):
         self.exit_code = result.returncode
@@ -220,6 +226,28 @@ class StackTest(unittest.TestCase):
         self.assertEqual(state["heartbeat"]["answered_by"], "alcove")
         self.assertEqual(state["counters"]["nsm_documents"]["total"], 1)
         self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
+
+
+    # --- everything inside, once ---
+
+    def test_the_nsm_and_vsock_serve_a_probe_inside(self):
+        application = self.folder / "probe"
+        application.mkdir()
+        shutil.copy(GUESTS / "probe", application)
+        image = self.folder / "probe.eif"
+        alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/probe", "all")
+        name = self.run_enclave(image, memory="512M", timeout=240)
+        connect = stream_check.process_opener([str(ALCOVE), "enclave", "connect", name, "6000"])
+
+        stream_check.check_report(connect())
+        stream_check.sink(connect(), BULK_BYTES)
+        stream_check.source(connect(), BULK_BYTES)
+        stream_check.parallel(connect, 64, 64 << 10)
+
+        stream_check.end(connect(), "exit 7")
+        ended = self.end_of(name)
+        self.assertEqual(ended["reason"], "i8042_reset")
+        self.assertEqual((ended["app_exit"]["kind"], ended["app_exit"]["value"]), ("exited", 7))
 
 
 RUNS = int(os.environ.get("ALCOVE_STACK_RUNS", "30"))
