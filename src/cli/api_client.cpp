@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "support/bits.hpp"
 #include "support/error_catalog.hpp"
 #include "support/system.hpp"
 
@@ -44,14 +45,13 @@ Result<std::string> body_of(const httplib::Result& result) {
 
 Result<Json> json_of(const httplib::Result& result) {
     const auto body = TRY(body_of(result));
-    return codec::json::parse(body, {.bytes = 16 * 1024 * 1024, .depth = 32});
+    return codec::json::parse(body, {.bytes = 16_MiB, .depth = 32});
 }
 
 }  // namespace
 
 Error api_error(int http_status, std::string_view body) {
-    const Error unknown(ErrorCode::Internal,
-                        "alcoved answered with HTTP status " + std::to_string(http_status));
+    Error unknown(ErrorCode::Internal, "alcoved answered with HTTP status " + std::to_string(http_status));
     const auto json = codec::json::parse(body);
     if (!json) return unknown;
     const auto error = codec::json::object_field(*json, "error");
@@ -121,7 +121,7 @@ Result<void> ApiClient::stream(const std::string& target,
         [&](const char* data, size_t size) {
             if (status != 200) {
                 error_body.append(data, size);
-                return error_body.size() < 64 * 1024;
+                return error_body.size() < 64_KiB;
             }
             ended_by_us = !take(std::string_view(data, size));
             return !ended_by_us;

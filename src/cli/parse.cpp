@@ -267,7 +267,7 @@ Result<uint64_t> parse_memory_mib(const std::string& text) {
         shift = 10;
     } else if (suffix == "T" || suffix == "t") {
         shift = 20;
-    } else if (suffix != "" && suffix != "M" && suffix != "m") {
+    } else if (!suffix.empty() && suffix != "M" && suffix != "m") {
         good = false;
     }
     if (!good || value > std::numeric_limits<uint64_t>::max() >> (shift + 20))

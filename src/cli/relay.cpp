@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/bits.hpp"
 #include "support/system.hpp"
 
 namespace alcove::cli {
@@ -52,7 +53,7 @@ class Pump {
   private:
     int from_;
     int to_;
-    std::array<uint8_t, 64 * 1024> buffer_{};
+    std::array<uint8_t, 64_KiB> buffer_{};
     size_t begin_ = 0;
     size_t end_ = 0;
     bool ended_ = false;

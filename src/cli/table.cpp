@@ -32,7 +32,7 @@ std::string render_fields(const std::vector<std::pair<std::string, std::string>>
         width = std::max(width, name.size());
     std::string text;
     for (const auto& [name, value] : fields)
-        text += std::string(indent, ' ') + name + std::string(width - name.size() + 2, ' ') + value + "\n";
+        text.append(indent, ' ').append(name).append(width - name.size() + 2, ' ').append(value).append("\n");
     return text;
 }
 

@@ -30,7 +30,7 @@ void render(const Json& value, size_t depth, std::string& text) {
         if (flat) {
             std::string line;
             for (const auto& item : value)
-                line += (line.empty() ? "" : " ") + leaf_text(item);
+                line.append(line.empty() ? "" : " ").append(leaf_text(item));
             text += indent + line + "\n";
             return;
         }

@@ -121,7 +121,7 @@ void BrokerLink::list(Answer<Listing> answer) {
     list_page({}, std::make_shared<Listing>(), std::move(answer));
 }
 
-void BrokerLink::list_page(api::VmId::Field after, std::shared_ptr<Listing> collected,
+void BrokerLink::list_page(api::VmId::Field after, const std::shared_ptr<Listing>& collected,
                            Answer<Listing> answer) {
     if (!is_connected()) return refuse(std::move(answer));
     const uint32_t id = peer_->next_request();

@@ -52,7 +52,7 @@ class BrokerLink {
     using Listing = std::vector<api::broker::ListEntry>;
     void connect();
     void lost(const Error& error);
-    void list_page(api::VmId::Field after, std::shared_ptr<Listing> collected, Answer<Listing> answer);
+    void list_page(api::VmId::Field after, const std::shared_ptr<Listing>& collected, Answer<Listing> answer);
     template <typename Body>
     void order_vm(const api::VmId& id, Answer<void> answer);
     template <typename T>

@@ -59,7 +59,7 @@ std::vector<host::AlreadyLent> already_lent(const std::vector<Store::Saved>& sav
 
 }  // namespace
 
-Result<std::unique_ptr<Daemon>> Daemon::start(DaemonConfig config) {
+Result<std::unique_ptr<Daemon>> Daemon::start(const DaemonConfig& config) {
     std::unique_ptr<Daemon> daemon(new Daemon);
     daemon->loop_ = TRY(EventLoop::create());
     TRY(daemon->open_state(config));

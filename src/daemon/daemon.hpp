@@ -33,7 +33,7 @@ inline constexpr const char* kViewSocketName = "alcoved-view.sock";
 class Daemon {
   public:
     // Opens the database, reads the host, adopts what runs, and serves.
-    static Result<std::unique_ptr<Daemon>> start(DaemonConfig config);
+    static Result<std::unique_ptr<Daemon>> start(const DaemonConfig& config);
     // Ends the service; enclaves run on.
     ~Daemon();
     Daemon(const Daemon&) = delete;

@@ -70,7 +70,7 @@ class HttpServer::Implementation final : public httplib::Server {
             if (response.body.empty()) response.set_content(error_body_(response.status), "application/json");
         });
         set_exception_handler(
-            [this](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
+            [this](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
                 response.status = 500;
                 response.set_content(error_body_(500), "application/json");
             });

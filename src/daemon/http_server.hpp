@@ -17,6 +17,7 @@
 
 #include <sys/types.h>
 
+#include "support/bits.hpp"
 #include "support/fd.hpp"
 #include "support/result.hpp"
 
@@ -41,9 +42,9 @@ struct HttpResponse {
 
 struct HttpLimits {
     size_t connections = 64;
-    size_t body_bytes = 64 * 1024;
-    size_t header_bytes = 16 * 1024;
-    size_t header_line_bytes = 4 * 1024;
+    size_t body_bytes = 64_KiB;
+    size_t header_bytes = 16_KiB;
+    size_t header_line_bytes = 4_KiB;
     size_t path_bytes = 256;
     std::chrono::milliseconds request_time{10'000};  // until the whole request is there
     std::chrono::milliseconds write_time{30'000};    // until a piece of an answer is taken

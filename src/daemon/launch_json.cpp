@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/json.hpp"
+#include "support/bits.hpp"
 
 namespace alcove::daemon {
 
@@ -47,7 +48,7 @@ Result<void> read_image(const Json& image, LaunchBody& body) {
 }  // namespace
 
 Result<LaunchBody> parse_launch_body(std::string_view text) {
-    const auto json = TRY(codec::json::parse(text, {.bytes = 64 * 1024, .depth = 4}));
+    const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 4}));
     TRY(check_fields(json, kFields));
     LaunchBody body;
     auto name = TRY(codec::json::optional_text_field(json, "name"));

@@ -159,7 +159,7 @@ Result<void> Supervisor::commit(Vm& vm, std::string_view event_kind, std::string
     return {};
 }
 
-void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, std::string detail) {
+void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, const std::string& detail) {
     auto saved = commit(vm, event_kind, detail);
     if (saved) return;
     log::error("{}: the change to '{}' is not stored: {}", vm.record.id, state_name(vm.record.state),

@@ -110,7 +110,7 @@ class Supervisor {
     Vm* find_vm(const std::string& id_or_name);
     const Vm* find_vm(const std::string& id_or_name) const;
     Result<void> commit(Vm& vm, std::string_view event_kind, std::string detail = {});
-    void commit_or_retry(Vm& vm, std::string_view event_kind, std::string detail = {});
+    void commit_or_retry(Vm& vm, std::string_view event_kind, const std::string& detail = {});
     void prune();
 
     // supervisor_life.cpp: what happens to one enclave, by id, because it may be gone when it happens

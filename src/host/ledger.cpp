@@ -148,6 +148,7 @@ std::vector<NodeGrant> spread(std::vector<Free> free, uint32_t vcpus, uint64_t b
         return vcpus > 0 ? a.threads() > b.threads() : a.bytes > b.bytes;
     });
     std::vector<NodeGrant> parts;
+    parts.reserve(free.size());
     for (const auto& node : free)
         parts.push_back({.node = node.node, .cores = take_cores(node.cores, vcpus)});
     for (const bool with_cores : {true, false}) {

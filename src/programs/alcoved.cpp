@@ -23,7 +23,7 @@ void give_up_privileges() {
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) log::warn("dumps cannot be switched off");
 }
 
-int serve(daemon::DaemonConfig config) {
+int serve(const daemon::DaemonConfig& config) {
     // Before the first thread, so that all of them leave these signals to sigwait() below.
     sigset_t signals;
     sigemptyset(&signals);
@@ -34,7 +34,7 @@ int serve(daemon::DaemonConfig config) {
     ::umask(0027);
     give_up_privileges();
 
-    const auto started = daemon::Daemon::start(std::move(config));
+    const auto started = daemon::Daemon::start(config);
     if (!started) {
         log::error("{} {}", code_label(started.error().code()), started.error().to_string());
         return 1;
@@ -77,5 +77,5 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
 
     log::start("alcoved");
-    return serve(std::move(config));
+    return serve(config);
 }

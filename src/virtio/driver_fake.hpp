@@ -52,7 +52,7 @@ class FakeMachine {
     void run();
     // Runs the loop until `done` says so; false when that takes longer than `limit`.
     bool run_until(const std::function<bool()>& done,
-                   std::chrono::milliseconds limit = std::chrono::seconds(20));
+                   std::chrono::milliseconds limit = std::chrono::seconds(120));
 
   private:
     std::unique_ptr<EventLoop> loop_;

@@ -115,7 +115,7 @@ std::vector<Packet> FakeGuest::wait_for_packets() {
             packets = receive();
             return !packets.empty();
         },
-        std::chrono::seconds(1));
+        std::chrono::seconds(30));
     return packets;
 }
 

@@ -151,7 +151,7 @@ struct FakeVsock {
     void run();
     // The same until `done` says so; false when that takes longer than `limit`.
     bool run_until(const std::function<bool()>& done,
-                   std::chrono::milliseconds limit = std::chrono::seconds(30));
+                   std::chrono::milliseconds limit = std::chrono::seconds(120));
 
     virtio::FakeMachine machine;
     FakeOpener opener;

@@ -199,7 +199,7 @@ TEST_F(HostBackendTest, CreditIsToldAtHalfOfTheWindow) {
         EXPECT_TRUE(ops().empty());
     }
     send_data(part);
-    const auto packets = vsock_.guest.receive();
+    const auto packets = vsock_.guest.wait_for_packets();
 
     ASSERT_EQ(packets.size(), 1U);
     EXPECT_EQ(packets[0].op(), Op::CREDIT_UPDATE);
