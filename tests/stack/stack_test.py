@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
@@ -128,6 +129,17 @@ class StackTest(unittest.TestCase):
                 return enclave
         self.fail(f"{name} does not end")
 
+    def wait_for_port(self, name, port):
+        """The heartbeat comes from the enclave's init; its program listens a moment later."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            tried = subprocess.run([ALCOVE, "--quiet", "enclave", "connect", name, str(port)], stdin=subprocess.DEVNULL,
+                                   capture_output=True, timeout=60)
+            if tried.returncode == 0:
+                return
+            time.sleep(0.2)
+        self.fail(f"nothing listens on port {port} of {name}: {tried.stderr}")
+
     # --- the life of an enclave ---
 
     def test_each_way_to_end_is_recorded(self):
@@ -205,6 +217,7 @@ class StackTest(unittest.TestCase):
         alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/key_service")
         name = self.run_enclave(image, memory="512M", timeout=240)
 
+        self.wait_for_port(name, 5000)
         document = self.folder / "document.cbor"
         nonce = os.urandom(32).hex()
         with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
@@ -239,10 +252,11 @@ class StackTest(unittest.TestCase):
         name = self.run_enclave(image, memory="512M", timeout=240)
         connect = stream_check.process_opener([str(ALCOVE), "enclave", "connect", name, "6000"])
 
+        self.wait_for_port(name, 6000)
         stream_check.check_report(connect())
         stream_check.sink(connect(), BULK_BYTES)
         stream_check.source(connect(), BULK_BYTES)
-        stream_check.parallel(connect, 64, 64 << 10)
+        stream_check.parallel(connect, 8, 1 << 20)
 
         stream_check.end(connect(), "exit 7")
         ended = self.end_of(name)
