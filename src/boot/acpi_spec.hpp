@@ -103,4 +103,16 @@ struct AcpiMadtIoApic {  // 5.2.12.3
 };
 static_assert(sizeof(AcpiMadtIoApic) == 12);
 
+// PCI Firmware Specification 3.2, 4.1.2: one allocation a segment.
+struct AcpiMcfg {
+    AcpiHeader header;
+    Le64 reserved;
+    Le64 base;            // 44  of bus 0's configuration space
+    Le16 segment;         // 52
+    uint8_t start_bus;    // 54
+    uint8_t end_bus;      // 55
+    Le32 reserved_entry;  // 56
+};
+static_assert(sizeof(AcpiMcfg) == 60);
+
 }  // namespace alcove::boot

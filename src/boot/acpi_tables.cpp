@@ -3,11 +3,12 @@
 
 #include <cstdio>
 #include <cstring>
-#include <numeric>
 #include <string>
+#include <vector>
 
 #include "boot/acpi_spec.hpp"
 #include "boot/aml.hpp"
+#include "boot/table_checksum.hpp"
 #include "memory/layout.hpp"
 #include "support/bits.hpp"
 
@@ -18,10 +19,6 @@ namespace {
 namespace layout = memory::layout;
 
 constexpr std::array<char, 6> kOemId = {'A', 'L', 'C', 'O', 'V', 'E'};
-
-uint8_t checksum(ByteView bytes) {
-    return static_cast<uint8_t>(0 - std::accumulate(bytes.begin(), bytes.end(), 0U));
-}
 
 AcpiHeader make_header(const char (&signature)[5], uint8_t revision, uint64_t length) {
     AcpiHeader header{};
@@ -39,8 +36,26 @@ AcpiHeader make_header(const char (&signature)[5], uint8_t revision, uint64_t le
 // The table with its checksum filled in.
 Bytes sealed(Bytes table) {
     table[offsetof(AcpiHeader, checksum)] = 0;
-    table[offsetof(AcpiHeader, checksum)] = checksum(table);
+    table[offsetof(AcpiHeader, checksum)] = table_checksum(table);
     return table;
+}
+
+// The host bridge (PCI Firmware Specification 3.2, 4.5): it decodes one bus and two windows for BARs. There
+// is no window of ports and no interrupt routing: functions have memory BARs and MSI-X. The configuration
+// space is claimed by a device of its own, or Linux does not use it.
+Bytes build_host_bridge(const PciPlace& pci) {
+    using namespace aml;
+    const auto ecam = memory32(static_cast<uint32_t>(pci.ecam), static_cast<uint32_t>(1_MiB));
+    const Bytes windows = concat({bus_numbers(0, 1), io_port(kPciConfigPort, 8),
+                                  memory_window32(pci.window32, pci.window32_size),
+                                  memory_window64(pci.window64, pci.window64_size)});
+    const Bytes bridge =
+        device("PCI0", concat({name("_HID", eisa_id("PNP0A08")), name("_CID", eisa_id("PNP0A03")),
+                               name("_UID", integer(0)), name("_SEG", integer(0)), name("_BBN", integer(0)),
+                               name("_CCA", integer(1)), name("_CRS", resource_template(windows))}));
+    const Bytes claimed = device("ECAM", concat({name("_HID", eisa_id("PNP0C02")), name("_UID", integer(0)),
+                                                 name("_CRS", resource_template(ecam))}));
+    return concat({bridge, claimed});
 }
 
 Bytes build_dsdt(const Platform& platform) {
@@ -63,6 +78,7 @@ Bytes build_dsdt(const Platform& platform) {
                                     name("_CCA", integer(1)), name("_CRS", resources)}));
         devices = concat({devices, entry});
     }
+    if (platform.pci) devices = concat({devices, build_host_bridge(*platform.pci)});
     const Bytes body =
         concat({scope("\\_SB_", devices),
                 name("_S5_", package({integer(kAcpiSleepTypeS5), integer(0), integer(0), integer(0)}))});
@@ -113,6 +129,13 @@ Bytes build_madt(uint32_t vcpu_count) {
     return sealed(aml::concat({object_bytes(madt), entries}));
 }
 
+Bytes build_mcfg(const PciPlace& pci) {
+    AcpiMcfg mcfg{};
+    mcfg.header = make_header("MCFG", 1, sizeof mcfg);
+    mcfg.base = pci.ecam;
+    return sealed(to_bytes(object_bytes(mcfg)));
+}
+
 }  // namespace
 
 Bytes build_acpi_tables(const Platform& platform, uint64_t base) {
@@ -125,9 +148,10 @@ Bytes build_acpi_tables(const Platform& platform, uint64_t base) {
         return address;
     };
     const uint64_t dsdt = place(build_dsdt(platform));
-    const Le64 tables[] = {place(build_fadt(dsdt)), place(build_madt(platform.vcpu_count))};
+    std::vector<Le64> tables = {place(build_fadt(dsdt)), place(build_madt(platform.vcpu_count))};
+    if (platform.pci) tables.emplace_back(place(build_mcfg(*platform.pci)));
 
-    const auto header = make_header("XSDT", 1, sizeof(AcpiHeader) + sizeof tables);
+    const auto header = make_header("XSDT", 1, sizeof(AcpiHeader) + tables.size() * sizeof(Le64));
     Bytes xsdt = to_bytes(object_bytes(header));
     for (const auto& table : tables)
         xsdt = aml::concat({xsdt, object_bytes(table)});
@@ -139,8 +163,8 @@ Bytes build_acpi_tables(const Platform& platform, uint64_t base) {
     rsdp.revision = 2;
     rsdp.length = sizeof rsdp;
     rsdp.xsdt_address = xsdt_address;
-    rsdp.checksum = checksum(object_bytes(rsdp).first(20));
-    rsdp.extended_checksum = checksum(object_bytes(rsdp));
+    rsdp.checksum = table_checksum(object_bytes(rsdp).first(20));
+    rsdp.extended_checksum = table_checksum(object_bytes(rsdp));
     std::memcpy(result.data(), &rsdp, sizeof rsdp);
     return result;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ACPI tables of a machine: RSDP, XSDT, FADT (hardware-reduced), MADT, DSDT. Made by us, nothing
-// borrowed from a BIOS: the bytes are a pure function of the machine's shape, since a guest sees them.
+// The ACPI tables of a machine: RSDP, XSDT, FADT (hardware-reduced), MADT, DSDT, MCFG with PCI. Made by us,
+// nothing borrowed from a BIOS: the bytes are a pure function of the machine's shape, since a guest sees
+// them.
 //
 // Hardware-reduced ACPI has no fixed hardware and no legacy interrupts, so what a PC would imply is said in
 // the DSDT: the serial port with its interrupt, each virtio-mmio window, the panic notifier. The 8042 is

@@ -76,11 +76,13 @@ TEST(Aml, EisaIdsAreEncodedAsTheSpecificationDoes) {
     EXPECT_EQ(aml::eisa_id("PNP0501"), (Bytes{0x0c, 0x41, 0xd0, 0x05, 0x01}));
 }
 
-// The judge is ACPICA's compiler, which disassembles the table where it is installed.
-TEST(AcpiTables, TheReferenceCompilerReadsOurDsdt) {
-    if (std::system("command -v iasl >/dev/null") != 0)
-        GTEST_SKIP() << "iasl (acpica-tools) is not installed";
-    const Bytes all = build_acpi_tables(make_plan(), kBase);
+bool has_iasl() {
+    return std::system("command -v iasl >/dev/null") == 0;
+}
+
+// The DSDT as ACPICA's compiler disassembles it and takes it back.
+std::string disassemble(const Platform& platform) {
+    const Bytes all = build_acpi_tables(platform, kBase);
     const auto fadt = read_object<AcpiFadt>(find_table(all, "FACP")).value();
     const uint64_t dsdt = fadt.x_dsdt - kBase;
     const auto header = read_object<AcpiHeader>(all, dsdt).value();
@@ -98,10 +100,59 @@ TEST(AcpiTables, TheReferenceCompilerReadsOurDsdt) {
     const std::string text((std::istreambuf_iterator<char>(source)), {});
     std::filesystem::remove_all(folder);
     EXPECT_EQ(status, 0);
+    return text;
+}
+
+// The judge is ACPICA's compiler, where it is installed.
+TEST(AcpiTables, TheReferenceCompilerReadsOurDsdt) {
+    if (!has_iasl()) GTEST_SKIP() << "iasl (acpica-tools) is not installed";
+
+    const std::string text = disassemble(make_plan());
+
     EXPECT_NE(text.find("Device (VM01)"), std::string::npos);
     EXPECT_NE(text.find("\"LNRO0005\""), std::string::npos);
     EXPECT_NE(text.find("Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive"), std::string::npos);
     EXPECT_NE(text.find("EisaId (\"PNP0501\")"), std::string::npos);
+    EXPECT_EQ(text.find("PCI0"), std::string::npos);
+}
+
+Platform with_pci() {
+    Platform platform = make_plan();
+    platform.pci = {.ecam = 0xe0000000,
+                    .window32 = 0xc0000000,
+                    .window32_size = 0x10000000,
+                    .window64 = 0x7000000000,
+                    .window64_size = 0x1000000000};
+    return platform;
+}
+
+TEST(AcpiTables, TheReferenceCompilerReadsTheHostBridge) {
+    if (!has_iasl()) GTEST_SKIP() << "iasl (acpica-tools) is not installed";
+
+    const std::string text = disassemble(with_pci());
+
+    EXPECT_NE(text.find("PNP0A08"), std::string::npos);
+    for (const char* descriptor :
+         {"WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode",
+          "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, "
+          "ReadWrite",
+          "QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Prefetchable, "
+          "ReadWrite"})
+        EXPECT_NE(text.find(descriptor), std::string::npos) << descriptor << "\n" << text;
+    for (const char* number :
+         {"0xC0000000", "0xCFFFFFFF", "0x0000007000000000", "0x0000007FFFFFFFFF", "0xE0000000"})
+        EXPECT_NE(text.find(number), std::string::npos) << number;
+}
+
+TEST(AcpiTables, McfgGivesTheConfigurationSpaceOfOneBus) {
+    const Bytes mcfg = find_table(build_acpi_tables(with_pci(), kBase), "MCFG");
+
+    EXPECT_EQ(sum(mcfg), 0);
+    const auto table = read_object<AcpiMcfg>(mcfg).value();
+    EXPECT_EQ(table.base, 0xe0000000U);
+    EXPECT_EQ(table.start_bus, 0);
+    EXPECT_EQ(table.end_bus, 0);
+    EXPECT_TRUE(find_table(build_acpi_tables(make_plan(), kBase), "MCFG").empty());
 }
 
 }  // namespace

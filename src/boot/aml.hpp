@@ -27,5 +27,9 @@ Bytes resource_template(ByteView descriptors);
 Bytes io_port(uint16_t base, uint8_t length);
 Bytes memory32(uint32_t base, uint32_t length);
 Bytes edge_interrupt(uint32_t gsi);  // consumer, edge, active high, exclusive
+// What a bus passes on to the devices behind it. Memory is not cached, or prefetchable.
+Bytes bus_numbers(uint16_t first, uint16_t count);
+Bytes memory_window32(uint32_t base, uint32_t length);
+Bytes memory_window64(uint64_t base, uint64_t length);
 
 }  // namespace alcove::boot::aml

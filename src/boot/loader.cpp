@@ -7,6 +7,7 @@
 
 #include "boot/acpi_tables.hpp"
 #include "boot/mp_table.hpp"
+#include "boot/smbios.hpp"
 #include "memory/layout.hpp"
 #include "support/bits.hpp"
 #include "support/checked.hpp"
@@ -29,7 +30,7 @@ constexpr uint64_t kCommandLineRoom = 64_KiB;
 constexpr uint64_t kConventionalEnd = 0x9fc00;
 constexpr uint64_t kPlatformTables = 0xe0000;  // ACPI; scanned for by kernels that are not told
 constexpr uint64_t kPlatformRoom = 128_KiB;
-constexpr uint64_t kMpTable = 0xf0000;  // the MP table is looked for from here on
+constexpr uint64_t kScannedTables = 0xf0000;  // the MP table and SMBIOS are looked for from here on
 constexpr uint64_t kPage = 4_KiB;
 
 struct Placement {
@@ -98,14 +99,16 @@ struct MemoryMapEntry {
     E820Type type;
 };
 
-std::vector<MemoryMapEntry> memory_map(uint64_t ram_size, Discovery discovery) {
+std::vector<MemoryMapEntry> memory_map(uint64_t ram_size, const Platform& platform) {
     std::vector<MemoryMapEntry> map{
         {0, kConventionalEnd, E820Type::Ram},
         {kConventionalEnd, 0xa0000 - kConventionalEnd, E820Type::Reserved},
-        {kPlatformTables, kPlatformRoom, discovery == Discovery::Acpi ? E820Type::Acpi : E820Type::Reserved},
+        {kPlatformTables, kPlatformRoom,
+         platform.discovery == Discovery::Acpi ? E820Type::Acpi : E820Type::Reserved},
     };
     const uint64_t low = std::min(ram_size, layout::kLowRamLimit);
     map.push_back({1_MiB, low - 1_MiB, E820Type::Ram});
+    if (platform.pci) map.push_back({platform.pci->ecam, layout::kPciEcam.size, E820Type::Reserved});
     if (ram_size > low) map.push_back({layout::kHighRamStart, ram_size - low, E820Type::Ram});
     return map;
 }
@@ -116,12 +119,16 @@ uint64_t rsdp_address(Discovery discovery) {
 
 Result<void> write_platform_tables(const GuestMemory& memory, const Platform& platform) {
     const bool acpi = platform.discovery == Discovery::Acpi;
-    const uint64_t place = acpi ? kPlatformTables : kMpTable;
+    const uint64_t place = acpi ? kPlatformTables : kScannedTables;
     const Bytes tables =
         acpi ? build_acpi_tables(platform, place) : build_mp_table(platform.vcpu_count, place);
-    ALCOVE_CHECK(tables.size() <= kPlatformTables + kPlatformRoom - place,
-                 "the platform's tables fit into their place");
-    return memory.write_bytes(GuestAddress(place), tables);
+    const uint64_t end = acpi ? kScannedTables : kPlatformTables + kPlatformRoom;
+    ALCOVE_CHECK(tables.size() <= end - place, "the platform's tables fit into their place");
+    TRY(memory.write_bytes(GuestAddress(place), tables));
+    if (!platform.identity) return {};
+    ALCOVE_CHECK(acpi, "a machine that says who it is has ACPI");
+    const Bytes smbios = build_smbios(*platform.identity, kScannedTables);
+    return memory.write_bytes(GuestAddress(kScannedTables), smbios);
 }
 
 Result<void> write_gdt(const GuestMemory& memory) {
@@ -150,7 +157,7 @@ Result<void> write_page_tables(const GuestMemory& memory) {
 }
 
 Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& placement,
-                                   Discovery discovery) {
+                                   const Platform& platform) {
     BootParams params{};
     params.header = placement.kernel.header;
     params.header.type_of_loader = kLoaderUndefined;
@@ -159,8 +166,8 @@ Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& p
     params.header.ramdisk_size = static_cast<uint32_t>(placement.initrd_size);
     params.ext_ramdisk_image = static_cast<uint32_t>(placement.initrd_address >> 32);
     params.ext_ramdisk_size = static_cast<uint32_t>(placement.initrd_size >> 32);
-    params.acpi_rsdp_addr = rsdp_address(discovery);
-    for (const auto& entry : memory_map(memory.total_size(), discovery)) {
+    params.acpi_rsdp_addr = rsdp_address(platform.discovery);
+    for (const auto& entry : memory_map(memory.total_size(), platform)) {
         params.e820_table[params.e820_entries] = {
             .address = entry.address, .size = entry.size, .type = static_cast<uint32_t>(entry.type)};
         ++params.e820_entries;
@@ -170,8 +177,8 @@ Result<uint64_t> write_boot_params(const GuestMemory& memory, const Placement& p
 }
 
 Result<uint64_t> write_start_info(const GuestMemory& memory, const Placement& placement,
-                                  Discovery discovery) {
-    const auto map = memory_map(memory.total_size(), discovery);
+                                  const Platform& platform) {
+    const auto map = memory_map(memory.total_size(), platform);
     const uint64_t modules = kStartInfo + sizeof(HvmStartInfo);
     const uint64_t memmap = modules + sizeof(HvmModule);
     HvmStartInfo info{};
@@ -180,7 +187,7 @@ Result<uint64_t> write_start_info(const GuestMemory& memory, const Placement& pl
     info.nr_modules = placement.initrd_size != 0 ? 1 : 0;
     info.modlist_paddr = placement.initrd_size != 0 ? modules : 0;
     info.cmdline_paddr = kCommandLine;
-    info.rsdp_paddr = rsdp_address(discovery);
+    info.rsdp_paddr = rsdp_address(platform.discovery);
     info.memmap_paddr = memmap;
     info.memmap_entries = static_cast<uint32_t>(map.size());
     TRY(memory.write(GuestAddress(kStartInfo), info));
@@ -230,9 +237,9 @@ Result<EntryState> load_boot(const GuestMemory& memory, const BootInputs& inputs
         entry.page_table = kPageTables;
         entry.gdt_address = kGdt;
         entry.gdt_limit = kGdtLimit;
-        entry.argument = TRY(write_boot_params(memory, placement, inputs.platform.discovery));
+        entry.argument = TRY(write_boot_params(memory, placement, inputs.platform));
     } else {
-        entry.argument = TRY(write_start_info(memory, placement, inputs.platform.discovery));
+        entry.argument = TRY(write_start_info(memory, placement, inputs.platform));
     }
     return entry;
 }

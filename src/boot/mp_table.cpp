@@ -3,8 +3,8 @@
 
 #include <array>
 #include <cstddef>
-#include <numeric>
 
+#include "boot/table_checksum.hpp"
 #include "memory/layout.hpp"
 #include "support/endian.hpp"
 
@@ -87,10 +87,6 @@ constexpr uint8_t kExtInt = 3;
 constexpr uint8_t kAllApics = 0xff;
 constexpr uint8_t kIsaInterrupts = 16;
 
-uint8_t checksum(ByteView bytes) {
-    return static_cast<uint8_t>(0 - std::accumulate(bytes.begin(), bytes.end(), 0U));
-}
-
 }  // namespace
 
 Bytes build_mp_table(uint32_t vcpu_count, uint64_t base) {
@@ -153,14 +149,14 @@ Bytes build_mp_table(uint32_t vcpu_count, uint64_t base) {
     pointer.table_address = static_cast<uint32_t>(base + sizeof pointer);
     pointer.length = 1;
     pointer.revision = 4;
-    pointer.checksum = checksum(object_bytes(pointer));
+    pointer.checksum = table_checksum(object_bytes(pointer));
 
     Bytes result = to_bytes(object_bytes(pointer));
     const auto header_bytes = object_bytes(header);
     result.insert(result.end(), header_bytes.begin(), header_bytes.end());
     result.insert(result.end(), entries.begin(), entries.end());
     result[sizeof pointer + offsetof(ConfigurationHeader, checksum)] =
-        checksum(ByteView(result).subspan(sizeof pointer));
+        table_checksum(ByteView(result).subspan(sizeof pointer));
     return result;
 }
 

@@ -3,7 +3,9 @@
 // The shape of a machine as a kernel has to be told of it, and the two ways of telling.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,10 +24,27 @@ struct VirtioMmioPlace {
     uint32_t gsi;
 };
 
+// A PCI host bridge with one segment and one bus.
+struct PciPlace {
+    uint64_t ecam;  // configuration space of bus 0, 1 MiB
+    uint32_t window32;
+    uint32_t window32_size;
+    uint64_t window64;
+    uint64_t window64_size;
+};
+
+// What SMBIOS says, as /sys/class/dmi/id shows it.
+struct SystemIdentity {
+    std::string asset_tag;         // of the board: the id of a primary VM, "i-0123456789abcdef0"
+    std::array<uint8_t, 16> uuid;  // as RFC 4122 orders the bytes
+};
+
 struct Platform {
     Discovery discovery = Discovery::Acpi;
     uint32_t vcpu_count = 1;  // APIC ids 0 .. vcpu_count - 1
     std::vector<VirtioMmioPlace> virtio_mmio;
+    std::optional<PciPlace> pci{};             // with Discovery::Acpi only
+    std::optional<SystemIdentity> identity{};  // SMBIOS tables; enclaves have none
 };
 
 // Which way suits the kernel of an image, judged by the image's own (measured) command line: the word
@@ -43,6 +62,7 @@ inline constexpr uint16_t kAcpiSleepStatusPort = 0x601;
 inline constexpr uint16_t kAcpiResetPort = 0x604;
 inline constexpr uint8_t kAcpiResetValue = 1;
 inline constexpr uint8_t kAcpiSleepTypeS5 = 5;
+inline constexpr uint16_t kPciConfigPort = 0xcf8;
 inline constexpr uint16_t kPanicPort = 0x505;
 inline constexpr uint16_t kSerialPort = 0x3f8;
 inline constexpr uint32_t kSerialGsi = 4;
