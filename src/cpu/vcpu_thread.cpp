@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/vcpu_thread.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -23,13 +24,29 @@ void count(std::atomic<uint64_t>& counter) {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
+// ", instruction c4 e2 f1 f7 d8 ..." when KVM says which one it could not emulate. Kernel documentation,
+// virt/kvm/api, "KVM_EXIT_INTERNAL_ERROR".
+std::string instruction_of(const kvm_run& area) {
+    const auto& failure = area.emulation_failure;
+    const bool given = failure.suberror == KVM_INTERNAL_ERROR_EMULATION && failure.ndata >= 3 &&
+                       (failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) != 0;
+    if (!given) return "";
+    std::string text = ", instruction";
+    for (size_t i = 0; i < std::min<size_t>(failure.insn_size, sizeof failure.insn_bytes); ++i) {
+        char byte[4];
+        std::snprintf(byte, sizeof byte, " %02x", failure.insn_bytes[i]);
+        text += byte;
+    }
+    return text;
+}
+
 std::string describe(const kvm_run& area, const kvm::Vcpu& vcpu) {
-    char text[160];
+    char text[200];
     const auto registers = vcpu.registers();
     const unsigned long long rip = registers ? registers->rip : 0;
     if (area.exit_reason == KVM_EXIT_INTERNAL_ERROR)
-        std::snprintf(text, sizeof text, "KVM internal error, suberror %u, rip 0x%llx",
-                      area.internal.suberror, rip);
+        std::snprintf(text, sizeof text, "KVM internal error, suberror %u, rip 0x%llx%s",
+                      area.internal.suberror, rip, instruction_of(area).c_str());
     else if (area.exit_reason == KVM_EXIT_FAIL_ENTRY)
         std::snprintf(text, sizeof text, "entry failed, hardware reason 0x%llx, rip 0x%llx",
                       static_cast<unsigned long long>(area.fail_entry.hardware_entry_failure_reason), rip);
@@ -66,9 +83,14 @@ void VcpuThread::start() {
 
 void VcpuThread::request_stop() {
     stopping_ = true;
-    // The flag in the run area ends a KVM_RUN that is about to begin, the signal one that is under way.
-    vcpu_.request_exit(true);
-    if (thread_.joinable()) ::pthread_kill(thread_.native_handle(), kick_signal());
+    parking_.stop();
+}
+
+// The flag in the run area ends a KVM_RUN that is about to begin, the signal one that is under way.
+void VcpuThread::direct(Parking::Guest direction) {
+    const bool leave = direction == Parking::Guest::Leave;
+    vcpu_.request_exit(leave);
+    if (leave && thread_.joinable()) ::pthread_kill(thread_.native_handle(), kick_signal());
 }
 
 void VcpuThread::join() {
@@ -83,7 +105,11 @@ void VcpuThread::loop() {
             failed_(api::StopReason::VcpuError, outcome.error().to_string());
             return;
         }
-        if (*outcome == kvm::RunOutcome::Exited && !handle_exit()) return;
+        // After an exit KVM may have an access to complete yet, and does so before it is interrupted.
+        if (*outcome == kvm::RunOutcome::Interrupted)
+            parking_.wait();
+        else if (!handle_exit())
+            return;
     }
 }
 

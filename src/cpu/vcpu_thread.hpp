@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The thread of one vCPU: enters the guest, gives register accesses to the buses, and says when it cannot
-// go on. It runs until it is stopped or the guest ends; another thread stops it with stop(), which wakes it
-// wherever it is.
+// go on. It runs until it is stopped or the guest ends; another thread stops or parks it, wherever it is.
 #pragma once
 
 #include <atomic>
@@ -14,6 +13,7 @@
 
 #include "api/stop_reason.hpp"
 #include "bus/address_bus.hpp"
+#include "cpu/parking.hpp"
 #include "kvm/vcpu.hpp"
 #include "support/result.hpp"
 
@@ -47,12 +47,19 @@ class VcpuThread {
     void request_stop();  // any thread; returns at once
     void join();
 
+    // Takes the vCPU out of the guest and holds it there, with no register access half done, so that memory
+    // slots can be changed. `parked` is called once it is held, on its thread, or not at all when the thread
+    // ends first. One request at a time, each ended by release(); any thread.
+    void request_park(std::function<void()> parked) { parking_.request(std::move(parked)); }
+    void release() { parking_.release(); }
+
     kvm::Vcpu& vcpu() { return vcpu_; }  // before start() only
     const VcpuCounters& counters() const { return counters_; }
     uint32_t index() const { return index_; }
 
   private:
     void loop();
+    void direct(Parking::Guest direction);
     bool handle_exit();  // false: the thread ends
     void handle_io();
     void handle_mmio();
@@ -62,8 +69,10 @@ class VcpuThread {
     Buses buses_;
     FailedHandler failed_;
     VcpuCounters counters_;
-    std::atomic<bool> stopping_{
-        false};  // set once by request_stop(), read by the loop: sequentially consistent
+    // Set once by request_stop(), read by the loop: sequentially consistent.
+    std::atomic<bool> stopping_{false};
+
+    Parking parking_{[this](Parking::Guest direction) { direct(direction); }};
     std::thread thread_;
 };
 

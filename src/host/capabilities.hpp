@@ -24,8 +24,8 @@ enum class Answer : uint8_t {
 // What a small guest with paging, SSE and BMI2 did.
 struct GuestTrial {
     Answer ran = Answer::NotTried;
-    std::string failed_instruction;  // when one made KVM give up: "shlx"
-    std::string reason;              // KVM's words, or why no guest was tried
+    std::string failed_step;  // of the guest, when it did not get past one: "bmi2"
+    std::string reason;       // KVM's words, or why no guest was tried
     std::optional<std::chrono::nanoseconds> timed_loop;
     std::optional<std::chrono::nanoseconds> plain_exit;
 };

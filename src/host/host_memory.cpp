@@ -69,6 +69,18 @@ std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view na
     return std::nullopt;
 }
 
+namespace {
+
+// "always [within_size] never": the word in brackets.
+std::string selected_word(std::string_view text) {
+    const size_t begin = text.find('[');
+    const size_t end = text.find(']', begin);
+    if (begin == std::string_view::npos || end == std::string_view::npos) return "";
+    return std::string(text.substr(begin + 1, end - begin - 1));
+}
+
+}  // namespace
+
 Result<HostMemory> read_host_memory(const std::string& root) {
     const auto content = TRY(sys::read_file(root + "/proc/meminfo", kSmallFile));
     HostMemory memory;
@@ -80,6 +92,9 @@ Result<HostMemory> read_host_memory(const std::string& root) {
     memory.total_bytes = *total;
     memory.available_bytes = *available;
     memory.swap_total_bytes = meminfo_value(text, "SwapTotal").value_or(0);
+
+    const auto shmem = sys::read_file(root + "/sys/kernel/mm/transparent_hugepage/shmem_enabled", kSmallFile);
+    if (shmem) memory.transparent_2m = selected_word(as_text(*shmem));
 
     const std::string nodes = root + "/sys/devices/system/node";
     for (const auto id : list_nodes(nodes)) {

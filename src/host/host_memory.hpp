@@ -33,6 +33,9 @@ struct HostMemory {
     uint64_t available_bytes = 0;  // MemAvailable: what can be had without swapping
     uint64_t swap_total_bytes = 0;
     std::vector<NodeMemory> nodes;  // ascending; at least one
+    // How the kernel backs memory files (the RAM of VMs) with 2 MiB pages: "never", "within_size" ... Empty:
+    // it cannot. Kernel documentation, admin-guide/mm/transhuge.
+    std::string transparent_2m{};
 };
 
 // `root` stands in front of every path: "" on a host, a directory in tests.

@@ -57,6 +57,16 @@ TEST(HostMemory, AKernelWithoutNumaIsOneNode) {
     EXPECT_EQ(memory.nodes[0].free_bytes, 3000000ULL * 1024);
 }
 
+TEST(HostMemory, TheKernelsChoiceForMemoryFilesIsRead) {
+    FakeRoot root;
+    root.put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 500 kB\n");
+    EXPECT_EQ(read_host_memory(root.path())->transparent_2m, "");
+
+    root.put("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+             "always [within_size] advise never deny force\n");
+    EXPECT_EQ(read_host_memory(root.path())->transparent_2m, "within_size");
+}
+
 TEST(HostMemory, AMeminfoWithoutMemAvailableIsRefused) {
     const FakeRoot root;
     root.put("/proc/meminfo", "MemTotal: 10 kB\n");

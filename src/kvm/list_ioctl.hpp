@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ioctls whose argument is a counted list (CPUID entries, MSRs). Debian 12's linux/kvm.h declares those
-// structures with an empty member that has a size in C++ and none in C, so that offsets and ioctl numbers
-// come out wrong here. This is their layout as the kernel has it: two 32-bit words, then the entries.
+// The ioctls whose argument is a counted list (CPUID entries, MSRs, routes). Debian 12's linux/kvm.h declares
+// those structures with an empty member that has a size in C++ and none in C, so that offsets and ioctl
+// numbers come out wrong here. This is their layout as the kernel has it: two 32-bit words, then the entries.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ static_assert(sizeof(ListHeader) == 8);
 
 inline constexpr unsigned long kGetSupportedCpuid = _IOWR(KVMIO, 0x05, ListHeader);
 inline constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, ListHeader);
+inline constexpr unsigned long kSetGsiRouting = _IOW(KVMIO, 0x6a, ListHeader);
 inline constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, ListHeader);
 
 template <typename Entry>

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "kvm/kvm.hpp"
+#include "kvm/list_ioctl.hpp"
 
 namespace alcove::kvm {
 
@@ -72,14 +73,32 @@ Result<void> Vm::attach_irqfd(const EventFd& event, uint32_t gsi) const {
     return {};
 }
 
-Result<void> Vm::ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value,
+Result<void> Vm::detach_irqfd(const EventFd& event, uint32_t gsi) const {
+    kvm_irqfd request{};
+    request.fd = static_cast<uint32_t>(event.fd().get());
+    request.gsi = gsi;
+    request.flags = KVM_IRQFD_FLAG_DEASSIGN;
+    if (::ioctl(fd_.get(), KVM_IRQFD, &request) < 0) return refused("KVM_IRQFD");
+    return {};
+}
+
+Result<void> Vm::set_gsi_routing(const std::vector<kvm_irq_routing_entry>& entries) const {
+    if (::ioctl(fd_.get(), kSetGsiRouting, encode_list(entries).data()) < 0)
+        return refused("KVM_SET_GSI_ROUTING");
+    return {};
+}
+
+Result<void> Vm::ioeventfd(const EventFd& event, uint64_t guest_address, std::optional<uint32_t> value,
                            uint32_t flags) const {
     kvm_ioeventfd request{};
-    request.datamatch = value;
     request.addr = guest_address;
-    request.len = sizeof value;
     request.fd = event.fd().get();
-    request.flags = flags | KVM_IOEVENTFD_FLAG_DATAMATCH;
+    request.flags = flags;
+    if (value) {  // without it a length of 0 stands for every width
+        request.datamatch = *value;
+        request.len = sizeof *value;
+        request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+    }
     if (::ioctl(fd_.get(), KVM_IOEVENTFD, &request) < 0) return refused("KVM_IOEVENTFD");
     return {};
 }
@@ -90,6 +109,14 @@ Result<void> Vm::attach_ioeventfd(const EventFd& event, uint64_t guest_address, 
 
 Result<void> Vm::detach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const {
     return ioeventfd(event, guest_address, value, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+Result<void> Vm::attach_any_ioeventfd(const EventFd& event, uint64_t guest_address) const {
+    return ioeventfd(event, guest_address, std::nullopt, 0);
+}
+
+Result<void> Vm::detach_any_ioeventfd(const EventFd& event, uint64_t guest_address) const {
+    return ioeventfd(event, guest_address, std::nullopt, KVM_IOEVENTFD_FLAG_DEASSIGN);
 }
 
 }  // namespace alcove::kvm

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include <linux/kvm.h>
 
@@ -40,12 +42,18 @@ class Vm {
 
     // Each signal of the eventfd is an edge at interrupt line `gsi`.
     Result<void> attach_irqfd(const EventFd& event, uint32_t gsi) const;
+    Result<void> detach_irqfd(const EventFd& event, uint32_t gsi) const;
+    // Replaces the whole table of what interrupt lines stand for.
+    Result<void> set_gsi_routing(const std::vector<kvm_irq_routing_entry>& entries) const;
     // A 32-bit write of `value` at the address signals the eventfd instead of ending KVM_RUN.
     Result<void> attach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const;
     Result<void> detach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const;
+    // The same for a write of any width and value.
+    Result<void> attach_any_ioeventfd(const EventFd& event, uint64_t guest_address) const;
+    Result<void> detach_any_ioeventfd(const EventFd& event, uint64_t guest_address) const;
 
   private:
-    Result<void> ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value,
+    Result<void> ioeventfd(const EventFd& event, uint64_t guest_address, std::optional<uint32_t> value,
                            uint32_t flags) const;
 
     Fd fd_;

@@ -7,6 +7,7 @@
 #include "cpu/cpuid_baseline.hpp"
 #include "cpu/initial_state.hpp"
 #include "memory/layout.hpp"
+#include "pci/spec.hpp"
 #include "support/bits.hpp"
 #include "virtio/spec.hpp"
 
@@ -20,12 +21,23 @@ namespace layout = memory::layout;
 // had fixed meanings since the PC/AT and some kernels still treat them so.
 constexpr std::array<uint32_t, layout::kVirtioMmioMax> kVirtioGsis = {5, 6, 7, 9, 10, 11, 16, 17};
 
+// Memory slots: those of devices, then RAM's.
+constexpr uint32_t kFirstRamSlot = 16;
+constexpr uint64_t kOneBlock = uint64_t{1} << 62;  // RAM that nobody takes from is one slot a region
+// KVM_X86_QUIRK_SLOT_ZAP_ALL, Linux 6.12, arch/x86/include/uapi/asm/kvm.h: newer than Debian 12's headers.
+constexpr uint64_t kQuirkSlotZapAll = 1U << 7;
+
 Result<void> check_plan(const MachinePlan& plan) {
     if (plan.vcpu_count == 0 || plan.vcpu_count > kMaxVcpus)
         return fail(ErrorCode::MachineConfig,
                     "a machine has 1 to 32 vCPUs, not " + std::to_string(plan.vcpu_count));
     if (plan.memory_bytes < kMinMemory || !is_aligned<uint64_t>(plan.memory_bytes, 4_KiB))
         return fail(ErrorCode::MachineConfig, "memory has to be whole pages and at least 8 MiB");
+    if (!plan.primary) return {};
+    if (plan.discovery != boot::Discovery::Acpi)
+        return fail(ErrorCode::MachineConfig, "a primary VM tells its kernel of its devices by ACPI");
+    if (plan.primary->threads_per_core == 0 || plan.vcpu_count % plan.primary->threads_per_core != 0)
+        return fail(ErrorCode::MachineConfig, "the vCPUs of a primary VM are whole cores");
     return {};
 }
 
@@ -46,25 +58,61 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
     if (plan.discovery == boot::Discovery::CommandLine) {
         TRY(machine->vm_.create_pit());
     }
-    TRY(machine->add_memory_slots());
+    TRY(machine->add_memory_slots(plan.primary));
     TRY(machine->add_chipset(std::move(plan.console)));
-    TRY(machine->add_vcpus(plan.vcpu_count));
+    if (plan.primary) {
+        TRY(machine->add_pci_bus(*plan.primary));
+    }
+    TRY(machine->add_vcpus({.vcpu_count = plan.vcpu_count,
+                            .threads_per_core = plan.primary ? plan.primary->threads_per_core : 1}));
     return machine;
 }
 
 Machine::~Machine() {
     ending_ = true;
-    for (auto& transport : transports_)
-        transport->stop();  // lets vCPUs go that wait for a device
+    stop_devices();
 }
 
-Result<void> Machine::add_memory_slots() {
-    for (const auto& [region, host_address] : memory_->mapped_regions())
-        TRY(vm_.set_memory_slot({.slot = next_slot_++,
-                                 .flags = 0,
-                                 .guest_address = region.range.base.value(),
-                                 .size = region.range.size,
-                                 .host_address = host_address}));
+// Lets vCPUs go that wait for a device.
+void Machine::stop_devices() {
+    for (auto& transport : transports_)
+        transport->stop();
+    for (auto& transport : pci_transports_)
+        transport->stop();
+}
+
+Result<void> Machine::add_memory_slots(const std::optional<PrimaryShape>& shape) {
+    uint64_t block = kOneBlock;
+    if (shape)
+        block =
+            shape->memory_block != 0 ? shape->memory_block : MemorySlots::block_for(memory_->total_size());
+    memory_slots_ =
+        TRY(MemorySlots::create([this](const kvm::MemorySlot& slot) { return vm_.set_memory_slot(slot); },
+                                memory_->mapped_regions(), block, kFirstRamSlot));
+    // Or deleting one slot throws away the mappings of all, as kernels before 6.11 do anyway.
+    const auto quirks = TRY(vm_.check_extension(KVM_CAP_DISABLE_QUIRKS2));
+    if (shape && (static_cast<uint64_t>(quirks) & kQuirkSlotZapAll) != 0)
+        return vm_.enable_capability(KVM_CAP_DISABLE_QUIRKS2, kQuirkSlotZapAll);
+    return {};
+}
+
+Result<void> Machine::add_pci_bus(const PrimaryShape& shape) {
+    message_routes_ = TRY(MessageRoutes::create(vm_));
+    pci_bus_ = std::make_unique<pci::PciBus>(
+        pci::PciBus::Windows{.mmio32 = layout::kPciMmio32, .mmio64 = layout::kPciMmio64}, &doorbells_);
+    const auto add = [this](const memory::GuestRange& range, bus::BusDevice& device) {
+        mmio_bus_.add(range.base.value(), range.size, device);
+    };
+    add(layout::kPciEcam, pci_bus_->ecam());
+    add(layout::kPciMmio32, pci_bus_->mmio32());
+    add(layout::kPciMmio64, pci_bus_->mmio64());
+    io_bus_.add(pci::config_ports::kBase, pci::config_ports::kSize, pci_bus_->ports());
+    platform_.pci = {.ecam = layout::kPciEcam.base.value(),
+                     .window32 = static_cast<uint32_t>(layout::kPciMmio32.base.value()),
+                     .window32_size = static_cast<uint32_t>(layout::kPciMmio32.size),
+                     .window64 = layout::kPciMmio64.base.value(),
+                     .window64_size = layout::kPciMmio64.size};
+    platform_.identity = shape.identity;
     return {};
 }
 
@@ -86,10 +134,10 @@ Result<void> Machine::add_chipset(chipset::Serial16550::Sink console) {
     return {};
 }
 
-Result<void> Machine::add_vcpus(uint32_t count) {
+Result<void> Machine::add_vcpus(cpu::Topology topology) {
     const auto supported = TRY(kvm_.supported_cpuid());
-    const auto baseline = TRY(cpu::make_cpuid_baseline(supported, {.vcpu_count = count}));
-    for (uint32_t i = 0; i < count; ++i) {
+    const auto baseline = TRY(cpu::make_cpuid_baseline(supported, topology));
+    for (uint32_t i = 0; i < topology.vcpu_count; ++i) {
         auto vcpu = TRY(vm_.create_vcpu(i));
         TRY(vcpu.set_cpuid(cpu::cpuid_for(baseline, i)));
         TRY(cpu::set_platform_state(vcpu));
@@ -108,7 +156,6 @@ Result<void> Machine::add_virtio(virtio::VirtioDevice& device) {
     const uint64_t base = layout::kVirtioMmioBase + index * layout::kVirtioMmioStride;
     auto line = TRY(IrqfdLine::create(vm_, kVirtioGsis[index]));
     auto transport = TRY(virtio::MmioTransport::create({.loop = &loop_,
-                                                        .loop_thread = std::this_thread::get_id(),
                                                         .memory = memory_,
                                                         .base = memory::GuestAddress(base),
                                                         .line = line.get(),
@@ -129,6 +176,19 @@ Result<void> Machine::add_virtio(virtio::VirtioDevice& device) {
     return {};
 }
 
+Result<void> Machine::add_virtio_pci(uint8_t slot, virtio::VirtioDevice& device) {
+    auto transport = TRY(virtio::PciTransport::create(
+        {.loop = &loop_, .memory = memory_, .interrupts = message_routes_.get()}, device));
+    pci_bus_->add(slot, *transport);
+    pci_transports_.push_back(std::move(transport));
+    return {};
+}
+
+void Machine::add_pci(uint8_t slot, std::unique_ptr<pci::Function> function) {
+    pci_bus_->add(slot, *function);
+    pci_functions_.push_back(std::move(function));
+}
+
 Result<void> Machine::load(boot::BootInputs inputs) {
     inputs.platform = platform_;
     const auto entry = TRY(boot::load_boot(*memory_, inputs));
@@ -147,6 +207,37 @@ void Machine::stop() {
     finish({.reason = api::StopReason::HostRequest, .vcpu = std::nullopt, .detail = {}});
 }
 
+void Machine::give_up(std::string detail) {
+    end_from_vcpu(
+        {.reason = api::StopReason::DeviceError, .vcpu = std::nullopt, .detail = std::move(detail)});
+}
+
+void Machine::with_vcpus_parked(std::function<void()> work) {
+    if (ending_) return;
+    parked_works_.push_back(std::move(work));
+    if (parked_works_.size() == 1) park_for_next_work();
+}
+
+void Machine::park_for_next_work() {
+    vcpus_to_park_ = vcpus_.size();
+    for (auto& vcpu : vcpus_)
+        vcpu->request_park([this] {
+            if (vcpus_to_park_.fetch_sub(1) != 1) return;
+            loop_.post([weak = std::weak_ptr(self_)] {
+                if (const auto self = weak.lock()) (*self)->run_parked_work();
+            });
+        });
+}
+
+void Machine::run_parked_work() {
+    if (finished_) return;
+    parked_works_.front()();
+    for (auto& vcpu : vcpus_)
+        vcpu->release();
+    parked_works_.pop_front();
+    if (!parked_works_.empty() && !ending_) park_for_next_work();
+}
+
 void Machine::end_from_vcpu(MachineEnd end) {
     if (ending_.exchange(true)) return;
     loop_.post([weak = std::weak_ptr(self_), end = std::move(end)] {
@@ -156,8 +247,7 @@ void Machine::end_from_vcpu(MachineEnd end) {
 
 void Machine::finish(const MachineEnd& end) {
     if (std::exchange(finished_, true)) return;
-    for (auto& transport : transports_)
-        transport->stop();
+    stop_devices();
     for (auto& vcpu : vcpus_)
         vcpu->request_stop();
     for (auto& vcpu : vcpus_)

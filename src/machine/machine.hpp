@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,14 +25,20 @@
 #include "chipset/i8042.hpp"
 #include "chipset/platform_ports.hpp"
 #include "chipset/serial_16550.hpp"
+#include "cpu/cpuid_baseline.hpp"
 #include "cpu/vcpu_thread.hpp"
 #include "kvm/kvm.hpp"
 #include "kvm/vm.hpp"
+#include "machine/carvable.hpp"
+#include "machine/memory_slots.hpp"
+#include "machine/message_routes.hpp"
 #include "machine/wiring.hpp"
 #include "memory/guest_memory.hpp"
+#include "pci/pci_bus.hpp"
 #include "support/event_loop.hpp"
 #include "virtio/device.hpp"
 #include "virtio/mmio_transport.hpp"
+#include "virtio/pci_transport.hpp"
 
 namespace alcove::machine {
 
@@ -39,12 +46,20 @@ inline constexpr uint32_t kMachineVersion = 1;
 inline constexpr uint32_t kMaxVcpus = 32;
 inline constexpr uint64_t kMinMemory = 8_MiB;
 
+// What a primary VM has beyond an enclave: PCI, an identity, memory that can be taken from it.
+struct PrimaryShape {
+    boot::SystemIdentity identity;
+    uint32_t threads_per_core = 1;  // 2 only where the host threads behind neighbouring vCPUs are siblings
+    uint64_t memory_block = 0;      // of one memory slot; 0: MemorySlots::block_for() the memory
+};
+
 struct MachinePlan {
     Fd kvm;  // /dev/kvm
     Fd ram;  // a file of memory_bytes, reserved
     uint64_t memory_bytes = 0;
     uint32_t vcpu_count = 0;
     boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
+    std::optional<PrimaryShape> primary{};              // with Discovery::Acpi only
     // Each byte the guest sends to its serial port; called on vCPU threads, one at a time. Empty: dropped.
     chipset::Serial16550::Sink console;
 };
@@ -55,18 +70,24 @@ struct MachineEnd {
     std::string detail;            // for people
 };
 
-class Machine {
+class Machine : public Carvable {
   public:
     using EndedHandler = std::function<void(const MachineEnd&)>;  // on the loop's thread, exactly once
 
     // Errors: MachineConfig, KvmUnable, KvmRefused, and those of memory.
     static Result<std::unique_ptr<Machine>> create(MachinePlan plan, EventLoop& loop);
-    ~Machine();  // on the loop's thread
+    ~Machine() override;  // on the loop's thread
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
     // Before load(). The device takes the next virtio-mmio window and interrupt; it is borrowed.
     Result<void> add_virtio(virtio::VirtioDevice& device);
+    // The same behind a PCI function, in a primary VM. Slots are 1 to 31.
+    Result<void> add_virtio_pci(uint8_t slot, virtio::VirtioDevice& device);
+    // Any other function. It is the machine's from here on, because its interrupt lines are.
+    void add_pci(uint8_t slot, std::unique_ptr<pci::Function> function);
+    bus::MessageInterrupts& message_interrupts() { return *message_routes_; }  // of a primary VM
+
     // `inputs.platform` is filled here.
     Result<void> load(boot::BootInputs inputs);
     Result<void> start(EndedHandler ended);
@@ -74,9 +95,20 @@ class Machine {
     // that came first.
     void stop();
 
-    const std::shared_ptr<memory::GuestMemory>& memory() const { return memory_; }
+    // Ends the guest with DeviceError.
+    void give_up(std::string detail) override;
+
+    // Carvable.
+    void with_vcpus_parked(std::function<void()> work) override;
+    Result<void> remove_memory(memory::GuestRange range) override { return memory_slots_->remove(range); }
+    Result<void> restore_memory(memory::GuestRange range) override { return memory_slots_->restore(range); }
+    const std::shared_ptr<memory::GuestMemory>& memory() const override { return memory_; }
+
     const std::vector<std::unique_ptr<cpu::VcpuThread>>& vcpus() const { return vcpus_; }
     const std::vector<std::unique_ptr<virtio::MmioTransport>>& transports() const { return transports_; }
+    const std::vector<std::unique_ptr<virtio::PciTransport>>& pci_transports() const {
+        return pci_transports_;
+    }
 
   private:
     Machine(kvm::Kvm kvm, kvm::Vm vm, std::shared_ptr<memory::GuestMemory> memory, EventLoop& loop)
@@ -86,18 +118,23 @@ class Machine {
           memory_(std::move(memory)),
           doorbells_(vm_) {}
 
-    Result<void> add_memory_slots();
+    Result<void> add_memory_slots(const std::optional<PrimaryShape>& shape);
+    Result<void> add_pci_bus(const PrimaryShape& shape);
     Result<void> add_chipset(chipset::Serial16550::Sink console);
-    Result<void> add_vcpus(uint32_t count);
+    Result<void> add_vcpus(cpu::Topology topology);
+    void stop_devices();
     void end_from_vcpu(MachineEnd end);
     void finish(const MachineEnd& end);
+    void park_for_next_work();
+    void run_parked_work();
 
     EventLoop& loop_;
     kvm::Kvm kvm_;
     kvm::Vm vm_;
     std::shared_ptr<memory::GuestMemory> memory_;
     IoeventfdDoorbells doorbells_;
-    uint32_t next_slot_ = 0;
+    uint32_t next_slot_ = 0;  // of devices; RAM's come behind them
+    std::optional<MemorySlots> memory_slots_;
 
     bus::AddressBus io_bus_;
     bus::AddressBus mmio_bus_;
@@ -108,7 +145,14 @@ class Machine {
     std::unique_ptr<chipset::PanicPort> panic_port_;
     std::vector<std::unique_ptr<IrqfdLine>> virtio_lines_;
     std::vector<std::unique_ptr<virtio::MmioTransport>> transports_;
+    std::unique_ptr<MessageRoutes> message_routes_;
+    std::vector<std::unique_ptr<virtio::PciTransport>> pci_transports_;
+    std::vector<std::unique_ptr<pci::Function>> pci_functions_;
+    std::unique_ptr<pci::PciBus> pci_bus_;  // behind the functions on it
     boot::Platform platform_;
+
+    std::deque<std::function<void()>> parked_works_;
+    std::atomic<size_t> vcpus_to_park_{0};  // counted down by the vCPU threads; the last one posts the work
 
     EndedHandler ended_;
     bool finished_ = false;

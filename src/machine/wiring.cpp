@@ -18,4 +18,13 @@ void IoeventfdDoorbells::detach(memory::GuestAddress address, uint32_t value, co
     ALCOVE_CHECK(detached.has_value(), "only what was attached is detached");
 }
 
+Result<void> IoeventfdDoorbells::attach_any(memory::GuestAddress address, const EventFd& event) {
+    return vm_.attach_any_ioeventfd(event, address.value());
+}
+
+void IoeventfdDoorbells::detach_any(memory::GuestAddress address, const EventFd& event) {
+    const auto detached = vm_.detach_any_ioeventfd(event, address.value());
+    ALCOVE_CHECK(detached.has_value(), "only what was attached is detached");
+}
+
 }  // namespace alcove::machine

@@ -28,6 +28,8 @@ class IoeventfdDoorbells : public bus::DoorbellHost {
 
     Result<void> attach(memory::GuestAddress address, uint32_t value, const EventFd& event) override;
     void detach(memory::GuestAddress address, uint32_t value, const EventFd& event) override;
+    Result<void> attach_any(memory::GuestAddress address, const EventFd& event) override;
+    void detach_any(memory::GuestAddress address, const EventFd& event) override;
 
   private:
     const kvm::Vm& vm_;

@@ -37,6 +37,30 @@ Result<sys::Transfer> transferred(ssize_t count, const char* call) {
     return sys::Transfer{.bytes = static_cast<size_t>(count)};
 }
 
+// `call` is preadv or pwritev.
+template <typename Call>
+Result<void> transfer_whole(const Fd& fd, uint64_t offset, std::span<const GuestSlice> slices,
+                            const char* name, Call call) {
+    size_t done = 0;  // of the first slice
+    while (true) {
+        while (!slices.empty() && done >= slices.front().size()) {
+            done -= slices.front().size();
+            slices = slices.subspan(1);
+        }
+        if (slices.empty()) return {};
+        auto vector = make_vector(slices);
+        auto& first = vector.parts.front();
+        first = {.iov_base = static_cast<uint8_t*>(first.iov_base) + done, .iov_len = first.iov_len - done};
+        const ssize_t count =
+            call(fd.get(), vector.parts.data(), static_cast<int>(vector.count), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return fail_errno(errno, name);
+        if (count == 0) return fail(ErrorCode::Truncated, "file ends early");
+        offset += static_cast<uint64_t>(count);
+        done += static_cast<size_t>(count);
+    }
+}
+
 }  // namespace
 
 Result<sys::Transfer> read_into(const Fd& fd, std::span<const GuestSlice> slices) {
@@ -71,6 +95,14 @@ Result<void> read_file_into(const Fd& fd, uint64_t offset, const GuestSlice& sli
         done += static_cast<size_t>(count);
     }
     return {};
+}
+
+Result<void> read_file_into(const Fd& fd, uint64_t offset, std::span<const GuestSlice> slices) {
+    return transfer_whole(fd, offset, slices, "preadv", ::preadv);
+}
+
+Result<void> write_file_from(const Fd& fd, uint64_t offset, std::span<const GuestSlice> slices) {
+    return transfer_whole(fd, offset, slices, "pwritev", ::pwritev);
 }
 
 }  // namespace alcove::memory

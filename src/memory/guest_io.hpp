@@ -21,5 +21,9 @@ Result<sys::Transfer> read_into(const Fd& fd, std::span<const GuestSlice> slices
 Result<sys::Transfer> send_from(const Fd& socket, std::span<const GuestSlice> slices);
 // From a file at an offset, whole: ErrorCode::Truncated when it ends early.
 Result<void> read_file_into(const Fd& fd, uint64_t offset, const GuestSlice& slice);
+// Between a file from an offset on and the slices in their order, whole; ErrorCode::Truncated when a file
+// that is read ends early. Several threads may use one descriptor.
+Result<void> read_file_into(const Fd& fd, uint64_t offset, std::span<const GuestSlice> slices);
+Result<void> write_file_from(const Fd& fd, uint64_t offset, std::span<const GuestSlice> slices);
 
 }  // namespace alcove::memory

@@ -5,11 +5,15 @@
 // data moves by GuestSlice, which a system call fills or drains (guest_io.hpp) and no code looks into.
 //
 // Every write passes writable(), where dirty tracking will live. All members may be called from any
-// thread; regions are fixed at creation.
+// thread; regions are fixed at creation. Parts of them can be fenced off while their pages belong to somebody
+// else: there is no RAM there then, and slices made before read ones and take no writes.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <shared_mutex>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -22,6 +26,8 @@
 
 namespace alcove::memory {
 
+class Fences;
+
 // A checked piece of guest RAM of one region. Opaque: only this folder looks behind it.
 class GuestSlice {
   public:
@@ -32,9 +38,34 @@ class GuestSlice {
   private:
     friend class GuestMemory;
     friend struct GuestSliceAccess;
-    GuestSlice(uint8_t* data, size_t size) : data_(data), size_(size) {}
+    GuestSlice(uint8_t* data, size_t size, const Fences* fences)
+        : data_(data), size_(size), fences_(fences) {}
     uint8_t* data_;
     size_t size_;
+    const Fences* fences_;  // of the memory, which outlives its slices
+};
+
+// The ranges of this process's mappings that are fenced off. An access holds the lock shared for as long as
+// it touches memory, a fence is put up and taken down under the lock alone: no access is under way then.
+class Fences {
+  public:
+    // Runs `touch` unless [data, data + size) meets a fence; says whether it did.
+    template <typename Touch>
+    bool outside(const uint8_t* data, size_t size, Touch touch) const {
+        const std::shared_lock lock(mutex_);
+        if (meets(data, size)) return false;
+        touch();
+        return true;
+    }
+    // `change` runs under the lock, and decides.
+    Result<void> add(const uint8_t* data, size_t size, const std::function<Result<void>()>& change);
+    Result<void> remove(const uint8_t* data, size_t size, const std::function<Result<void>()>& change);
+
+  private:
+    bool meets(const uint8_t* data, size_t size) const;
+
+    mutable std::shared_mutex mutex_;
+    std::map<const uint8_t*, const uint8_t*> ranges_;  // begin to end; they do not overlap
 };
 
 class GuestMemory {
@@ -77,6 +108,12 @@ class GuestMemory {
     static void copy_out(const GuestSlice& slice, MutableByteView into);  // into.size() <= slice.size()
     void copy_in(const GuestSlice& slice, ByteView from) const;           // from.size() <= slice.size()
 
+    // Takes the range, whole pages of one region, out of reach of this process (PROT_NONE), and gives it
+    // back. Its mapping stays, so that the hypervisor's slots need not move. System calls that were given a
+    // slice of it fail with EFAULT.
+    Result<void> fence(GuestRange range);
+    Result<void> unfence(GuestRange range);
+
     // For the hypervisor's memory slots: where a region is mapped in this process.
     struct MappedRegion {
         Region region;
@@ -93,10 +130,15 @@ class GuestMemory {
     };
     explicit GuestMemory(std::vector<Mapped> regions) : regions_(std::move(regions)) {}
 
-    const uint8_t* readable(GuestAddress address, uint64_t length) const;  // nullptr when outside
-    uint8_t* writable(GuestAddress address, uint64_t length) const;        // nullptr when outside
+    uint8_t* find(GuestAddress address, uint64_t length) const;  // nullptr when outside
+    // Run `touch` on the bytes; an error when they are not RAM or fenced off.
+    template <typename Touch>
+    Result<void> readable(GuestAddress address, uint64_t length, Touch touch) const;
+    template <typename Touch>
+    Result<void> writable(GuestAddress address, uint64_t length, Touch touch) const;
 
     std::vector<Mapped> regions_;  // by ascending address
+    Fences fences_;
 };
 
 }  // namespace alcove::memory

@@ -86,5 +86,40 @@ TEST(GuestMemory, AClosedPeerIsAnErrorNotASignal) {
     EXPECT_EQ(send_from(pair.first, out).error().code(), ErrorCode::ConnectionLost);
 }
 
+TEST(GuestMemory, FencedMemoryIsNoRam) {
+    const auto memory = make_memory();
+    const GuestRange range{GuestAddress(16_KiB), 4_KiB};
+    ASSERT_TRUE(memory->write<Le32>(GuestAddress(16_KiB), 7));
+
+    ASSERT_TRUE(memory->fence(range));
+    EXPECT_EQ(memory->read<Le32>(GuestAddress(16_KiB)).error().code(), ErrorCode::GuestAddressInvalid);
+    EXPECT_FALSE(memory->write<Le32>(GuestAddress(20_KiB - 4), 1));
+    EXPECT_FALSE(memory->slice(GuestAddress(16_KiB), 1));
+    EXPECT_FALSE(memory->load_acquire_u16(GuestAddress(16_KiB)));
+    EXPECT_FALSE(memory->is_ram(range));
+    EXPECT_TRUE(memory->read<Le32>(GuestAddress(0)));
+
+    ASSERT_TRUE(memory->unfence(range));
+    EXPECT_EQ(memory->read<Le32>(GuestAddress(16_KiB)).value(), 7U);
+}
+
+TEST(GuestMemory, SlicesFromBeforeAFenceReadOnesAndTakeNothing) {
+    const auto memory = make_memory();
+    const GuestRange range{GuestAddress(16_KiB), 4_KiB};
+    ASSERT_TRUE(memory->write<Le32>(GuestAddress(16_KiB), 7));
+    const auto slice = memory->slice(GuestAddress(16_KiB), 4).value();
+    auto pair = sys::socket_pair(SOCK_STREAM).value();
+    ASSERT_TRUE(memory->fence(range));
+
+    Bytes copy(4);
+    GuestMemory::copy_out(slice, copy);
+    memory->copy_in(slice, Bytes{1, 2, 3, 4});
+    EXPECT_EQ(copy, (Bytes{0xff, 0xff, 0xff, 0xff}));
+    EXPECT_FALSE(send_from(pair.first, std::span(&slice, 1)));
+
+    ASSERT_TRUE(memory->unfence(range));
+    EXPECT_EQ(memory->read<Le32>(GuestAddress(16_KiB)).value(), 7U);
+}
+
 }  // namespace
 }  // namespace alcove::memory

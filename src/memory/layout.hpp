@@ -4,12 +4,14 @@
 // everything where it was, so a change here is a new machine version.
 //
 //   0                RAM, up to 3 GiB of it
-//   c000_0000        nothing (PCI windows of primary VMs come here)
+//   c000_0000        PCI: BARs of 32 bits (primary VMs; nothing in enclaves)
 //   d000_0000        virtio-mmio windows, 4 KiB each
+//   e000_0000        PCI: configuration space of bus 0, ECAM (primary VMs; nothing in enclaves)
 //   fec0_0000        IOAPIC
 //   fee0_0000        LAPIC
 //   fffb_c000        KVM's own four pages (identity map, TSS)
 //   1_0000_0000      the rest of RAM
+//   70_0000_0000     PCI: BARs of 64 bits, up to the end of the 39 bits that every host has (primary VMs)
 #pragma once
 
 #include <cstdint>
@@ -26,6 +28,12 @@ inline constexpr uint64_t kHighRamStart = 4_GiB;
 inline constexpr uint64_t kVirtioMmioBase = 0xd000'0000;
 inline constexpr uint64_t kVirtioMmioStride = 0x1000;
 inline constexpr uint32_t kVirtioMmioMax = 8;
+
+inline constexpr GuestRange kPciMmio32{.base = GuestAddress(0xc000'0000), .size = 256_MiB};
+// One bus of 32 slots with 8 functions of 4 KiB (PCI Express Base 5.0, 7.2.2).
+inline constexpr GuestRange kPciEcam{.base = GuestAddress(0xe000'0000), .size = 1_MiB};
+// Bounds the RAM of a machine that has it: 448 GiB less the gap.
+inline constexpr GuestRange kPciMmio64{.base = GuestAddress(448_GiB), .size = 64_GiB};
 
 inline constexpr uint64_t kIoApic = 0xfec0'0000;
 inline constexpr uint64_t kLocalApic = 0xfee0'0000;

@@ -92,7 +92,7 @@ Result<void> NsmDevice::give_back(ByteView response) {
         static_cast<uint32_t>(virtio::copy_to(queue_->memory(), buffer.writable, 0, response));
     TRY(queue_->push_used(buffer.head, written));
     const bool interrupt = TRY(queue_->publish_and_check());
-    if (interrupt) link_->interrupt();
+    if (interrupt) link_->interrupt(virtio::queue_bit(0));
     return {};
 }
 

@@ -102,6 +102,7 @@ size_t EventLoop::run_posted() {
 }
 
 Result<size_t> EventLoop::run_once(std::chrono::milliseconds timeout) {
+    thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     if (!timers_.empty()) {
         const auto until =
             std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now());

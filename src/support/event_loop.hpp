@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One thread that waits for descriptors and deadlines and calls back. An object of this class belongs to
-// the thread that runs it; only post() and stop() may be called from others. Callbacks may add, change and
-// remove any watch, their own included.
+// the thread that runs it; only post(), stop() and is_loop_thread() may be called from others. Callbacks may
+// add, change and remove any watch, their own included.
 //
 // Level-triggered (epoll): a callback that does not consume its input is called again.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -47,6 +49,10 @@ class EventLoop {
     // From any thread: runs the task on the loop's thread, in the order of posting.
     void post(std::function<void()> task);
     void stop();
+    // Whether the caller is the thread this loop belongs to: the one that ran it last, or made it.
+    bool is_loop_thread() const {
+        return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
 
     // Until stop(). Errors of epoll itself only.
     Result<void> run();
@@ -65,6 +71,9 @@ class EventLoop {
 
     Fd epoll_;
     EventFd wake_;
+    // Written by the thread that makes or runs the loop. Whoever reads its own id here wrote it itself, so no
+    // ordering is needed.
+    std::atomic<std::thread::id> thread_ = std::this_thread::get_id();
     uint64_t next_id_ = 1;
     std::unordered_map<WatchId, std::shared_ptr<Watch>> watches_;
     std::map<std::pair<Clock::time_point, TimerId>, std::function<void()>> timers_;

@@ -81,5 +81,21 @@ TEST(EventLoop, PostsFromAnotherThreadRunOnTheLoop) {
     EXPECT_EQ(ran_on, std::this_thread::get_id());
 }
 
+TEST(EventLoop, TheLoopsThreadIsTheOneThatRanItLast) {
+    auto loop = EventLoop::create().value();
+    EXPECT_TRUE(loop->is_loop_thread()) << "whoever made it";
+    bool was_before = true;
+    bool was_after = false;
+    std::thread([&] {
+        was_before = loop->is_loop_thread();
+        ASSERT_TRUE(loop->run_once(std::chrono::milliseconds(0)));
+        was_after = loop->is_loop_thread();
+    }).join();
+
+    EXPECT_FALSE(was_before);
+    EXPECT_TRUE(was_after);
+    EXPECT_FALSE(loop->is_loop_thread());
+}
+
 }  // namespace
 }  // namespace alcove

@@ -21,12 +21,20 @@
 
 namespace alcove::virtio {
 
+// A set of a device's queues: bit n is queue n.
+using QueueMask = uint64_t;
+inline constexpr size_t kMaxQueues = 64;
+constexpr QueueMask queue_bit(uint16_t index) {
+    return QueueMask{1} << index;
+}
+
 // A device's way to its driver. Valid from activate() until reset() returns.
 class DriverLink {
   public:
     virtual ~DriverLink() = default;
-    // Used buffer notification: when Queue::take_interrupt() or publish_and_check() said yes.
-    virtual void interrupt() = 0;
+    // Used buffer notification: for the queues whose take_interrupt() or publish_and_check() said yes.
+    // Several at once cost one interrupt where the transport has no more than one.
+    virtual void interrupt(QueueMask queues) = 0;
     // The configuration space changed: config() is read again and the driver is told.
     virtual void config_changed() = 0;
     // The driver broke a ring, found outside of process_queue(): sets DEVICE_NEEDS_RESET, tells the driver,

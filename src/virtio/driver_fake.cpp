@@ -200,7 +200,6 @@ void FakeQueue::set_available_index(uint16_t index) {
 FakeDriver::FakeDriver(FakeMachine& machine, VirtioDevice& device, bus::DoorbellHost* doorbells)
     : machine_(machine) {
     transport_ = MmioTransport::create({.loop = &machine.loop(),
-                                        .loop_thread = std::this_thread::get_id(),
                                         .memory = machine.memory(),
                                         .base = kBase,
                                         .line = &machine.line(),

@@ -4,64 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pci/enumerator_fake.hpp"
+#include "virtio/device_fake.hpp"
 #include "virtio/driver_fake.hpp"
 
 namespace alcove::virtio {
 namespace {
 
 using memory::GuestAddress;
-
-// Remembers what its transport did with it; queue 1 is broken by a chain with readable bytes.
-class FakeDevice : public VirtioDevice {
-  public:
-    std::string_view name() const override { return "fake"; }
-    uint32_t device_id() const override { return 42; }
-    uint64_t features() const override { return bit<uint64_t>(3) | bit<uint64_t>(40); }
-    std::vector<uint16_t> queue_sizes() const override { return {64, 128}; }
-    Bytes config() const override { return config_bytes; }
-    void write_config(uint64_t offset, ByteView data) override {
-        config_writes.emplace_back(offset, to_bytes(data));
-    }
-    void activate(Activation activation) override {
-        active = std::move(activation);
-        is_active = true;
-    }
-    void reset() override {
-        is_active = false;
-        active = {};
-        ++resets;
-    }
-    Result<void> process_queue(uint16_t index) override {
-        EXPECT_TRUE(is_active);
-        processed.push_back(index);
-        Chain chain;
-        const bool taken = TRY(active.queues[index].pop(chain));
-        if (!taken) return {};
-        TRY(active.queues[index].push_used(chain.head, 0));
-        const bool interrupt = TRY(active.queues[index].publish_and_check());
-        if (interrupt) active.link->interrupt();
-        return {};
-    }
-
-    Bytes config_bytes = {1, 2, 3, 4, 5, 6};
-    std::vector<std::pair<uint64_t, Bytes>> config_writes;
-    Activation active;
-    bool is_active = false;
-    int resets = 0;
-    std::vector<uint16_t> processed;
-};
-
-class FakeDoorbells : public bus::DoorbellHost {
-  public:
-    Result<void> attach(GuestAddress address, uint32_t value, const EventFd& event) override {
-        attached.push_back({address.value(), value, &event});
-        return {};
-    }
-    void detach(GuestAddress address, uint32_t value, const EventFd& event) override {
-        std::erase(attached, std::tuple(address.value(), value, &event));
-    }
-    std::vector<std::tuple<uint64_t, uint32_t, const EventFd*>> attached;
-};
 
 class MmioTransportTest : public testing::Test {
   protected:
@@ -75,7 +25,7 @@ class MmioTransportTest : public testing::Test {
 
     FakeMachine machine_;
     FakeDevice device_;
-    FakeDoorbells doorbells_;
+    pci::FakeDoorbells doorbells_;
     FakeDriver driver_{machine_, device_, &doorbells_};
 };
 
@@ -311,14 +261,14 @@ TEST_F(MmioTransportTest, AMachineResetVoidsAnActivationOnItsWay) {
 
 TEST_F(MmioTransportTest, DoorbellsCoverNotificationsAndPlainAcknowledgements) {
     const uint64_t base = FakeDriver::kBase.value();
-    ASSERT_EQ(doorbells_.attached.size(), 3U);
-    EXPECT_EQ(std::get<0>(doorbells_.attached[1]), base + mmio::QueueNotify);
-    EXPECT_EQ(std::get<1>(doorbells_.attached[1]), 1U);
-    EXPECT_EQ(std::get<0>(doorbells_.attached[2]), base + mmio::InterruptACK);
+    ASSERT_EQ(doorbells_.attached().size(), 3U);
+    EXPECT_EQ(doorbells_.attached()[1].address, base + mmio::QueueNotify);
+    EXPECT_EQ(doorbells_.attached()[1].value, 1U);
+    EXPECT_EQ(doorbells_.attached()[2].address, base + mmio::InterruptACK);
 
     driver_.start();
     driver_.queue(1).add({}, {4});
-    std::get<2>(doorbells_.attached[1])->signal();
+    doorbells_.attached()[1].event->signal();
     machine_.run();
     EXPECT_TRUE(driver_.queue(1).take_used());
 }
@@ -326,10 +276,10 @@ TEST_F(MmioTransportTest, DoorbellsCoverNotificationsAndPlainAcknowledgements) {
 TEST(MmioTransport, DoorbellsAreGivenBack) {
     FakeMachine machine;
     FakeDevice device;
-    FakeDoorbells doorbells;
+    pci::FakeDoorbells doorbells;
     { const FakeDriver driver(machine, device, &doorbells); }
 
-    EXPECT_TRUE(doorbells.attached.empty());
+    EXPECT_TRUE(doorbells.attached().empty());
 }
 
 // The register side on a thread of its own, as a vCPU; the loop on this one.

@@ -45,7 +45,7 @@ Result<void> RngDevice::process_queue(uint16_t) {
         has_more = TRY(queue_->enable_notifications());
     }
     const bool interrupt = TRY(queue_->publish_and_check());
-    if (interrupt) link_->interrupt();
+    if (interrupt) link_->interrupt(queue_bit(0));
     return {};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What VIRTIO 1.2 lays down and nothing more: device ids, status bits, features of the ring, the layout of
-// a split virtqueue and the registers of virtio-mmio version 2.
+// a split virtqueue, and the registers of virtio-mmio version 2 and virtio-pci.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,8 @@ namespace alcove::virtio {
 
 // VIRTIO 1.2, 5: device types.
 namespace device_id {
+inline constexpr uint32_t kNetwork = 1;
+inline constexpr uint32_t kBlock = 2;
 inline constexpr uint32_t kEntropy = 4;
 inline constexpr uint32_t kSocket = 19;
 inline constexpr uint32_t kNitroSecureModule = 33;
@@ -127,5 +129,74 @@ inline constexpr uint64_t kWindowSize = 4096;  // ours: a page for each device, 
 inline constexpr uint32_t INT_VRING = 1;
 inline constexpr uint32_t INT_CONFIG = 2;
 }  // namespace mmio
+
+// VIRTIO 1.2, 4.1: virtio over PCI, without the legacy interface.
+namespace virtio_pci {
+inline constexpr uint16_t kVendorId = 0x1af4;
+inline constexpr uint16_t kFirstDeviceId = 0x1040;  // to which the device type is added
+inline constexpr uint8_t kRevision = 1;
+inline constexpr uint16_t NO_VECTOR = 0xffff;
+
+// 4.1.4: cfg_type of a capability.
+inline constexpr uint8_t COMMON_CFG = 1;
+inline constexpr uint8_t NOTIFY_CFG = 2;
+inline constexpr uint8_t ISR_CFG = 3;
+inline constexpr uint8_t DEVICE_CFG = 4;
+inline constexpr uint8_t PCI_CFG = 5;
+
+// 4.1.4: what follows cap_vndr and cap_next.
+struct Capability {
+    uint8_t cap_len = 0;          // 2   of the whole capability
+    uint8_t cfg_type = 0;         // 3
+    uint8_t bar = 0;              // 4
+    uint8_t id = 0;               // 5
+    uint8_t padding[2] = {0, 0};  // 6
+    Le32 offset;                  // 8
+    Le32 length;                  // 12
+};
+static_assert(sizeof(Capability) == 14 && alignof(Capability) == 1);
+inline constexpr uint8_t kCapabilitySize = 16;
+
+struct NotifyCapability {
+    Capability cap;
+    Le32 notify_off_multiplier;  // 16
+};
+static_assert(sizeof(NotifyCapability) == 18);
+
+struct PciCfgCapability {
+    Capability cap;
+    uint8_t pci_cfg_data[4] = {0, 0, 0, 0};  // 16
+};
+static_assert(sizeof(PciCfgCapability) == 18);
+
+// 4.1.4.3.
+struct CommonConfig {
+    Le32 device_feature_select;     // 0x00
+    Le32 device_feature;            // 0x04  read-only
+    Le32 driver_feature_select;     // 0x08
+    Le32 driver_feature;            // 0x0c
+    Le16 config_msix_vector;        // 0x10
+    Le16 num_queues;                // 0x12  read-only
+    uint8_t device_status = 0;      // 0x14
+    uint8_t config_generation = 0;  // 0x15  read-only
+    Le16 queue_select;              // 0x16
+    Le16 queue_size;                // 0x18
+    Le16 queue_msix_vector;         // 0x1a
+    Le16 queue_enable;              // 0x1c
+    Le16 queue_notify_off;          // 0x1e  read-only
+    Le64 queue_desc;                // 0x20
+    Le64 queue_driver;              // 0x28
+    Le64 queue_device;              // 0x30
+    Le16 queue_notify_data;         // 0x38  read-only, NOTIF_CONFIG_DATA
+    Le16 queue_reset;               // 0x3a  RING_RESET
+};
+static_assert(sizeof(CommonConfig) == 60 && offsetof(CommonConfig, device_status) == 0x14 &&
+              offsetof(CommonConfig, queue_select) == 0x16 && offsetof(CommonConfig, queue_desc) == 0x20 &&
+              offsetof(CommonConfig, queue_reset) == 0x3a);
+
+// 4.1.4.5: bits of the ISR status.
+inline constexpr uint8_t ISR_QUEUE = 1;
+inline constexpr uint8_t ISR_CONFIG = 2;
+}  // namespace virtio_pci
 
 }  // namespace alcove::virtio

@@ -193,7 +193,7 @@ Result<void> VsockDevice::settle_transmit() {
     }
     unsignalled_descriptors_ = 0;
     const bool interrupt = TRY(tx_->take_interrupt());
-    if (interrupt) link_->interrupt();
+    if (interrupt) link_->interrupt(virtio::queue_bit(queue_index::kTx));
     return {};
 }
 
@@ -253,10 +253,11 @@ Result<void> VsockDevice::flush_receive() {
     }
     const bool interrupt = TRY(rx_->flush());
     if (!interrupt) return {};
-    // The same interrupt makes the guest look at its transmit queue.
-    TRY(tx_->take_interrupt());
+    // One interrupt makes the guest look at its transmit queue too, where they share one.
+    const bool interrupt_transmit = TRY(tx_->take_interrupt());
     unsignalled_descriptors_ = 0;
-    link_->interrupt();
+    link_->interrupt(virtio::queue_bit(queue_index::kRx) |
+                     (interrupt_transmit ? virtio::queue_bit(queue_index::kTx) : 0));
     return {};
 }
 

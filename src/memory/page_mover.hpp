@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Moves pages from one owner's RAM file to another's, so that each page has one owner all the time and the
+// host's memory in use stays flat: chunk by chunk room is reserved in the receiver's file, the content is
+// copied, and the giver's pages are punched out. What the giver never wrote (holes) is not copied: it is
+// zero on both sides.
+#pragma once
+
+#include <cstdint>
+
+#include "support/fd.hpp"
+#include "support/result.hpp"
+
+namespace alcove::memory {
+
+// A part of a RAM file (memfd): whole pages of it.
+struct FilePart {
+    const Fd& file;
+    uint64_t offset;
+};
+
+struct MoveCounters {
+    uint64_t bytes_copied = 0;
+    uint64_t bytes_cleared = 0;  // by our own code; fresh pages are the kernel's
+};
+
+// `page_size` is that of both files. A failure (no memory: ErrorCode::OutOfMemory) leaves chunks before it
+// moved and the others untouched; `moved` says how many bytes, so that they can be moved back.
+Result<void> move_pages(FilePart from, FilePart to, uint64_t length, uint64_t page_size, uint64_t chunk,
+                        uint64_t& moved, MoveCounters& counters);
+
+// Reserves `length` bytes of zero pages in a RAM file, or fails with everything as before.
+Result<void> reserve_pages(FilePart part, uint64_t length);
+// Gives the pages back to the host; what is read there afterwards is zero.
+Result<void> release_pages(FilePart part, uint64_t length);
+
+}  // namespace alcove::memory

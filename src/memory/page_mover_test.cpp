@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory/page_mover.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "support/bits.hpp"
+#include "support/system.hpp"
+
+namespace alcove::memory {
+namespace {
+
+constexpr uint64_t kSize = 1_MiB;
+constexpr uint64_t kPage = 4_KiB;
+
+Fd make_file(const char* name) {
+    auto file = sys::memfd(name).value();
+    EXPECT_TRUE(sys::truncate(file, kSize));
+    return file;
+}
+
+Bytes pattern(uint64_t seed, size_t length) {
+    Bytes bytes(length);
+    for (size_t i = 0; i < length; ++i)
+        bytes[i] = static_cast<uint8_t>(1 + (seed + i * 31 + i / 251) % 255);
+    return bytes;
+}
+
+Bytes content(const Fd& file, uint64_t offset, size_t length) {
+    Bytes bytes(length);
+    EXPECT_EQ(::pread(file.get(), bytes.data(), length, static_cast<off_t>(offset)),
+              static_cast<ssize_t>(length));
+    return bytes;
+}
+
+uint64_t bytes_in_use(const Fd& file) {
+    struct stat status {};
+    EXPECT_EQ(::fstat(file.get(), &status), 0);
+    return static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+TEST(PageMover, ContentArrivesAndLeavesNothingBehind) {
+    const Fd from = make_file("from");
+    const Fd to = make_file("to");
+    const Bytes data = pattern(7, kSize);
+    ASSERT_TRUE(sys::write_all_at(from, data, 0));
+    uint64_t moved = 0;
+    MoveCounters counters;
+
+    ASSERT_TRUE(move_pages({from, 256_KiB}, {to, 0}, 512_KiB, kPage, 64_KiB, moved, counters));
+
+    EXPECT_EQ(moved, 512_KiB);
+    EXPECT_EQ(counters.bytes_copied, 512_KiB);
+    EXPECT_EQ(counters.bytes_cleared, 0U);
+    EXPECT_EQ(content(to, 0, 512_KiB), Bytes(data.begin() + 256_KiB, data.begin() + 768_KiB));
+    EXPECT_EQ(bytes_in_use(from), 512_KiB);
+    EXPECT_EQ(bytes_in_use(to), 512_KiB);
+    EXPECT_EQ(content(from, 256_KiB, 512_KiB), Bytes(512_KiB, 0));
+    EXPECT_EQ(content(from, 768_KiB, 256_KiB), Bytes(data.begin() + 768_KiB, data.end()));
+}
+
+TEST(PageMover, HolesAndZeroPagesAreNotCopiedButReserved) {
+    const Fd from = make_file("from");
+    const Fd to = make_file("to");
+    const Bytes data = pattern(3, kPage);
+    ASSERT_TRUE(sys::write_all_at(from, data, 5 * kPage));
+    ASSERT_TRUE(sys::write_all_at(from, Bytes(kPage, 0), 6 * kPage));
+    Bytes last(kPage, 0);
+    last.back() = 1;
+    ASSERT_TRUE(sys::write_all_at(from, last, 15 * kPage));
+    uint64_t moved = 0;
+    MoveCounters counters;
+
+    ASSERT_TRUE(move_pages({from, 0}, {to, 0}, 16 * kPage, kPage, 8 * kPage, moved, counters));
+
+    EXPECT_EQ(counters.bytes_copied, 2 * kPage);
+    EXPECT_EQ(content(to, 5 * kPage, kPage), data);
+    EXPECT_EQ(content(to, 6 * kPage, kPage), Bytes(kPage, 0));
+    EXPECT_EQ(content(to, 15 * kPage, kPage), last);
+    EXPECT_EQ(bytes_in_use(to), 16 * kPage);
+    EXPECT_EQ(bytes_in_use(from), 0U);
+}
+
+TEST(PageMover, ReservedPagesAreZeroAndGivenBack) {
+    const Fd file = make_file("file");
+
+    ASSERT_TRUE(reserve_pages({file, kPage}, 4 * kPage));
+    EXPECT_EQ(bytes_in_use(file), 4 * kPage);
+    EXPECT_EQ(content(file, kPage, 4 * kPage), Bytes(4 * kPage, 0));
+
+    ASSERT_TRUE(release_pages({file, kPage}, 4 * kPage));
+    EXPECT_EQ(bytes_in_use(file), 0U);
+}
+
+TEST(PageMover, AFailureSaysHowFarItCame) {
+    const Fd from = make_file("from");
+    const Bytes data = pattern(9, kSize);
+    ASSERT_TRUE(sys::write_all_at(from, data, 0));
+    const Fd to = make_file("to");
+    // The receiver's file must not grow behind its end: the fourth chunk does not fit.
+    ASSERT_TRUE(sys::truncate(to, 192_KiB));
+    ASSERT_EQ(::fcntl(to.get(), F_ADD_SEALS, F_SEAL_GROW), 0);
+    uint64_t moved = 0;
+    MoveCounters counters;
+
+    EXPECT_FALSE(move_pages({from, 0}, {to, 0}, 256_KiB, kPage, 64_KiB, moved, counters));
+
+    EXPECT_EQ(moved, 192_KiB);
+    EXPECT_EQ(content(to, 0, 192_KiB), Bytes(data.begin(), data.begin() + 192_KiB));
+    EXPECT_EQ(content(from, 192_KiB, 64_KiB), Bytes(data.begin() + 192_KiB, data.begin() + 256_KiB));
+}
+
+}  // namespace
+}  // namespace alcove::memory
