@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Nitro Secure Module of the enclave this runs in, through the kernel's /dev/nsm (Linux,
-// include/uapi/linux/nsm.h).
+// The attester of the enclave this runs in: its Nitro Secure Module.
 #pragma once
 
 #include "key_service/attester.hpp"
-#include "support/fd.hpp"
+#include "secure_module/secure_module.hpp"
 
 namespace alcove::key_service {
 
@@ -16,9 +15,9 @@ class NsmDevice final : public Attester {
     Result<Bytes> attest(ByteView public_key, ByteView nonce) override;
 
   private:
-    explicit NsmDevice(Fd device) : device_(std::move(device)) {}
+    explicit NsmDevice(secure_module::KernelSecureModule module) : module_(std::move(module)) {}
 
-    Fd device_;
+    secure_module::KernelSecureModule module_;
 };
 
 }  // namespace alcove::key_service

@@ -29,6 +29,7 @@ Result<uint64_t> parse_number(std::string_view word, uint64_t most) {
     return number;
 }
 
+constexpr uint64_t kMostDocuments = 1000000;
 constexpr uint64_t kAny = std::numeric_limits<uint64_t>::max();
 
 }  // namespace
@@ -39,6 +40,7 @@ Result<Command> parse_command(std::string_view line) {
     const size_t arguments = words.size() - 1;
     if (name == "echo" && arguments == 0) return Command(Echo{});
     if (name == "sink" && arguments == 0) return Command(Sink{});
+    if (name == "discard" && arguments == 0) return Command(Discard{});
     if (name == "report" && arguments == 0) return Command(Report{});
     if (name == "panic" && arguments == 0) return Command(Panic{});
     if (name == "poweroff" && arguments == 0) return Command(PowerOff{});
@@ -46,6 +48,11 @@ Result<Command> parse_command(std::string_view line) {
     if (name == "exit" && arguments == 1) {
         const uint64_t code = TRY(parse_number(words[1], 255));
         return Command(Exit{static_cast<int>(code)});
+    }
+    if (name == "attest" && arguments == 1) {
+        const uint64_t documents = TRY(parse_number(words[1], kMostDocuments));
+        if (documents == 0) return fail(ErrorCode::InvalidArgument, "there is no rate of no documents");
+        return Command(Attest{.documents = documents});
     }
     if (name == "source" && arguments == 2) {
         const uint64_t bytes = TRY(parse_number(words[1], kAny));

@@ -13,6 +13,7 @@ namespace alcove::probe {
 
 struct Echo {};
 struct Sink {};
+struct Discard {};
 struct Source {
     uint64_t bytes;
     uint64_t seed;
@@ -20,6 +21,9 @@ struct Source {
 struct Connect {
     uint32_t port;
     uint64_t bytes;
+};
+struct Attest {
+    uint64_t documents;  // 1..1000000
 };
 struct Report {};
 struct Exit {
@@ -29,7 +33,8 @@ struct Panic {};
 struct PowerOff {};
 struct Abort {};
 
-using Command = std::variant<Echo, Sink, Source, Connect, Report, Exit, Panic, PowerOff, Abort>;
+using Command =
+    std::variant<Echo, Sink, Discard, Source, Connect, Attest, Report, Exit, Panic, PowerOff, Abort>;
 
 // Without the newline. Words are separated by one space, numbers are decimal.
 Result<Command> parse_command(std::string_view line);

@@ -15,6 +15,7 @@ T parsed(std::string_view line) {
 TEST(ProbeCommand, PlainCommandsAreTheirNames) {
     EXPECT_TRUE(std::holds_alternative<Echo>(parse_command("echo").value()));
     EXPECT_TRUE(std::holds_alternative<Sink>(parse_command("sink").value()));
+    EXPECT_TRUE(std::holds_alternative<Discard>(parse_command("discard").value()));
     EXPECT_TRUE(std::holds_alternative<Report>(parse_command("report").value()));
     EXPECT_TRUE(std::holds_alternative<Panic>(parse_command("panic").value()));
     EXPECT_TRUE(std::holds_alternative<PowerOff>(parse_command("poweroff").value()));
@@ -27,11 +28,14 @@ TEST(ProbeCommand, ArgumentsAreTakenInOrder) {
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").port, 4294967295u);
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").bytes, 12u);
     EXPECT_EQ(parsed<Exit>("exit 255").code, 255);
+    EXPECT_EQ(parsed<Attest>("attest 1000000").documents, 1000000u);
 }
 
 TEST(ProbeCommand, NumbersOutOfRangeAreRefused) {
     EXPECT_FALSE(parse_command("exit 256"));
     EXPECT_FALSE(parse_command("exit -1"));
+    EXPECT_FALSE(parse_command("attest 0"));
+    EXPECT_FALSE(parse_command("attest 1000001"));
     EXPECT_FALSE(parse_command("connect 4294967296 1"));
     EXPECT_FALSE(parse_command("source 18446744073709551616 1"));
     EXPECT_FALSE(parse_command("source 1x 1"));

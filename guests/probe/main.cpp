@@ -27,7 +27,7 @@ namespace {
 constexpr int kUsageExit = 2;
 
 std::vector<CheckResult> make_checks() {
-    auto module = KernelSecureModule::open();
+    auto module = secure_module::KernelSecureModule::open();
     if (!module) return {CheckResult{.name = "open_nsm", .detail = module.error().to_string()}};
     std::vector<CheckResult> results = check_secure_module(*module);
     results.push_back(check_kernel_random());
@@ -39,6 +39,12 @@ std::string report_of(const std::vector<CheckResult>& results) {
     for (const CheckResult& result : results)
         report += result.to_string() + "\n";
     return report + "done\n";
+}
+
+Result<std::unique_ptr<secure_module::SecureModule>> open_kernel_module() {
+    auto module = TRY(secure_module::KernelSecureModule::open());
+    return std::unique_ptr<secure_module::SecureModule>(
+        std::make_unique<secure_module::KernelSecureModule>(std::move(module)));
 }
 
 // Every connection has one descriptor, and `connect` has two.
@@ -69,7 +75,8 @@ int exit_code(const Result<void>& outcome) {
 }
 
 int run(std::string_view mode) {
-    Surroundings surroundings{.report = report_of({}), .connect_to_parent = connect_to_parent};
+    Surroundings surroundings{
+        .report = report_of({}), .connect_to_parent = connect_to_parent, .open_module = open_kernel_module};
     if (mode == "stdio") {
         Channel channel = Channel::over_pipes(Fd(STDIN_FILENO), Fd(STDOUT_FILENO));
         return exit_code(serve(channel, surroundings));

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "probe/secure_module.hpp"
+#include "secure_module/secure_module.hpp"
 
 namespace alcove::probe {
 
@@ -20,6 +20,8 @@ struct CheckResult {
 };
 
 // In this order; a check that fails does not keep the later ones from being made.
+using secure_module::SecureModule;
+
 std::vector<CheckResult> check_secure_module(SecureModule& module);
 
 CheckResult result_of(std::string name, const Result<void>& outcome);

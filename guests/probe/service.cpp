@@ -2,6 +2,7 @@
 #include "probe/service.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "probe/command.hpp"
 #include "probe/digest.hpp"
 #include "probe/machine_end.hpp"
+#include "probe/nsm_message.hpp"
 #include "probe/pattern.hpp"
 
 namespace alcove::probe {
@@ -19,6 +21,7 @@ namespace {
 
 constexpr size_t kBufferBytes = 65536;
 constexpr size_t kLongestLine = 4096;
+constexpr size_t kNonceBytes = 32;
 
 Result<void> write_pattern(Channel& channel, uint64_t bytes, uint64_t seed) {
     const Pattern pattern(seed);
@@ -60,6 +63,17 @@ class Executor {
         return write_line(std::to_string(bytes) + " " + key_service::to_hex(digest.finish()));
     }
 
+    Result<void> operator()(Discard) {
+        Bytes buffer(kBufferBytes);
+        uint64_t bytes = 0;
+        for (;;) {
+            const size_t count = TRY(channel_.read(buffer));
+            if (count == 0) break;
+            bytes += count;
+        }
+        return write_line(std::to_string(bytes));
+    }
+
     Result<void> operator()(Source source) { return write_pattern(channel_, source.bytes, source.seed); }
 
     Result<void> operator()(Connect connect) {
@@ -68,6 +82,21 @@ class Executor {
         TRY(write_pattern(parent, connect.bytes, connect.port));
         const std::string answer = TRY(parent.read_line(kLongestLine));
         return write_line(answer);
+    }
+
+    Result<void> operator()(Attest attest) {
+        const auto module = TRY(surroundings_.open_module());
+        const Bytes request = encode_attestation_request(
+            {.user_data = {}, .nonce = Bytes(kNonceBytes, 0x5a), .public_key = {}});
+        const auto begin = std::chrono::steady_clock::now();
+        for (uint64_t i = 0; i < attest.documents; ++i) {
+            const Bytes bytes = TRY(module->ask(request));
+            const Reply reply = TRY(decode_reply(bytes));
+            if (reply.name != "Attestation") return fail(ErrorCode::InvalidMessage, reply.to_string());
+        }
+        const auto elapsed =
+            std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
+        return write_line(std::to_string(attest.documents) + " " + std::to_string(elapsed.count()));
     }
 
     Result<void> operator()(Report) { return channel_.write(as_byte_view(surroundings_.report)); }

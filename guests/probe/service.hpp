@@ -4,9 +4,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "probe/channel.hpp"
+#include "secure_module/secure_module.hpp"
 #include "support/result.hpp"
 
 namespace alcove::probe {
@@ -14,6 +16,7 @@ namespace alcove::probe {
 struct Surroundings {
     std::string report;  // the whole answer to `report`
     std::function<Result<Fd>(uint32_t port)> connect_to_parent;
+    std::function<Result<std::unique_ptr<secure_module::SecureModule>>()> open_module{};
 };
 
 // Returns when the connection has had its answer. An Error is told to the other side as a line

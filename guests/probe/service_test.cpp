@@ -7,8 +7,10 @@
 
 #include <sys/socket.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "probe/nsm_message.hpp"
 #include "probe/pattern.hpp"
 #include "support/system.hpp"
 
@@ -55,6 +57,11 @@ TEST(ProbeService, SinkAnswersWithLengthAndSha256) {
     EXPECT_EQ(conversation("sink\n"), "0 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n");
 }
 
+TEST(ProbeService, DiscardAnswersWithTheLengthOnly) {
+    EXPECT_EQ(conversation("discard\nabc"), "3\n");
+    EXPECT_EQ(conversation("discard\n" + std::string(300000, 'x')), "300000\n");
+}
+
 TEST(ProbeService, SourceSendsThePattern) {
     const std::string got = conversation("source 70000 9\n");
     const Pattern pattern(9);
@@ -88,6 +95,42 @@ TEST(ProbeService, ConnectTellsWhyItCanNot) {
                                         return fail_errno(ECONNRESET, "port");
                                     }};
     EXPECT_TRUE(conversation("connect 7000 1\n", surroundings).starts_with("FAILED port"));
+}
+
+// Answers every request with the same reply, and counts them.
+class OneReply final : public secure_module::SecureModule {
+  public:
+    OneReply(std::string_view name, int& asked) : asked_(asked) { reply_ = encode_plain_request(name); }
+    Result<Bytes> ask(ByteView) override {
+        ++asked_;
+        return reply_;
+    }
+
+  private:
+    Bytes reply_;
+    int& asked_;
+};
+
+std::string attest_with_replies_called(std::string_view name, int& asked) {
+    const Surroundings surroundings{
+        .report = "",
+        .connect_to_parent = {},
+        .open_module = [&]() -> Result<std::unique_ptr<secure_module::SecureModule>> {
+            return std::unique_ptr<secure_module::SecureModule>(std::make_unique<OneReply>(name, asked));
+        }};
+    return conversation("attest 5\n", surroundings);
+}
+
+TEST(ProbeService, AttestAsksForThatManyDocumentsAndTellsTheTime) {
+    int asked = 0;
+    EXPECT_THAT(attest_with_replies_called("Attestation", asked), testing::MatchesRegex("5 [0-9]+\n"));
+    EXPECT_EQ(asked, 5);
+}
+
+TEST(ProbeService, AttestSaysWhenTheAnswerIsNoDocument) {
+    int asked = 0;
+    EXPECT_THAT(attest_with_replies_called("DescribeNSM", asked), testing::StartsWith("FAILED "));
+    EXPECT_EQ(asked, 1);
 }
 
 TEST(ProbeService, LinesThatAreNoCommandAreRefused) {

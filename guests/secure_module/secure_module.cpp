@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "probe/secure_module.hpp"
+#include "secure_module/secure_module.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -10,7 +10,7 @@
 
 #include "support/system.hpp"
 
-namespace alcove::probe {
+namespace alcove::secure_module {
 
 namespace {
 
@@ -45,4 +45,4 @@ Result<Bytes> KernelSecureModule::ask(ByteView request) {
     return response;
 }
 
-}  // namespace alcove::probe
+}  // namespace alcove::secure_module

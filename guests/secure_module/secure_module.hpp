@@ -10,7 +10,7 @@
 #include "support/fd.hpp"
 #include "support/result.hpp"
 
-namespace alcove::probe {
+namespace alcove::secure_module {
 
 class SecureModule {
   public:
@@ -30,4 +30,4 @@ class KernelSecureModule final : public SecureModule {
     Fd device_;
 };
 
-}  // namespace alcove::probe
+}  // namespace alcove::secure_module

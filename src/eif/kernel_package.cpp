@@ -89,7 +89,7 @@ std::vector<ModuleWish> enclave_modules() {
     return {
         {"virtio_mmio", "", Need::Required}, {"vmw_vsock_virtio_transport", "", Need::Required},
         {"nsm", "", Need::Required},         {"virtio_rng", "", Need::Optional},
-        {"ptp_kvm", "", Need::Optional},
+        {"ptp_kvm", "", Need::Optional},     {"pvpanic_mmio", "", Need::Optional},
     };
 }
 

@@ -2,6 +2,9 @@
 //
 // Unmodified Linux kernels, up to an init of two lines. What an enclave's whole life needs besides is tested
 // through the daemon.
+#include <filesystem>
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,6 +58,36 @@ TEST(LinuxGuest, AKernelOfTheNitroKindFindsItsDevicesOnTheCommandLine) {
     EXPECT_THAT(run.console, HasSubstr("init: virtio virtio0"));
     ASSERT_TRUE(run.end);
     EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset);
+}
+
+// The kernel as a primary VM has it: PCI by ECAM, MSI-X, virtio-pci, SMBIOS.
+TEST(LinuxGuest, DebiansKernelFindsAPrimaryVmsDevices) {
+    const std::string disk = testing::TempDir() + "primary-disk";
+    std::ofstream(disk).close();
+    std::filesystem::resize_file(disk, 64_MiB);
+    const auto result = run_guest({.kernel = "debian-kernel",
+                                   .initrd = "init.cpio",
+                                   .command_line = "reboot=k panic=30 console=ttyS0 quiet primary",
+                                   .vcpus = 2,
+                                   .memory_bytes = 512_MiB,
+                                   .disk = disk,
+                                   .deadline = std::chrono::seconds(180)});
+
+    ASSERT_TRUE(result) << result.error().to_string();
+    EXPECT_THAT(result->console, HasSubstr("init: pci 0000:00:00.0 0000:00:03.0 0000:00:04.0"));
+    EXPECT_THAT(result->console, HasSubstr("init: ecam yes"));
+    EXPECT_THAT(result->console, HasSubstr("init: board i-0123456789abcdef0"));
+    EXPECT_THAT(result->console, HasSubstr("init: virtio virtio0 virtio1"));
+    EXPECT_THAT(result->console, HasSubstr("init: message interrupts yes"));
+    EXPECT_THAT(result->console, HasSubstr("init: disk 131072 sectors, written and read back"));
+    EXPECT_THAT(result->console, HasSubstr("init: random 64"));
+    ASSERT_TRUE(result->end);
+    EXPECT_EQ(result->end->reason, api::StopReason::I8042Reset);
+    std::ifstream written(disk, std::ios::binary);
+    std::string start(6, 0);
+    written.read(start.data(), 6);
+    EXPECT_EQ(start, "alcove");
+    std::filesystem::remove(disk);
 }
 
 }  // namespace

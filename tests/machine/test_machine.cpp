@@ -8,8 +8,16 @@
 
 #include "support/guarded.hpp"
 #include "support/system.hpp"
+#include "virtio/blk.hpp"
 
 namespace alcove::tests {
+
+namespace {
+
+const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
+                                     .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+
+}  // namespace
 
 std::optional<std::string> find_test_file(const std::string& name) {
     const char* folder = std::getenv("ALCOVE_TEST_FILES");
@@ -18,8 +26,6 @@ std::optional<std::string> find_test_file(const std::string& name) {
     return path;
 }
 
-namespace {
-
 Result<Mapping> map_test_file(const std::string& name) {
     const auto path = find_test_file(name);
     if (!path) return fail(ErrorCode::NotFound, "test file " + name);
@@ -27,8 +33,6 @@ Result<Mapping> map_test_file(const std::string& name) {
     const auto size = TRY(sys::file_size(file));
     return Mapping::read_only(file, size);
 }
-
-}  // namespace
 
 Result<GuestRun> run_guest(const GuestOptions& options) {
     TRY(cpu::VcpuThread::install_kick_signal());
@@ -59,9 +63,17 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
         });
         if (reached) loop->post([&] { machine->stop(); });
     };
+    if (options.disk) plan.primary = {.identity = kIdentity, .threads_per_core = 1};
     virtio::RngDevice rng(*loop);
+    std::unique_ptr<virtio::BlockDevice> disk;
     machine = TRY(machine::Machine::create(std::move(plan), *loop));
-    if (options.with_rng) {
+    if (options.disk) {
+        auto file = TRY(sys::open(*options.disk, O_RDWR));
+        auto backing = TRY(virtio::BlockFile::create(std::move(file), virtio::BlockFile::Access::ReadWrite));
+        disk = TRY(virtio::BlockDevice::create(*loop, std::move(backing), "test-disk"));
+        TRY(machine->add_virtio_pci(3, *disk));
+        TRY(machine->add_virtio_pci(4, rng));
+    } else if (options.with_rng) {
         TRY(machine->add_virtio(rng));
     }
     TRY(machine->load(std::move(inputs)));

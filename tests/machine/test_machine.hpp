@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A machine for a test: made from a kernel file and a few words, run to its end or to a deadline, its console
-// collected. Files are found in the folder ALCOVE_TEST_FILES (the payload of the embedded host).
+// collected. With a disk it is a primary VM: what it has is behind PCI then. Files are found in the folder
+// ALCOVE_TEST_FILES (the payload of the embedded host).
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,7 @@ namespace alcove::tests {
 
 // The path of a test file, or nothing when it is not there.
 std::optional<std::string> find_test_file(const std::string& name);
+Result<Mapping> map_test_file(const std::string& name);
 
 struct GuestOptions {
     std::string kernel = {};                           // name of a test file
@@ -27,6 +29,7 @@ struct GuestOptions {
     uint32_t vcpus = 1;
     uint64_t memory_bytes = 64 << 20;
     bool with_rng = true;
+    std::optional<std::string> disk = std::nullopt;  // path of a file; makes the machine a primary VM
     std::chrono::seconds deadline{30};
     std::string stop_at = {};  // stop the machine when the console has this; empty: never
 };

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tests that decide about carving: a guest reads all its other memory for ever, and compares, while
+// ranges are taken from it and given back.
+#include <fstream>
+#include <random>
+
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/bits.hpp"
+#include "support/bytes.hpp"
+#include "support/system.hpp"
+#include "tests/machine/primary.hpp"
+
+namespace alcove::tests {
+namespace {
+
+using memory::GuestAddress;
+using memory::GuestRange;
+using std::chrono::seconds;
+
+constexpr uint64_t kRam = 192_MiB;
+constexpr uint64_t kWindow = 72_MiB;  // where it begins
+constexpr uint64_t kWindowEnd = 120_MiB;
+constexpr uint64_t kUnit = 2_MiB;
+constexpr size_t kUnits = (kWindowEnd - kWindow) / kUnit;
+constexpr size_t kLongest = 8;  // units of one range
+
+// guests/asm/sweep.S
+uint64_t pattern_at(uint64_t address) {
+    return address * 0x9e3779b97f4a7c15;
+}
+
+struct Kind {
+    const char* name;
+    uint64_t slot;  // size of a memory slot
+    uint64_t page;  // of RAM's file
+};
+
+// 2 MiB slots, as in machines of some gigabytes: no range shares one with its neighbours. 16 MiB, as in large
+// machines: each range tears one apart, and the window's ends lie within one.
+constexpr Kind kKinds[] = {
+    {"SmallSlots", 2_MiB, 4_KiB}, {"LargeSlots", 16_MiB, 4_KiB}, {"HugePages", 16_MiB, 2_MiB}};
+
+class Carve : public testing::TestWithParam<Kind> {
+  protected:
+    void SetUp() override {
+        if (GetParam().page == 4_KiB) return;
+        // All RAM and one chunk more: what is to be reserved at any moment.
+        std::ofstream("/proc/sys/vm/nr_hugepages") << kRam / 2_MiB + 1;
+        uint64_t pages = 0;
+        std::ifstream("/proc/sys/vm/nr_hugepages") >> pages;
+        if (pages != kRam / 2_MiB + 1) GTEST_SKIP() << "the host gives " << pages << " huge pages";
+    }
+    void TearDown() override {
+        primary.reset();
+        enclave.reset();
+        if (GetParam().page != 4_KiB) std::ofstream("/proc/sys/vm/nr_hugepages") << 0;
+    }
+
+    void boot(const std::string& more = "") {
+        auto created = Primary::create({.kernel = "sweep.elf",
+                                        .command_line = "from=72 to=120 ram=192 " + more,
+                                        .vcpus = 2,
+                                        .memory_bytes = kRam,
+                                        .memory_block = GetParam().slot,
+                                        .page_size = GetParam().page});
+        ASSERT_TRUE(created) << created.error().to_string();
+        primary = std::move(created).value();
+        enclave = ram_file("enclave-ram", GetParam().page, kWindowEnd - kWindow).value();
+        ASSERT_TRUE(primary->boot());
+        ASSERT_TRUE(sweeps(2)) << primary->console();
+    }
+    // Waits until each vCPU has gone round so often again, begun meanwhile and ended.
+    bool sweeps(size_t count) {
+        const size_t first = primary->count_on_console('.');
+        const size_t second = primary->count_on_console(':');
+        return primary->run_until(
+            [&] {
+                return primary->count_on_console('.') >= first + count &&
+                       primary->count_on_console(':') >= second + count;
+            },
+            seconds(60));
+    }
+
+    // A range of units that are free (or are `taken`, all by one take).
+    struct Taken {
+        size_t first;
+        size_t count;
+    };
+    static GuestRange range_of(const Taken& taken) {
+        return {GuestAddress(kWindow + taken.first * kUnit), taken.count * kUnit};
+    }
+
+    void take(const Taken& what) {
+        std::optional<Result<void>> done;
+        primary->carver().take(range_of(what), {enclave, what.first * kUnit},
+                               [&](Result<void> result) { done = std::move(result); });
+        ASSERT_TRUE(primary->run_until([&] { return done.has_value(); }, seconds(30)));
+        ASSERT_TRUE(*done) << done->error().to_string();
+    }
+    void give_back(const Taken& what) {
+        std::optional<Result<void>> done;
+        primary->carver().give_back({range_of(what)}, {enclave, what.first * kUnit},
+                                    [&](Result<void> result) { done = std::move(result); });
+        ASSERT_TRUE(primary->run_until([&] { return done.has_value(); }, seconds(30)));
+        ASSERT_TRUE(*done) << done->error().to_string();
+    }
+    // One word of each page.
+    void expect_in_enclave(const Taken& what, const std::vector<bool>& was_given_back) const {
+        size_t wrong = 0;
+        Bytes bytes(kUnit);
+        for (size_t unit = what.first; unit < what.first + what.count; ++unit) {
+            ASSERT_EQ(::pread(enclave.get(), bytes.data(), kUnit, static_cast<off_t>(unit * kUnit)),
+                      static_cast<ssize_t>(kUnit));
+            for (uint64_t at = 0; at < kUnit; at += 4_KiB) {
+                uint64_t word = 0;
+                std::memcpy(&word, bytes.data() + at, sizeof word);
+                if (word != (was_given_back[unit] ? 0 : pattern_at(kWindow + unit * kUnit + at))) ++wrong;
+            }
+        }
+        EXPECT_EQ(wrong, 0U) << "pages from unit " << what.first;
+    }
+    std::optional<Taken> pick_free(const std::vector<bool>& is_taken) {
+        Taken what{.first = random() % kUnits, .count = 0};
+        while (what.first + what.count < kUnits && !is_taken[what.first + what.count] &&
+               what.count < 1 + random() % kLongest)
+            ++what.count;
+        return what.count == 0 ? std::nullopt : std::optional(what);
+    }
+
+    // So many takes and as many gifts, in any order.
+    void carve(size_t rounds, bool check_contents) {
+        std::vector<bool> is_taken(kUnits, false);
+        std::vector<bool> was_given_back(kUnits, false);
+        std::vector<Taken> all;
+        for (size_t takes = 0, gifts = 0; gifts < rounds;) {
+            const auto what = takes < rounds && random() % 2 == 0 ? pick_free(is_taken) : std::nullopt;
+            if (what) {
+                ++takes;
+                ASSERT_NO_FATAL_FAILURE(take(*what));
+                if (check_contents) {
+                    ASSERT_NO_FATAL_FAILURE(expect_in_enclave(*what, was_given_back));
+                }
+                std::fill_n(is_taken.begin() + static_cast<ptrdiff_t>(what->first), what->count, true);
+                all.push_back(*what);
+            } else if (!all.empty()) {
+                ++gifts;
+                std::swap(all[random() % all.size()], all.back());
+                const auto last = all.back();
+                all.pop_back();
+                ASSERT_NO_FATAL_FAILURE(give_back(last));
+                std::fill_n(is_taken.begin() + static_cast<ptrdiff_t>(last.first), last.count, false);
+                std::fill_n(was_given_back.begin() + static_cast<ptrdiff_t>(last.first), last.count, true);
+            }
+            peak = std::max(peak, bytes_in_use(primary->ram()) + bytes_in_use(enclave));
+            ASSERT_FALSE(primary->end()) << primary->end()->detail;
+        }
+    }
+
+    std::mt19937_64 random{7};  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same sequence each time
+    std::unique_ptr<Primary> primary;
+    Fd enclave;
+    uint64_t peak = 0;
+};
+
+TEST_P(Carve, OtherMemoryIsNeverWrongAndNeverMissing) {
+    ASSERT_NO_FATAL_FAILURE(boot());
+    const uint64_t mmio = primary->mmio();
+    const uint64_t unclaimed = primary->unclaimed();
+
+    ASSERT_NO_FATAL_FAILURE(carve(200, true));
+
+    EXPECT_TRUE(sweeps(2)) << primary->console();
+    EXPECT_EQ(primary->count_on_console('w'), 0U) << primary->console();
+    EXPECT_EQ(primary->mmio(), mmio);
+    EXPECT_EQ(primary->unclaimed(), unclaimed);
+    EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
+    EXPECT_EQ(bytes_in_use(enclave), 0U);
+    EXPECT_LE(peak, kRam);
+    EXPECT_EQ(primary->carver().counters().bytes_taken, primary->carver().counters().bytes_given_back);
+    EXPECT_LE(primary->carver().counters().moved.bytes_copied, kWindowEnd - kWindow)
+        << "fresh pages are not copied";
+    const auto pause =
+        std::chrono::duration_cast<std::chrono::microseconds>(primary->carver().counters().longest_pause);
+    RecordProperty("longest_pause_us", static_cast<int>(pause.count()));
+}
+
+TEST_P(Carve, AGuestThatTouchesWhatIsAbsentLivesAndDisturbsNobody) {
+    ASSERT_NO_FATAL_FAILURE(boot("touch=1"));
+
+    ASSERT_NO_FATAL_FAILURE(carve(40, false));
+
+    EXPECT_TRUE(sweeps(2)) << primary->console();
+    EXPECT_EQ(primary->count_on_console('w'), 0U) << primary->console();
+    EXPECT_GT(primary->unclaimed(), 0U) << "it met what is absent";
+    EXPECT_EQ(bytes_in_use(primary->ram()), kRam) << "and filled no hole";
+    EXPECT_EQ(bytes_in_use(enclave), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Carve, testing::ValuesIn(kKinds),
+                         [](const auto& kind) { return std::string(kind.param.name); });
+
+}  // namespace
+}  // namespace alcove::tests

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The NE device before its judge: Debian's kernel with the unmodified nitro_enclaves driver as a primary VM,
+// and a client of ours that uses the kernel's header only (guests/ne_client). `primary.cpio` has a shell
+// script (tests/run_machine_tests) that goes through the scenarios and prints what it finds.
+#include <cstring>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ne/pci_function.hpp"
+#include "support/bits.hpp"
+#include "support/system.hpp"
+#include "tests/machine/ne_host.hpp"
+
+namespace alcove::tests {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr uint64_t kRam = 1_GiB;
+
+// Pages of the primary that begin with what ne_client fills enclaves' memory with.
+size_t pages_with_pattern(const Fd& ram) {
+    size_t found = 0;
+    Bytes bytes(2_MiB);
+    for (uint64_t at = 0; at < kRam; at += bytes.size()) {
+        EXPECT_TRUE(sys::read_exact_at(ram, bytes, at));
+        for (size_t page = 0; page < bytes.size(); page += 4_KiB) {
+            uint64_t word = 0;
+            std::memcpy(&word, bytes.data() + page, sizeof word);
+            if (word >> 32 == 0x416c636f) ++found;
+        }
+    }
+    return found;
+}
+
+TEST(NitroEnclavesDriver, CarvesRunsAndGivesBack) {
+    auto created = Primary::create({.kernel = "debian-kernel",
+                                    .initrd = "primary.cpio",
+                                    .command_line = "reboot=k panic=-1 console=ttyS0 loglevel=1 hugepages=68",
+                                    .vcpus = 4,
+                                    .memory_bytes = kRam});
+    ASSERT_TRUE(created) << created.error().to_string();
+    const auto primary = std::move(created).value();
+    NeHost host(*primary);
+    auto function = ne::PciFunction::create(
+        {.loop = primary->loop(), .backend = host, .interrupts = primary->machine().message_interrupts()});
+    ASSERT_TRUE(function) << function.error().to_string();
+    ne::Device& device = (*function)->device();
+    host.connect(device);
+    primary->machine().add_pci(ne::kPciSlot, std::move(*function));
+    ASSERT_TRUE(primary->boot());
+
+    const bool ended =
+        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(400));
+
+    const std::string console = primary->console();
+    SCOPED_TRACE(console);
+    ASSERT_TRUE(ended) << "the script did not come to its end";
+    EXPECT_EQ(primary->end()->reason, api::StopReason::I8042Reset) << primary->end()->detail;
+    EXPECT_THAT(console, Not(HasSubstr("FAILED")));
+
+    // The device is found where AWS has it, and takes its pool.
+    EXPECT_THAT(console, HasSubstr("primary: device 0x1d0f 0xe4c1 class 0x078000 revision 0x01"));
+    EXPECT_THAT(console, HasSubstr("primary: online 0-3\r\nprimary: loaded, online 0-1\r\n"));
+
+    for (const char* line : {"ne: ok run\r\n", "primary: a single run, huge pages free 68\r\n",
+                             "ne: ok pair\r\n", "ne: ok rules\r\n", "ne: ok no-memory\r\n", "ne: ok hold\r\n",
+                             "primary: killed, huge pages free 68\r\n", "primary: twenty runs\r\n"})
+        EXPECT_THAT(console, HasSubstr(line));
+    // The processors come back and work.
+    EXPECT_THAT(console, HasSubstr("primary: removed, online 0-3\r\n"));
+    EXPECT_THAT(console, HasSubstr("ne: processor 2 counted to 499999500000"));
+    EXPECT_THAT(console, HasSubstr("ne: processor 3 counted to 499999500000"));
+    EXPECT_THAT(console, HasSubstr("primary: loaded again, online 0-1\r\n"));
+    EXPECT_THAT(console, HasSubstr("primary: removed again, online 0-3\r\n"));
+
+    EXPECT_THAT(console, HasSubstr("primary: complaints of the kernel 0\r\n"));
+
+    const auto& findings = host.findings();
+    EXPECT_EQ(findings.failures, 0U);
+    EXPECT_EQ(findings.starts, 26U);
+    EXPECT_EQ(findings.most_running, 2U);
+    EXPECT_EQ(findings.pages_misplaced, 0U);
+    EXPECT_EQ(findings.pages_in_place, findings.starts * (64_MiB / 4_KiB));
+    EXPECT_EQ(findings.bytes_left, 0U);
+    EXPECT_EQ(findings.pages_not_zero, 0U);
+    EXPECT_EQ(pages_with_pattern(primary->ram()), 0U);
+    EXPECT_TRUE(host.table().slots().empty());
+
+    // Flat: what the primary has less, its enclaves have more.
+    EXPECT_EQ(findings.least_bytes, kRam);
+    EXPECT_EQ(findings.peak_bytes, kRam);
+    EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
+    EXPECT_EQ(device.counters().dropped, 0U);
+    EXPECT_EQ(device.counters().ignored, 0U);
+    const auto pause =
+        std::chrono::duration_cast<std::chrono::microseconds>(primary->carver().counters().longest_pause);
+    RecordProperty("longest_pause_us", static_cast<int>(pause.count()));
+}
+
+}  // namespace
+}  // namespace alcove::tests

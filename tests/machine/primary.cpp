@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/machine/primary.hpp"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+
+#include "support/bits.hpp"
+#include "support/system.hpp"
+#include "tests/machine/test_machine.hpp"
+
+namespace alcove::tests {
+
+namespace {
+
+const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
+                                     .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+
+// Less than the smallest region, so that each takes several.
+constexpr uint64_t kChunk = 512_KiB;
+
+}  // namespace
+
+Result<std::unique_ptr<Primary>> Primary::create(PrimaryOptions options) {
+    TRY(cpu::VcpuThread::install_kick_signal());
+    std::unique_ptr<Primary> primary(new Primary(std::move(options)));
+    const uint64_t size = primary->options_.memory_bytes;
+    primary->loop_ = TRY(EventLoop::create());
+    primary->ram_ = TRY(ram_file("primary-ram", primary->options_.page_size, size));
+    TRY(sys::allocate(primary->ram_, 0, 0, size));
+    machine::MachinePlan plan;
+    plan.kvm = TRY(sys::open("/dev/kvm", O_RDWR));
+    plan.ram = TRY(sys::duplicate(primary->ram_.get()));
+    plan.memory_bytes = size;
+    plan.vcpu_count = primary->options_.vcpus;
+    plan.primary = {
+        .identity = kIdentity, .threads_per_core = 1, .memory_block = primary->options_.memory_block};
+    plan.console = [primary = primary.get()](uint8_t byte) {
+        primary->console_.with([&](std::string& text) { text.push_back(static_cast<char>(byte)); });
+    };
+    primary->machine_ = TRY(machine::Machine::create(std::move(plan), *primary->loop_));
+    const uint64_t page = primary->options_.page_size;
+    primary->carver_ = std::make_unique<machine::Carver>(
+        *primary->machine_, *primary->loop_, primary->ram_,
+        machine::Carver::Sizes{.page = page, .chunk = std::max(page, kChunk)});
+    return primary;
+}
+
+Primary::~Primary() {
+    if (carver_) carver_->machine_ended();
+}
+
+Result<void> Primary::boot() {
+    const auto kernel = TRY(map_test_file(options_.kernel));
+    boot::BootInputs inputs;
+    inputs.kernel = kernel.bytes();
+    inputs.command_line = options_.command_line;
+    Mapping initrd;
+    if (options_.initrd) {
+        initrd = TRY(map_test_file(*options_.initrd));
+        inputs.ramdisks.push_back(initrd.bytes());
+    }
+    TRY(machine_->load(std::move(inputs)));
+    return machine_->start([this](const machine::MachineEnd& end) {
+        end_ = end;
+        carver_->machine_ended();
+    });
+}
+
+bool Primary::run_until(const std::function<bool()>& condition, std::chrono::seconds within) {
+    const auto deadline = EventLoop::Clock::now() + within;
+    while (!condition()) {
+        if (EventLoop::Clock::now() > deadline) return false;
+        if (!loop_->run_once(std::chrono::milliseconds(20))) return false;
+    }
+    return true;
+}
+
+std::string Primary::console() const {
+    return console_.with([](const std::string& text) { return text; });
+}
+
+size_t Primary::count_on_console(char wanted) const {
+    return console_.with([&](const std::string& text) {
+        return static_cast<size_t>(std::count(text.begin(), text.end(), wanted));
+    });
+}
+
+uint64_t Primary::unclaimed() const {
+    uint64_t sum = 0;
+    for (const auto& vcpu : machine_->vcpus())
+        sum += vcpu->counters().unclaimed;
+    return sum;
+}
+
+uint64_t Primary::mmio() const {
+    uint64_t sum = 0;
+    for (const auto& vcpu : machine_->vcpus())
+        sum += vcpu->counters().mmio;
+    return sum;
+}
+
+Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size) {
+    auto file = TRY(sys::memfd(name, page_size == 4_KiB ? 0U : MFD_HUGETLB | MFD_HUGE_2MB));
+    TRY(sys::truncate(file, size));
+    return file;
+}
+
+uint64_t bytes_in_use(const Fd& file) {
+    const auto status = sys::stat(file);
+    return status ? static_cast<uint64_t>(status->st_blocks) * 512 : 0;
+}
+
+}  // namespace alcove::tests

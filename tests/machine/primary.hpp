@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A primary VM for tests of carving: a machine with its RAM's file kept at hand, a carver, and a console that
+// can be waited for.
+//
+//     create() ──► machine().add_pci(...) ──► boot() ──► run_until(...)
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "machine/carver.hpp"
+#include "machine/machine.hpp"
+#include "support/guarded.hpp"
+
+namespace alcove::tests {
+
+struct PrimaryOptions {
+    std::string kernel = {};                           // name of a test file
+    std::optional<std::string> initrd = std::nullopt;  // likewise
+    std::string command_line = {};
+    uint32_t vcpus = 1;
+    uint64_t memory_bytes = 0;
+    uint64_t memory_block = 0;  // PrimaryShape
+    uint64_t page_size = 4096;  // of its RAM's file; 2 MiB needs huge pages in the host
+};
+
+class Primary {
+  public:
+    static Result<std::unique_ptr<Primary>> create(PrimaryOptions options);
+    ~Primary();
+
+    Result<void> boot();
+    // Runs the event loop until the condition holds; false when it does not in time.
+    bool run_until(const std::function<bool()>& condition, std::chrono::seconds within);
+
+    EventLoop& loop() { return *loop_; }
+    const Fd& ram() const { return ram_; }
+    machine::Machine& machine() { return *machine_; }
+    machine::Carver& carver() { return *carver_; }
+    const std::optional<machine::MachineEnd>& end() const { return end_; }
+    std::string console() const;
+    size_t count_on_console(char wanted) const;
+    // Of all vCPUs together: what no memory and no device answered, and all register accesses.
+    uint64_t unclaimed() const;
+    uint64_t mmio() const;
+
+  private:
+    explicit Primary(PrimaryOptions options) : options_(std::move(options)) {}
+
+    PrimaryOptions options_;
+    std::unique_ptr<EventLoop> loop_;
+    Fd ram_;
+    Guarded<std::string> console_;
+    std::unique_ptr<machine::Machine> machine_;
+    std::unique_ptr<machine::Carver> carver_;
+    std::optional<machine::MachineEnd> end_;
+};
+
+// An empty file of that page size, as RAM is.
+Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size);
+// What the host gives for a file: its pages, in bytes.
+uint64_t bytes_in_use(const Fd& file);
+
+}  // namespace alcove::tests
