@@ -4,7 +4,6 @@
 // through three hands, each of which may do less than the one before:
 //
 //     alcove-broker  Hello, Open -> Done              who the VM is: its name, its module id, PCR3 and PCR4
-//                    (or Resume -> Done, when the attestor was restarted under a running VM)
 //     alcove-shim    Measured    -> Sealed            PCR0, 1, 2 and 8, before the guest's first instruction
 //     alcove-vmm     DescribePcr -> PcrDescription    and from then on, for ever, only these
 //                    ExtendPcr   -> PcrExtended
@@ -16,6 +15,13 @@
 // VM lives on. What this protocol forbids (a second Open or Measured, a message out of turn, of an unknown
 // type or of a wrong size) is answered with Failed, and the connection is closed: no VM has attestation after
 // it.
+//
+// A connection that just ends (the attestor was restarted, or the socket was lost on its way) leaves the VM's
+// state behind for a while. The shim, which alone has the token, takes it up on a connection of its own, at
+// the socket for shims, and gives that to the VMM:
+//
+//     alcove-shim    Hello, Resume -> Done            what follows is the VMM's, as above
+//                    Hello, Forget -> Done            the VM has ended: nobody will come back
 //
 // alcoved asks on connections of its own, after Hello: GetRootCertificate -> RootCertificate, GetStatus ->
 // Status.
@@ -32,7 +38,7 @@
 
 namespace alcove::api::attestor {
 
-inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr VersionRange kVersions{.min = 2, .max = 2};
 
 // The NSM's error names (nitro.md 4.3), numbered in that order.
 enum class NsmStatus : uint32_t {
@@ -99,10 +105,20 @@ struct Sealed {
     ResumeToken token;
 };
 
-// From the broker, first on a connection, instead of Open and Measured. Works once after each restart of the
-// attestor: not for a VM whose connection is open.
+// From a shim, first on a connection. Failed says why not: AlreadyExists while the VM has a connection (its
+// end may not have been seen yet), NotFound when there is no such state, now or ever.
 struct Resume {
     static constexpr uint16_t kType = 19;
+
+    Le32 request;
+    Le32 reserved;
+    ResumeToken token;
+};
+
+// From a shim, first on a connection: no state of this VM is kept. AlreadyExists as above; a VM that is not
+// known is Done, too.
+struct Forget {
+    static constexpr uint16_t kType = 20;
 
     Le32 request;
     Le32 reserved;

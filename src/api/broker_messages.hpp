@@ -3,7 +3,7 @@
 // alcoved asks alcove-broker, the only process of Alcove's that is root. Both send Hello first. Requests may
 // follow one another without waiting; each is answered once, with the id it carried, not always in order:
 //
-//     Launch + image   ->  Launched + pidfd     the shim and its VMM run; the rest is said by the shim
+//     Launch + files   ->  Launched + pidfd     the shim and its VMM run; the rest is said by the shim
 //     Kill             ->  Done                 the VMM is killed; the shim stays and tells why it ended
 //     Remove           ->  Done                 everything of the VM is gone: processes, cgroup, folder
 //     List             ->  Listing              what there is, for a daemon that has been restarted
@@ -17,15 +17,17 @@
 #include "api/cpu_mask.hpp"
 #include "api/protocol.hpp"
 #include "api/vm_id.hpp"
+#include "api/vm_role.hpp"
 
 namespace alcove::api::broker {
 
-inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr VersionRange kVersions{.min = 2, .max = 2};
 
-// With one descriptor: the image, a regular file or block device open for reading.
+// With 1 + disk_count descriptors, regular files or block devices: the image, open for reading only, and the
+// disks, open for reading only or for both, as the guest may then do.
 struct Launch {
     static constexpr uint16_t kType = 16;
-    static constexpr uint32_t kDebug = 1;  // a console; PCR0 to 2 are zero in documents
+    static constexpr uint32_t kDebug = 1;  // of an enclave: a console; PCR0 to 2 are zero
     static constexpr uint32_t kDedicated =
         2;  // host_cpus are whole cores for this VM alone; otherwise shared
 
@@ -35,16 +37,18 @@ struct Launch {
     Le32 vcpu_count;  // 1 to 32
     Le32 page_size;   // bytes: 4096 or 2097152
     Le32 vmm_slot;    // 0 to 999, of no other VM there is: the VMM's user is 60000 + vmm_slot
+    Le32 role;        // VmRole
+    Le32 disk_count;  // 0 to 8 of a primary VM, 0 of an enclave
     Le32 reserved;
     Le64 memory_bytes;             // a multiple of page_size
     Le64 image_size;               // bytes from the image's beginning that are the image
-    Le64 guest_cid;                // 4 or more
+    Le64 guest_cid;                // 4 or more; 3 of a primary VM
     CpuMask host_cpus;             // where the VMM runs; at least one
-    TextField<128> module_id;      // in attestation documents: "i-...-enc..."
+    TextField<128> module_id;      // in attestation documents: "i-...-enc..."; empty of a primary VM
     std::array<uint8_t, 48> pcr3;  // final values: H(zeros || role); zero where there is none
     std::array<uint8_t, 48> pcr4;
 };
-static_assert(sizeof(Launch) == 464);
+static_assert(sizeof(Launch) == 472);
 
 // With one descriptor: a pidfd of the shim.
 struct Launched {

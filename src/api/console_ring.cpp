@@ -38,6 +38,11 @@ void store(const Mapping& mapping, uint64_t offset, uint64_t value) {
     std::atomic_ref(*counter).store(value, std::memory_order_release);
 }
 
+uint64_t load_counter(const Mapping& mapping, uint64_t offset) {
+    const auto* counter = reinterpret_cast<const uint64_t*>(mapping.data() + offset);
+    return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+}
+
 }  // namespace
 
 Result<Fd> make_console_ring() {
@@ -54,7 +59,8 @@ Result<Fd> make_console_ring() {
 Result<ConsoleRingWriter> ConsoleRingWriter::open(const Fd& ring) {
     TRY(check_ring(ring));
     auto mapping = TRY(Mapping::shared(ring, kConsoleRingBytes));
-    return ConsoleRingWriter(std::move(mapping));
+    const uint64_t written = load_counter(mapping, kWrittenOffset);
+    return ConsoleRingWriter(std::move(mapping), written);
 }
 
 void ConsoleRingWriter::write(ByteView bytes) {
@@ -78,8 +84,7 @@ Result<ConsoleRingReader> ConsoleRingReader::open(const Fd& ring) {
 }
 
 uint64_t ConsoleRingReader::load(uint64_t offset) const {
-    const auto* counter = reinterpret_cast<const uint64_t*>(mapping_.data() + offset);
-    return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+    return load_counter(mapping_, offset);
 }
 
 ConsoleRingReader::Piece ConsoleRingReader::read() {

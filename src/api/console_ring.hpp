@@ -30,16 +30,18 @@ Result<Fd> make_console_ring();
 
 class ConsoleRingWriter {
   public:
-    // ErrorCode::InvalidArgument when the descriptor is no such ring.
+    // Goes on behind what a former writer wrote. ErrorCode::InvalidArgument when the descriptor is no such
+    // ring.
     static Result<ConsoleRingWriter> open(const Fd& ring);
 
     // One writer, one thread at a time. Never blocks.
     void write(ByteView bytes);
 
   private:
-    explicit ConsoleRingWriter(Mapping mapping) : mapping_(std::move(mapping)) {}
+    ConsoleRingWriter(Mapping mapping, uint64_t position)
+        : mapping_(std::move(mapping)), position_(position) {}
     Mapping mapping_;
-    uint64_t position_ = 0;  // bytes ever written; ours alone
+    uint64_t position_;  // bytes ever written; ours alone
 };
 
 class ConsoleRingReader {

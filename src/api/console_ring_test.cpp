@@ -39,6 +39,18 @@ TEST(ConsoleRing, ReplaysThenFollows) {
     EXPECT_EQ(followed.skipped, 0U);
 }
 
+TEST(ConsoleRing, ASecondWriterGoesOnBehindTheFirst) {
+    const auto ring = make_console_ring().value();
+    ConsoleRingWriter::open(ring).value().write(as_byte_view("first life\n"));
+    auto reader = ConsoleRingReader::open(ring).value();
+    (void)reader.read();
+
+    ConsoleRingWriter::open(ring).value().write(as_byte_view("second life\n"));
+
+    EXPECT_EQ(as_text(reader.read().data), "second life\n");
+    EXPECT_EQ(as_text(ConsoleRingReader::open(ring).value().read().data), "first life\nsecond life\n");
+}
+
 TEST(ConsoleRing, ALateReaderGetsTheNewestAndLearnsWhatIsLost) {
     const auto ring = make_console_ring().value();
     auto writer = ConsoleRingWriter::open(ring).value();

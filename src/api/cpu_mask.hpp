@@ -6,9 +6,11 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "api/limits.hpp"
 #include "support/check.hpp"
+#include "support/result.hpp"
 
 namespace alcove::api {
 
@@ -34,6 +36,8 @@ class CpuMask {
             if (has(cpu)) list += (list.empty() ? "" : ",") + std::to_string(cpu);
         return list;
     }
+    // "0-1,4": as sysfs and cpusets write it; an empty text is the empty set. ErrorCode::InvalidArgument.
+    static Result<CpuMask> parse_list(std::string_view text);
     bool operator==(const CpuMask&) const = default;
 
   private:

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "api/broker_messages.hpp"
+#include "api/lives_messages.hpp"
 #include "api/shim_messages.hpp"
 #include "api/start_messages.hpp"
 #include "api/vmm_messages.hpp"
@@ -42,13 +43,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     plain<api::vmm::Ready>(*envelope, input);
     plain<api::vmm::AppExit>(*envelope, input);
     plain<api::vmm::OpenPort>(*envelope, input);
+    plain<api::vmm::AttestorLost>(*envelope, input);
     plain<api::broker::Launch>(*envelope, input);
+    plain<api::lives::LifeBegun>(*envelope, input);
+    plain<api::lives::LifeEnded>(*envelope, input);
     with_tail<api::vmm::Stopped>(*envelope, input);
     with_tail<api::shim::State>(*envelope, input);
     (void)api::accept_hello(*envelope, api::Protocol::Vmm, api::vmm::kVersions);
     (void)api::decode_failed(*envelope);
     (void)api::vmm::decode_statistics(*envelope);
     (void)api::broker::decode_listing(*envelope);
-    (void)api::vmm::decode_launch({.data = to_bytes(input), .descriptors = {}});
+    (void)api::vmm::decode_launch(*envelope, {});
     return 0;
 }

@@ -17,10 +17,11 @@ inline constexpr uint32_t kHugePage = 2 * 1024 * 1024;
 inline constexpr uint64_t kMinMemoryBytes = 2_MiB;  // assembly guests of the tests live in this
 inline constexpr uint64_t kMaxMemoryBytes = 512_GiB;
 inline constexpr uint64_t kMaxImageBytes = 32_GiB;
-// 0 to 2 are reserved (VIRTIO 1.2, 5.10.4), 3 is the parent in a Nitro enclave; the all-ones CID is "any".
+// Of an enclave: 0 to 2 are reserved (VIRTIO 1.2, 5.10.4), 3 is its parent; the all-ones CID is "any".
 inline constexpr uint64_t kMinGuestCid = 4;
 inline constexpr uint64_t kMaxGuestCid = 0xfffffffe;
 inline constexpr uint32_t kMaxHostCpus = 1024;
+inline constexpr uint32_t kMaxDisks = 8;
 // The VMM of slot n runs as user and group kFirstVmmUid + n.
 inline constexpr uint32_t kFirstVmmUid = 60000;
 inline constexpr uint32_t kVmmUidCount = 1000;

@@ -49,20 +49,24 @@ vmm::LaunchOrder make_launch(uint32_t flags) {
     order.launch.memory_bytes = 64_MiB;
     order.launch.image_size = 1000;
     order.launch.guest_cid = 16;
-    order.launch.console_ring_bytes = flags == vmm::Launch::kDebug ? 4096 : 0;
+    order.launch.console_ring_bytes = flags == vmm::Launch::kConsole ? 4096 : 0;
     order.descriptors.kvm = any_descriptor("kvm");
     order.descriptors.ram = any_descriptor("ram");
     order.descriptors.image = any_descriptor("image");
     order.descriptors.attestor = any_descriptor("attestor");
     order.descriptors.connect_socket = any_descriptor("connect");
-    if (flags == vmm::Launch::kDebug) order.descriptors.console_ring = any_descriptor("ring");
+    if (flags == vmm::Launch::kConsole) order.descriptors.console_ring = any_descriptor("ring");
     return order;
 }
 
-TEST(VmmLaunch, DescriptorsArriveInTheirPlaces) {
-    auto message = vmm::encode_launch(make_launch(vmm::Launch::kDebug)).value();
+Result<vmm::LaunchOrder> decode_launch(Channel::Message message) {
+    return vmm::decode_launch(open_envelope(message.data).value(), std::move(message.descriptors));
+}
 
-    const auto order = vmm::decode_launch(std::move(message));
+TEST(VmmLaunch, DescriptorsArriveInTheirPlaces) {
+    auto message = vmm::encode_launch(make_launch(vmm::Launch::kConsole)).value();
+
+    const auto order = decode_launch(std::move(message));
 
     ASSERT_TRUE(order) << order.error().to_string();
     EXPECT_EQ(order->launch.memory_bytes, 64_MiB);
@@ -74,13 +78,44 @@ TEST(VmmLaunch, DescriptorsArriveInTheirPlaces) {
     EXPECT_EQ(name_of(order->descriptors.console_ring), "/memfd:ring (deleted)");
 }
 
-TEST(VmmLaunch, WithoutDebugThereIsNoRing) {
+TEST(VmmLaunch, WithoutAConsoleThereIsNoRing) {
     auto message = vmm::encode_launch(make_launch(0)).value();
 
-    const auto order = vmm::decode_launch(std::move(message));
+    const auto order = decode_launch(std::move(message));
 
     ASSERT_TRUE(order) << order.error().to_string();
     EXPECT_FALSE(order->descriptors.console_ring.is_open());
+}
+
+vmm::LaunchOrder make_primary_launch(uint32_t disks) {
+    auto order = make_launch(vmm::Launch::kConsole);
+    order.launch.role = static_cast<uint32_t>(VmRole::Primary);
+    order.launch.guest_cid = kParentCid;
+    order.launch.disk_count = disks;
+    order.descriptors.attestor.reset();
+    for (uint32_t i = 0; i < disks; ++i)
+        order.descriptors.disks.push_back(any_descriptor("disk" + std::to_string(i)));
+    return order;
+}
+
+TEST(VmmLaunch, APrimaryVmHasDisksAndNoAttestor) {
+    auto message = vmm::encode_launch(make_primary_launch(2)).value();
+
+    const auto order = decode_launch(std::move(message));
+
+    ASSERT_TRUE(order) << order.error().to_string();
+    EXPECT_FALSE(order->descriptors.attestor.is_open());
+    EXPECT_EQ(name_of(order->descriptors.console_ring), "/memfd:ring (deleted)");
+    ASSERT_EQ(order->descriptors.disks.size(), 2U);
+    EXPECT_EQ(name_of(order->descriptors.disks[0]), "/memfd:disk0 (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.disks[1]), "/memfd:disk1 (deleted)");
+}
+
+TEST(VmmLaunch, ADiskThatIsNotThereIsRefused) {
+    auto message = vmm::encode_launch(make_primary_launch(2)).value();
+    message.descriptors.pop_back();
+
+    EXPECT_EQ(decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage);
 }
 
 TEST(VmmLaunch, AMissingOrExtraDescriptorIsRefused) {
@@ -89,7 +124,7 @@ TEST(VmmLaunch, AMissingOrExtraDescriptorIsRefused) {
         for (size_t i = 0; i < count; ++i)
             message.descriptors.push_back(any_descriptor("x"));
 
-        EXPECT_EQ(vmm::decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage) << count;
+        EXPECT_EQ(decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage) << count;
     }
 }
 
@@ -108,6 +143,14 @@ TEST(VmmLaunch, EveryNumberOutOfRangeIsRefused) {
         [](auto& launch) { launch.guest_cid = 3; },
         [](auto& launch) { launch.guest_cid = 0xffffffff; },
         [](auto& launch) { launch.console_ring_bytes = 4096; },
+        [](auto& launch) { launch.role = 2; },
+        [](auto& launch) { launch.role = static_cast<uint32_t>(VmRole::Primary); },  // with an enclave's CID
+        [](auto& launch) { launch.disk_count = 1; },                                 // of an enclave
+        [](auto& launch) {
+            launch.role = static_cast<uint32_t>(VmRole::Primary);
+            launch.guest_cid = kParentCid;
+            launch.disk_count = kMaxDisks + 1;
+        },
     };
     for (size_t i = 0; i < std::size(spoilers); ++i) {
         auto order = make_launch(0);
@@ -116,7 +159,7 @@ TEST(VmmLaunch, EveryNumberOutOfRangeIsRefused) {
         for (int n = 0; n < 5; ++n)
             message.descriptors.push_back(any_descriptor("x"));
 
-        EXPECT_EQ(vmm::decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage) << i;
+        EXPECT_EQ(decode_launch(std::move(message)).error().code(), ErrorCode::InvalidMessage) << i;
     }
 }
 
@@ -170,6 +213,7 @@ start::Order make_start() {
     order.start.memory_bytes = 64_MiB;
     order.start.image_size = 1000;
     order.start.guest_cid = 16;
+    order.start.attestor_socket = TextField<108>::of("/run/attestor/shims.sock");
     auto& fds = order.descriptors;
     for (auto* fd : {&fds.daemon_listener, &fds.connect_listener, &fds.folder, &fds.kvm, &fds.attestor,
                      &fds.vmm_channel, &fds.vmm_log, &fds.vmm_pidfd})
@@ -187,8 +231,28 @@ TEST(ShimStart, WaitsInTheSocketForTheShim) {
 
     ASSERT_TRUE(order) << order.error().to_string();
     EXPECT_EQ(order->start.guest_cid, 16U);
+    EXPECT_EQ(order->start.attestor_socket.text(), "/run/attestor/shims.sock");
     EXPECT_EQ(name_of(order->descriptors.image), "/memfd:image (deleted)");
     EXPECT_EQ(name_of(order->descriptors.vmm_kill), "/memfd:kill (deleted)");
+}
+
+TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
+    const auto ends = make_ends();
+    auto order = make_start();
+    order.start.role = static_cast<uint32_t>(VmRole::Primary);
+    order.start.guest_cid = kParentCid;
+    order.start.disk_count = 1;
+    order.descriptors.attestor.reset();
+    order.descriptors.disks.push_back(any_descriptor("disk"));
+
+    ASSERT_TRUE(start::send_start(ends.a, order));
+    const auto received = start::receive_start(ends.b);
+
+    ASSERT_TRUE(received) << received.error().to_string();
+    EXPECT_FALSE(received->descriptors.attestor.is_open());
+    ASSERT_EQ(received->descriptors.disks.size(), 1U);
+    EXPECT_EQ(name_of(received->descriptors.disks[0]), "/memfd:disk (deleted)");
+    EXPECT_EQ(name_of(received->descriptors.vmm_kill), "/memfd:kill (deleted)");
 }
 
 TEST(ShimStart, ANumberOutOfRangeIsRefused) {
@@ -199,6 +263,18 @@ TEST(ShimStart, ANumberOutOfRangeIsRefused) {
     ASSERT_TRUE(start::send_start(ends.a, order));
 
     EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::InvalidMessage);
+}
+
+TEST(ShimStart, AnAttestorsSocketThatIsNoAbsolutePathIsRefused) {
+    for (const char* const path : {"", "shims.sock"}) {
+        const auto ends = make_ends();
+        auto order = make_start();
+        order.start.attestor_socket = TextField<108>::of(path);
+
+        ASSERT_TRUE(start::send_start(ends.a, order));
+
+        EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::InvalidMessage) << path;
+    }
 }
 
 TEST(ShimStart, ABrokerOfAnotherReleaseIsNoticed) {
@@ -239,6 +315,18 @@ TEST(CpuMask, IsWrittenAsCpusetsReadIt) {
     EXPECT_TRUE(mask.has(64));
     EXPECT_FALSE(mask.has(65));
     EXPECT_FALSE(mask.has(70000));
+}
+
+TEST(CpuList, ReadsWhatTheKernelWrites) {
+    EXPECT_EQ(CpuMask::parse_list("0-1,4,6-7\n")->to_list(), "0,1,4,6,7");
+    EXPECT_EQ(CpuMask::parse_list("3\n")->to_list(), "3");
+    EXPECT_EQ(CpuMask::parse_list("\n")->to_list(), "");
+}
+
+TEST(CpuList, RefusesEverythingElse) {
+    for (const char* text :
+         {"a", "1-", "-1", "2-1", "1,", ",1", "1 2", "1024", "0-4294967295", "99999999999"})
+        EXPECT_FALSE(CpuMask::parse_list(text)) << text;
 }
 
 TEST(Statistics, CountersHaveNames) {

@@ -25,11 +25,14 @@
 namespace alcove::api {
 
 enum class Protocol : uint16_t {
-    Broker = 1,    // alcoved -> alcove-broker
-    Attestor = 2,  // alcove-broker, alcove-shim, alcove-vmm -> alcove-attestor
-    Shim = 3,      // alcoved -> alcove-shim
-    Vmm = 4,       // alcove-shim <-> alcove-vmm
-    Start = 5,     // alcove-broker -> the alcove-shim that it starts
+    Broker = 1,        // alcoved -> alcove-broker
+    Attestor = 2,      // alcove-broker, alcove-shim, alcove-vmm -> alcove-attestor
+    Shim = 3,          // alcoved -> alcove-shim
+    Vmm = 4,           // alcove-shim <-> alcove-vmm
+    Start = 5,         // alcove-broker -> the alcove-shim that it starts
+    Ne = 6,            // the VMM of a primary VM -> alcoved
+    Lives = 7,         // alcove-shim <-> what begins a primary VM's VMMs
+    Descriptors = 64,  // a client -> alcoved: files for requests (docs/api.md)
 };
 
 struct MessageHeader {
@@ -144,5 +147,13 @@ struct FailedRequest {
     Error error;  // an unknown code becomes ErrorCode::Internal
 };
 Result<FailedRequest> decode_failed(const Envelope& envelope);
+
+// An answer that is a T, or the Error with which the request failed.
+template <Body T>
+Result<T> decode_answer(const Envelope& envelope) {
+    if (envelope.type != Failed::kType) return decode<T>(envelope);
+    auto failed = TRY(decode_failed(envelope));
+    return Failure{std::move(failed.error)};
+}
 
 }  // namespace alcove::api

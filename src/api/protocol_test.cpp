@@ -159,6 +159,16 @@ TEST(Protocol, AnUnknownErrorCodeBecomesInternal) {
     EXPECT_EQ(decode_failed(open_envelope(message).value())->error.code(), ErrorCode::Internal);
 }
 
+TEST(Protocol, AnAnswerIsWhatWasAskedForOrTheFailureItself) {
+    const auto failed = encode_failed(7, Error(ErrorCode::NoFreeMemory, "none"));
+    const auto hello = encode_hello(Protocol::Vmm, {.min = 1, .max = 1});
+    const auto other = encode_raw(99, {}, {});
+
+    EXPECT_TRUE(decode_answer<Hello>(open_envelope(hello).value()));
+    EXPECT_EQ(decode_answer<Hello>(open_envelope(failed).value()).error().code(), ErrorCode::NoFreeMemory);
+    EXPECT_EQ(decode_answer<Hello>(open_envelope(other).value()).error().code(), ErrorCode::InvalidMessage);
+}
+
 TEST(TextField, BytesBehindTheEndAreNoticed) {
     const auto field = std::bit_cast<TextField<4>>(std::array<char, 4>{'a', '\0', 'b', '\0'});
 

@@ -8,7 +8,7 @@
 //                                                   the image is copied (both with request 0)
 //     Stop               ->  Done                   State says when it has ended
 //     StatisticsRequest  ->  Statistics
-//     Console            ->  ConsoleRing + ring     debug enclaves only (api/console_ring.hpp)
+//     Console            ->  ConsoleRing + ring     debug enclaves and primary VMs (api/console_ring.hpp)
 //     GetPidfd           ->  Pidfd + pidfd          of the VMM
 //     Release            ->  Done                   only when it has ended: then the shim exits
 //     any                ->  Failed                 (api/protocol.hpp)
@@ -25,14 +25,15 @@
 
 namespace alcove::api::shim {
 
-inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr VersionRange kVersions{.min = 2, .max = 2};
 inline constexpr const char* kSocketName = "shim.sock";            // SOCK_SEQPACKET, in the VM's folder
 inline constexpr const char* kConnectSocketName = "connect.sock";  // SOCK_STREAM: "CONNECT <port>\n"
 std::string port_socket_name(uint32_t port);  // "port-9000.sock": made by a host program that listens
 
 enum class Phase : uint32_t {
     Copying = 1,    // the image is copied, measured, checked
-    Reserving = 2,  // measurements are with the attestor; memory is being reserved
+    Reserving = 2,  // measurements are with the attestor; memory is being reserved. A primary VM that was
+                    // reset comes here again, and so back from Running
     Starting = 3,   // the VMM builds the machine
     Running = 4,    // the guest runs
     Ready = 5,      // its heartbeat came
@@ -90,9 +91,10 @@ struct State {
     Le16 reason;       // StopReason, 0 before the end
     Le16 vcpu;         // that brought it about; 0xffff when none did
     Le32 exit_status;  // of the VMM process: its code, or 128 + signal
-    Le32 error_code;   // ErrorCode when reason is LaunchFailed, else 0
+    Le32 error_code;   // ErrorCode when reason is LaunchFailed or RestartFailed, else 0
+    Le32 restarts;     // of a primary VM: lives that ended in a reset
 };
-static_assert(sizeof(State) == 632);
+static_assert(sizeof(State) == 636);
 
 struct Progress {
     static constexpr uint16_t kType = 18;

@@ -9,19 +9,28 @@ namespace alcove::api::start {
 
 namespace {
 
-// One list of the descriptors, so that both directions agree on the order.
+// One list of the descriptors that both roles have, so that both directions agree on the order.
 constexpr std::array kOrder = {
     &Descriptors::daemon_listener,
     &Descriptors::connect_listener,
     &Descriptors::folder,
     &Descriptors::image,
     &Descriptors::kvm,
-    &Descriptors::attestor,
     &Descriptors::vmm_channel,
     &Descriptors::vmm_log,
     &Descriptors::vmm_pidfd,
     &Descriptors::vmm_kill,
 };
+
+// Each number by itself, and the role's rules.
+bool is_in_range(const Start& start) {
+    if (!is_role(start.role) || (start.flags & ~Start::kDebug) != 0) return false;
+    const auto role = static_cast<VmRole>(uint32_t{start.role});
+    return start.vcpu_count >= 1 && start.vcpu_count <= kMaxVcpus && is_page_size(start.page_size) &&
+           is_memory_size(start.memory_bytes, start.page_size) && start.image_size != 0 &&
+           start.image_size <= kMaxImageBytes && is_cid_of(role, start.guest_cid) &&
+           is_disk_count_of(role, start.disk_count);
+}
 
 }  // namespace
 
@@ -30,6 +39,10 @@ Result<void> send_start(const Channel& channel, const Order& order) {
     std::vector<int> descriptors;
     for (const auto member : kOrder)
         descriptors.push_back((order.descriptors.*member).get());
+    if (order.start.role == static_cast<uint32_t>(VmRole::Enclave))
+        descriptors.push_back(order.descriptors.attestor.get());
+    for (const auto& disk : order.descriptors.disks)
+        descriptors.push_back(disk.get());
     return channel.send(encode(order.start), descriptors);
 }
 
@@ -40,17 +53,22 @@ Result<Order> receive_start(const Channel& channel) {
     auto message = TRY(channel.receive());
     const auto envelope = TRY(open_envelope(message.data));
     const auto start = TRY(decode<Start>(envelope));
-    if (message.descriptors.size() != kOrder.size())
+    if (!is_in_range(start)) return fail(ErrorCode::InvalidMessage, "a start with a number out of range");
+    const bool enclave = start.role == static_cast<uint32_t>(VmRole::Enclave);
+    if (message.descriptors.size() != kOrder.size() + (enclave ? 1 : 0) + start.disk_count)
         return fail(ErrorCode::InvalidMessage,
                     "a start with " + std::to_string(message.descriptors.size()) + " descriptors");
     Order order{.start = start, .descriptors = {}};
-    for (size_t i = 0; i < kOrder.size(); ++i)
-        order.descriptors.*kOrder[i] = std::move(message.descriptors[i]);
+    auto next = message.descriptors.begin();
+    for (const auto member : kOrder)
+        order.descriptors.*member = std::move(*next++);
+    if (enclave) order.descriptors.attestor = std::move(*next++);
+    while (next != message.descriptors.end())
+        order.descriptors.disks.push_back(std::move(*next++));
     TRY(VmId::parse(start.vm_id));
-    if ((start.flags & ~Start::kDebug) != 0 || start.vcpu_count < 1 || start.vcpu_count > kMaxVcpus ||
-        !is_page_size(start.page_size) || !is_memory_size(start.memory_bytes, start.page_size) ||
-        start.image_size == 0 || start.image_size > kMaxImageBytes || !is_guest_cid(start.guest_cid))
-        return fail(ErrorCode::InvalidMessage, "a start with a number out of range");
+    const auto attestor_socket = start.attestor_socket.text();
+    if (!attestor_socket || !attestor_socket->starts_with('/'))
+        return fail(ErrorCode::InvalidMessage, "a start without the attestor's socket");
     return order;
 }
 

@@ -7,10 +7,11 @@
 
 #include "api/protocol.hpp"
 #include "api/vm_id.hpp"
+#include "api/vm_role.hpp"
 
 namespace alcove::api::start {
 
-inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr VersionRange kVersions{.min = 3, .max = 3};
 inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() begins
 
 struct Start {
@@ -22,13 +23,17 @@ struct Start {
     Le32 vcpu_count;
     Le32 page_size;
     Le32 daemon_uid;  // whom the shim serves
-    Le32 vmm_pid;     // its child
-    Le32 reserved;
+    Le32 vmm_pid;     // its child: of an enclave the VMM, of a primary VM what begins its VMMs
+    Le32 role;        // VmRole
+    Le32 disk_count;
     Le64 memory_bytes;
     Le64 image_size;
     Le64 guest_cid;
+    // alcove-attestor's socket for shims, an absolute path. It is looked up anew for each connection, for an
+    // attestor that is restarted makes it anew.
+    TextField<108> attestor_socket;
 };
-static_assert(sizeof(Start) == 112);
+static_assert(sizeof(Start) == 224);
 
 // In the order on the wire.
 struct Descriptors {
@@ -37,11 +42,12 @@ struct Descriptors {
     Fd folder;            // the VM's folder, where host programs put port-<N>.sock
     Fd image;             // as the client gave it: its content may change at any moment
     Fd kvm;
-    Fd attestor;     // this VM's connection, opened by the broker
-    Fd vmm_channel;  // to the VMM's descriptor 3
-    Fd vmm_log;      // the VMM's standard output and error, as a pipe
-    Fd vmm_pidfd;    // the VMM, a child of the shim's
-    Fd vmm_kill;     // cgroup.kill of the VMM's cgroup: "1" kills it, which the shim's user could not
+    Fd vmm_channel;         // to descriptor 3 of the child
+    Fd vmm_log;             // the VMM's standard output and error, as a pipe
+    Fd vmm_pidfd;           // the child
+    Fd vmm_kill;            // cgroup.kill of the VMM's cgroup: "1" kills it, which the shim's user could not
+    Fd attestor;            // of an enclave: its connection, opened by the broker
+    std::vector<Fd> disks;  // of a primary VM, in the order of the guest's slots
 };
 struct Order {
     Start start;

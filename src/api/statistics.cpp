@@ -34,6 +34,10 @@ constexpr Entry kNames[] = {
     {StatisticId::VsockResets, "vsock_resets"},
     {StatisticId::QueueNotifies, "queue_notifies"},
     {StatisticId::QueueInterrupts, "queue_interrupts"},
+    {StatisticId::DiskReads, "disk_reads"},
+    {StatisticId::DiskWrites, "disk_writes"},
+    {StatisticId::DiskFlushes, "disk_flushes"},
+    {StatisticId::DiskFailures, "disk_failures"},
 };
 
 }  // namespace

@@ -30,6 +30,10 @@ enum class StatisticId : uint32_t {
     VsockResets = 38,       // connections refused or torn down with RST
     QueueNotifies = 48,     // by device
     QueueInterrupts = 49,   // by device
+    DiskReads = 64,         // requests, by disk
+    DiskWrites = 65,        // by disk
+    DiskFlushes = 66,       // by disk
+    DiskFailures = 67,      // requests that were not carried out, by disk
 };
 
 // "kvm_runs"; "unknown" for a number without a name.

@@ -26,6 +26,7 @@ constexpr Entry kReasons[] = {
     {StopReason::Killed, "killed", false},
     {StopReason::VmmCrashed, "vmm_crashed", false},
     {StopReason::LaunchFailed, "launch_failed", false},
+    {StopReason::RestartFailed, "restart_failed", false},
 };
 
 const Entry* find(uint16_t value) {

@@ -20,15 +20,20 @@ enum class StopReason : uint16_t {
     HostRequest = 7,  // the operator stopped it, and the VMM did so in order
     DeviceError = 8,  // the VMM could not go on for another reason, which its text names
 
-    Killed = 32,        // the operator's stop had to be forced
-    VmmCrashed = 33,    // the VMM ended by a signal, or without a word
-    LaunchFailed = 34,  // it never ran: image, memory or VMM were refused
+    Killed = 32,         // the operator's stop had to be forced
+    VmmCrashed = 33,     // the VMM ended by a signal, or without a word
+    LaunchFailed = 34,   // it never ran: image, memory or VMM were refused
+    RestartFailed = 35,  // of a primary VM: it was reset, and its next life was refused
 };
 
 // "i8042_reset"; "unknown" for a number without a name.
 std::string_view stop_reason_name(StopReason reason);
 // The checked way from a number of a message; only reasons that a VMM may tell.
 std::optional<StopReason> stop_reason_from_vmm(uint16_t value);
+// The guest asked to begin anew, which a primary VM then does.
+constexpr bool is_reset(StopReason reason) {
+    return reason == StopReason::I8042Reset || reason == StopReason::AcpiReset;
+}
 // The checked way from any stored number.
 std::optional<StopReason> stop_reason_from(uint16_t value);
 

@@ -10,53 +10,59 @@ namespace alcove::api::vmm {
 
 namespace {
 
-constexpr size_t kPlainDescriptors = 5;  // without the console ring
-
 Result<void> check_launch(const Launch& launch) {
     const auto refuse = [](const char* what) {
         return fail(ErrorCode::InvalidMessage, std::string("launch: ") + what);
     };
-    if ((launch.flags & ~Launch::kDebug) != 0) return refuse("unknown flags");
+    if ((launch.flags & ~Launch::kConsole) != 0) return refuse("unknown flags");
     if (launch.machine_version != kMachineVersion) return refuse("unknown machine version");
     if (launch.vcpu_count < 1 || launch.vcpu_count > kMaxVcpus) return refuse("vCPU count out of range");
     if (!is_page_size(launch.page_size)) return refuse("unknown page size");
     if (!is_memory_size(launch.memory_bytes, launch.page_size)) return refuse("memory size out of range");
     if (launch.image_size == 0 || launch.image_size > kMaxImageBytes)
         return refuse("image size out of range");
-    if (!is_guest_cid(launch.guest_cid)) return refuse("guest CID out of range");
-    const bool debug = (launch.flags & Launch::kDebug) != 0;
-    if (debug != (launch.console_ring_bytes != 0)) return refuse("a console ring and debug mode go together");
+    if (!is_role(launch.role)) return refuse("unknown role");
+    const auto role = static_cast<VmRole>(uint32_t{launch.role});
+    if (!is_cid_of(role, launch.guest_cid)) return refuse("guest CID out of range");
+    if (!is_disk_count_of(role, launch.disk_count)) return refuse("too many disks");
+    const bool console = (launch.flags & Launch::kConsole) != 0;
+    if (console != (launch.console_ring_bytes != 0)) return refuse("a console and its ring go together");
     return {};
+}
+
+// The descriptors that this launch has, in the order on the wire; of disks, as many as it says.
+std::vector<Fd*> places_of(LaunchOrder& order) {
+    auto& fds = order.descriptors;
+    std::vector<Fd*> places = {&fds.kvm, &fds.ram, &fds.image, &fds.connect_socket};
+    if (!order.launch.is_primary()) places.push_back(&fds.attestor);
+    if ((order.launch.flags & Launch::kConsole) != 0) places.push_back(&fds.console_ring);
+    fds.disks.resize(order.launch.disk_count);
+    for (auto& disk : fds.disks)
+        places.push_back(&disk);
+    return places;
 }
 
 }  // namespace
 
-Result<LaunchOrder> decode_launch(Channel::Message message) {
-    const auto envelope = TRY(open_envelope(message.data));
+Result<LaunchOrder> decode_launch(const Envelope& envelope, std::vector<Fd> fds) {
     const auto launch = TRY(decode<Launch>(envelope));
     TRY(check_launch(launch));
-    const bool debug = (launch.flags & Launch::kDebug) != 0;
-    auto& fds = message.descriptors;
-    if (fds.size() != kPlainDescriptors + (debug ? 1 : 0))
-        return fail(ErrorCode::InvalidMessage, "launch: " + std::to_string(fds.size()) + " descriptors");
     LaunchOrder order{.launch = launch, .descriptors = {}};
-    order.descriptors.kvm = std::move(fds[0]);
-    order.descriptors.ram = std::move(fds[1]);
-    order.descriptors.image = std::move(fds[2]);
-    order.descriptors.attestor = std::move(fds[3]);
-    order.descriptors.connect_socket = std::move(fds[4]);
-    if (debug) order.descriptors.console_ring = std::move(fds[5]);
+    const auto places = places_of(order);
+    if (fds.size() != places.size())
+        return fail(ErrorCode::InvalidMessage, "launch: " + std::to_string(fds.size()) + " descriptors");
+    for (size_t i = 0; i < places.size(); ++i)
+        *places[i] = std::move(fds[i]);
     return order;
 }
 
 Result<Channel::Message> encode_launch(LaunchOrder order) {
     TRY(check_launch(order.launch));
+    if (order.descriptors.disks.size() != order.launch.disk_count)
+        return fail(ErrorCode::InvalidMessage, "launch: another number of disks than it says");
     Channel::Message message{.data = encode(order.launch), .descriptors = {}};
-    auto& fds = order.descriptors;
-    for (Fd* fd : {&fds.kvm, &fds.ram, &fds.image, &fds.attestor, &fds.connect_socket})
+    for (Fd* fd : places_of(order))
         message.descriptors.push_back(std::move(*fd));
-    if ((order.launch.flags & Launch::kDebug) != 0)
-        message.descriptors.push_back(std::move(fds.console_ring));
     return message;
 }
 

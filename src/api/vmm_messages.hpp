@@ -11,6 +11,8 @@
 //      | <------------------------- Ready - |   heartbeat seen (may never come)
 //      | <-------- OpenPort / OpenPortReply |   any number, each answered once, in any order
 //      | -- StatisticsRequest / Statistics  |   any number, one at a time
+//      | <-------------------- AttestorLost |   the line to alcove-attestor ended; answered once,
+//      | -- AttestorLine -----------------> |   when there is a new one, or never will be
 //      | <----------------------- AppExit - |   of AppExit and Ready the first counts
 //      | -- Stop -------------------------> |
 //      | <----------------------- Stopped - |   the last message; then the process exits
@@ -23,46 +25,52 @@
 #include "api/protocol.hpp"
 #include "api/stop_reason.hpp"
 #include "api/vm_id.hpp"
+#include "api/vm_role.hpp"
 
 namespace alcove::api::vmm {
 
-inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr VersionRange kVersions{.min = 3, .max = 3};
 inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() begins
 
-// shim -> VMM, with the descriptors of LaunchDescriptor in that order.
+// shim -> VMM, with the descriptors of LaunchDescriptors.
 struct Launch {
     static constexpr uint16_t kType = 16;
-    static constexpr uint32_t kDebug = 1;  // console output goes to the ring; otherwise it is dropped
+    static constexpr uint32_t kConsole = 1;  // console output goes to the ring; otherwise it is dropped
 
-    VmId::Field vm_id;        // for the log only
+    VmId::Field vm_id;        // for the log; of a primary VM, what SMBIOS tells the guest
     Le32 machine_version;     // 1
-    Le32 flags;               // kDebug; others are 0
+    Le32 flags;               // kConsole; others are 0
     Le32 vcpu_count;          // 1 to 32
     Le32 page_size;           // bytes: 4096 or 2097152, what the RAM descriptor is made of
     Le64 memory_bytes;        // size of the RAM descriptor, all of it reserved
     Le64 image_size;          // of the image, which begins at offset 0 of its descriptor
-    Le64 guest_cid;           // the guest's own CID, 4 or more
-    Le32 console_ring_bytes;  // size of the console ring descriptor (api/console_ring.hpp); 0 without kDebug
+    Le64 guest_cid;           // the guest's own CID, 4 or more; 3 of a primary VM
+    Le32 console_ring_bytes;  // size of the console ring descriptor (api/console_ring.hpp), or 0
+    Le32 role;                // VmRole
+    Le32 disk_count;
     Le32 reserved;
+
+    bool is_primary() const { return role == static_cast<uint32_t>(VmRole::Primary); }
 };
-static_assert(sizeof(Launch) == 112);
+static_assert(sizeof(Launch) == 120);
 
 // What the numbers above may be; the shim refuses the rest, and so does the VMM.
 struct LaunchDescriptors {
     Fd kvm;             // /dev/kvm
     Fd ram;             // memfd of memory_bytes, sealed against any change of its size
     Fd image;           // memfd, sealed against every change, opened for reading
-    Fd attestor;        // this VM's connection to alcove-attestor, its measurements already set
     Fd connect_socket;  // listening Unix stream socket: a host program connects and says "CONNECT <port>\n"
-    Fd console_ring;    // memfd; only with Launch::kDebug
+    Fd attestor;        // an enclave's connection to alcove-attestor, its measurements already set
+    Fd console_ring;    // memfd; only with Launch::kConsole
+    std::vector<Fd> disks;  // of a primary VM; one that is open for reading only is that for the guest, too
 };
-// The order on the wire: kvm, ram, image, attestor, connect_socket, then console_ring if there is one.
+// The order on the wire is this one, without those that there are not.
 struct LaunchOrder {
     Launch launch;
     LaunchDescriptors descriptors;
 };
 // Checks everything: sizes, ranges, and that as many descriptors came as the flags say.
-Result<LaunchOrder> decode_launch(Channel::Message message);
+Result<LaunchOrder> decode_launch(const Envelope& envelope, std::vector<Fd> descriptors);
 // The same way back: ErrorCode::InvalidMessage for numbers that decode_launch would refuse.
 Result<Channel::Message> encode_launch(LaunchOrder order);
 
@@ -169,6 +177,26 @@ Result<StatisticsReply> decode_statistics(const Envelope& envelope);  // `count`
 struct Stop {
     static constexpr uint16_t kType = 25;
 
+    Le32 reserved;
+};
+
+// VMM -> shim, while the guest runs, once for each line. Answered with AttestorLine, which may take as long
+// as the attestor is away.
+struct AttestorLost {
+    static constexpr uint16_t kType = 26;
+
+    Le32 reserved;
+};
+
+enum class AttestorLineStatus : uint32_t {
+    Resumed = 0,  // the descriptor is this VM's new connection, with the state that the old one had
+    Gone = 1,     // the attestor knows this VM no more: there will be none
+};
+// shim -> VMM.
+struct AttestorLine {
+    static constexpr uint16_t kType = 27;
+
+    Le32 status;  // AttestorLineStatus
     Le32 reserved;
 };
 

@@ -61,7 +61,8 @@ Result<DocumentRate> measure_document_rate(const std::string& run_folder,
     auto store = TRY(SessionStore::open(run_folder));
     auto loop = TRY(EventLoop::create());
     auto listener = TRY(sys::unix_listen(run_folder + "/rate.sock", SOCK_SEQPACKET, 0600));
-    auto server = TRY(Server::create(*loop, std::move(listener), std::move(authority), std::move(store), {}));
+    auto server =
+        TRY(Server::create(*loop, {.main = std::move(listener)}, std::move(authority), std::move(store), {}));
     auto pair = TRY(sys::socket_pair(SOCK_SEQPACKET));
     TRY(server->adopt(std::move(pair.first), PeerRole::Broker));
 

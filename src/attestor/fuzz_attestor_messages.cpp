@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A VMM that has been taken over, against the attestor. The first byte chooses how far the conversation has
-// come; then follow messages, each as [size, 2 bytes][bytes]. Whatever is sent, what was measured stays,
-// nobody else's VM is touched, and each answer is a well-formed message.
+// come, or another role to begin with; then follow messages, each as [size, 2 bytes][bytes]. Whatever is
+// sent, what was measured stays, nobody else's VM is touched, and each answer is a well-formed message.
 #include <cstdlib>
 
 #include "attestor/session.hpp"
@@ -69,7 +69,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     advance(bystander, 3, "bystander");
     {
         const unsigned steps = data[0] & 3;
-        const auto role = (data[0] & 4) != 0 ? attestor::PeerRole::Reader : attestor::PeerRole::Broker;
+        const auto role = (data[0] & 4) == 0   ? attestor::PeerRole::Broker
+                          : (data[0] & 8) == 0 ? attestor::PeerRole::Reader
+                                               : attestor::PeerRole::Keeper;
         attestor::Session session(shared, role);
         if (role == attestor::PeerRole::Broker) advance(session, steps, "fuzz");
         ByteView rest(data + 1, size - 1);
@@ -85,9 +87,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
             const auto pcr0 = pcr0_of(session);
             require(!pcr0 || *pcr0 == expected);
         }
-        session.forget();
     }
     require(pcr0_of(bystander).has_value());
-    bystander.forget();
+    const auto names = store().names();
+    require(names.has_value());
+    for (const auto& name : *names)
+        store().remove_named(name);
     return 0;
 }

@@ -37,17 +37,45 @@ cbor::Value map_of(std::string_view key, cbor::Value value) {
 class NsmEndToEnd : public testing::Test {
   protected:
     NsmEndToEnd() {
-        auto authority = Authority::ephemeral(HostKind::Production, std::chrono::system_clock::now).value();
-        root = authority.root();
-        server = Server::create(machine.loop(),
-                                sys::unix_listen(folder / "attestor.sock", SOCK_SEQPACKET, 0600).value(),
-                                std::move(authority), SessionStore::open(folder / "run").value(), {})
-                     .value();
+        start_attestor();
         auto pair = sys::socket_pair(SOCK_SEQPACKET).value();
         EXPECT_TRUE(server->adopt(std::move(pair.first), PeerRole::Broker));
         measure(Channel(std::move(pair.second)));
         driver.emplace(machine, *device);
         driver->start();
+    }
+    // The host's own root, so that one started later has the same.
+    void start_attestor() {
+        auto authority = Authority::open({.state_folder = folder / "state",
+                                          .root_certificate = {},
+                                          .root_key = {},
+                                          .ca_certificate = {},
+                                          .ca_key = {}},
+                                         HostKind::Production, std::chrono::system_clock::now)
+                             .value();
+        root = authority.root();
+        Server::Listeners listeners;
+        listeners.main = sys::unix_listen(folder / "attestor.sock", SOCK_SEQPACKET, 0600).value();
+        listeners.shims = sys::unix_listen(folder / "shims.sock", SOCK_SEQPACKET, 0600).value();
+        server = Server::create(machine.loop(), std::move(listeners), std::move(authority),
+                                SessionStore::open(folder / "run").value(), {.keepers = {::getuid()}})
+                     .value();
+    }
+    // Killed: it does nothing more, and its connections end.
+    void kill_attestor() {
+        server.reset();
+        machine.run();
+    }
+    // What the shim does when it is told of the loss.
+    Fd resume() {
+        Channel channel(sys::unix_connect(folder / "shims.sock", SOCK_SEQPACKET).value());
+        EXPECT_TRUE(channel.send(api::encode_hello(api::Protocol::Attestor, wire::kVersions)));
+        EXPECT_TRUE(channel.send(api::encode(wire::Resume{.request = 1, .reserved = {}, .token = token})));
+        machine.run();
+        EXPECT_TRUE(channel.receive());
+        const auto answer = channel.receive().value();
+        EXPECT_EQ(api::open_envelope(answer.data)->type, wire::Done::kType);
+        return channel.release();
     }
     // What broker and launcher do before the VMM has the socket.
     void measure(Channel channel) {
@@ -64,19 +92,31 @@ class NsmEndToEnd : public testing::Test {
         EXPECT_TRUE(channel.send(api::encode(open)));
         EXPECT_TRUE(channel.send(api::encode(measured)));
         machine.run();
-        for (int i = 0; i < 3; ++i)
+        for (int i = 0; i < 2; ++i)
             EXPECT_TRUE(channel.receive());
+        const auto sealed = channel.receive().value();
+        token = api::decode<wire::Sealed>(api::open_envelope(sealed.data).value()).value().token;
         forgery = Channel(sys::duplicate(channel.fd().get()).value());
-        socket = nsm::AttestorSocket::create(machine.loop(), channel.release()).value();
+        socket =
+            nsm::AttestorSocket::create(machine.loop(), channel.release(), {.on_lost = [this] { ++losses; }})
+                .value();
         device.emplace(*socket);
     }
 
     // One request as Linux's driver makes it; the decoded answer.
     cbor::Value ask(const cbor::Value& request) {
+        begin(request);
+        return answer();
+    }
+    void begin(const cbor::Value& request) {
         auto& queue = driver->queue(0);
         queue.add(cbor::encode(request), {});
         queue.add({}, {kLinuxBuffer});
         driver->notify(0);
+    }
+    bool is_answered() { return driver->queue(0).used_index() != used; }
+    cbor::Value answer() {
+        auto& queue = driver->queue(0);
         EXPECT_TRUE(machine.run_until([&] { return queue.used_index() == static_cast<uint16_t>(used + 2); }));
         used = static_cast<uint16_t>(used + 2);
         EXPECT_EQ(queue.take_used()->length, 0U);
@@ -86,8 +126,12 @@ class NsmEndToEnd : public testing::Test {
     }
     // The fields of the answer to the request of that name.
     cbor::Map fields(std::string_view name, const cbor::Value& request) {
-        const auto answer = ask(request);
-        const auto* found = answer.as_map().value()->find(name);
+        begin(request);
+        return answer_fields(name);
+    }
+    cbor::Map answer_fields(std::string_view name) {
+        const auto response = answer();
+        const auto* found = response.as_map().value()->find(name);
         EXPECT_NE(found, nullptr) << name;
         return found != nullptr ? **found->as_map() : cbor::Map();
     }
@@ -95,9 +139,24 @@ class NsmEndToEnd : public testing::Test {
         return fields("DescribePCR",
                       map_of("DescribePCR", map_of("index", cbor::Value::unsigned_integer(index))));
     }
+    void begin_extend(uint64_t index, std::string_view data) {
+        cbor::Map extension;
+        extension.add("index", cbor::Value::unsigned_integer(index))
+            .add("data", cbor::Value::bytes(as_byte_view(data)));
+        begin(map_of("ExtendPCR", cbor::Value::map(std::move(extension))));
+    }
+    // The register's new value.
+    Bytes extend(uint64_t index, std::string_view data) {
+        begin_extend(index, data);
+        return to_bytes(*answer_fields("ExtendPCR").find("data")->as_bytes());
+    }
     std::string error(const cbor::Value& request) {
-        const auto answer = ask(request);
-        const auto* found = answer.as_map().value()->find("Error");
+        begin(request);
+        return error_answer();
+    }
+    std::string error_answer() {
+        const auto response = answer();
+        const auto* found = response.as_map().value()->find("Error");
         return found != nullptr ? std::string(*found->as_text()) : std::string();
     }
     cbor::Value attestation(const std::optional<Bytes>& user_data, const std::optional<Bytes>& nonce,
@@ -112,7 +171,9 @@ class NsmEndToEnd : public testing::Test {
         return map_of("Attestation", cbor::Value::map(std::move(map)));
     }
     attestation::Verification verify(const cbor::Value& request) {
-        const auto answer = fields("Attestation", request);
+        return verify_document(fields("Attestation", request));
+    }
+    attestation::Verification verify_document(const cbor::Map& answer) {
         attestation::Policy policy;
         policy.root = root;
         policy.now = std::chrono::system_clock::now();
@@ -125,6 +186,8 @@ class NsmEndToEnd : public testing::Test {
     std::unique_ptr<Server> server;
     std::unique_ptr<nsm::AttestorSocket> socket;
     Channel forgery;  // what a VMM that is taken over has in hand
+    ResumeToken token{};
+    int losses = 0;
     std::optional<nsm::NsmDevice> device;
     std::optional<virtio::FakeDriver> driver;
     uint16_t used = 0;
@@ -194,13 +257,66 @@ TEST_F(NsmEndToEnd, ATakenOverVmmCanNotChangeWhatWasMeasured) {
 }
 
 TEST_F(NsmEndToEnd, AGuestLivesOnWithoutAnAttestor) {
-    server.reset();
-    machine.run();
+    kill_attestor();
+    socket->give_up();
 
     EXPECT_EQ(error(attestation({}, {}, {})), "InternalError");
     EXPECT_EQ(error(map_of("DescribePCR", map_of("index", cbor::Value::unsigned_integer(0)))),
               "InternalError");
     EXPECT_GE(fields("GetRandom", cbor::Value::text("GetRandom")).find("random")->as_bytes()->size(), 24U);
+}
+
+TEST_F(NsmEndToEnd, AGuestDoesNotNoticeARestartOfTheAttestor) {
+    const auto lock = map_of("LockPCR", map_of("index", cbor::Value::unsigned_integer(17)));
+    const auto extended = extend(17, "before");
+    ask(lock);
+    const auto nonce = Bytes{1, 2, 3};
+    kill_attestor();
+    EXPECT_EQ(losses, 1);
+    begin(attestation({}, nonce, {}));
+    machine.run();
+    ASSERT_FALSE(is_answered()) << "it waits";
+
+    start_attestor();
+    ASSERT_TRUE(socket->replace(resume()));
+    const auto result = verify_document(answer_fields("Attestation"));
+
+    ASSERT_TRUE(result.verified()) << result.error->to_string();
+    EXPECT_EQ(result.document->nonce, nonce);
+    EXPECT_EQ(result.document->module_id, "i-0123456789abcdef0-enc0000000000000001");
+    EXPECT_EQ(result.document->pcrs.at(0), Bytes(48, 0x10));
+    EXPECT_EQ(result.document->pcrs.at(17), extended);
+    EXPECT_EQ(error(lock), "ReadOnlyIndex");
+}
+
+// Whether an attestor that took the request and then died has done it, nobody knows: the guest is told so,
+// and it is not done twice.
+TEST_F(NsmEndToEnd, AnExtensionThatWasUnderWayFails) {
+    const auto first = extend(16, "first");
+    kill_attestor();
+    auto pair = sys::socket_pair(SOCK_SEQPACKET).value();
+    Channel dying(std::move(pair.first));
+    ASSERT_TRUE(socket->replace(std::move(pair.second)));
+    begin_extend(16, "second");
+    machine.run();
+    ASSERT_EQ(api::open_envelope(dying.receive()->data)->type, wire::ExtendPcr::kType);
+    dying.release();
+
+    EXPECT_EQ(error_answer(), "InternalError");
+    start_attestor();
+    ASSERT_TRUE(socket->replace(resume()));
+    EXPECT_EQ(to_bytes(*describe_pcr(16).find("data")->as_bytes()), first);
+}
+
+TEST_F(NsmEndToEnd, AnotherRestartIsLikeTheFirst) {
+    const auto extended = extend(20, "kept");
+    for (int restarts = 1; restarts <= 3; ++restarts) {
+        kill_attestor();
+        EXPECT_EQ(losses, restarts);
+        start_attestor();
+        ASSERT_TRUE(socket->replace(resume()));
+        EXPECT_EQ(to_bytes(*describe_pcr(20).find("data")->as_bytes()), extended);
+    }
 }
 
 // ECPrivateKey (RFC 5915) of a P-384 key begins INTEGER 1, OCTET STRING of 48.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attestor/server.hpp"
 
+#include <cerrno>
+#include <utility>
+
 #include "support/system.hpp"
 
 namespace alcove::attestor {
@@ -9,20 +12,24 @@ namespace {
 constexpr auto kAcceptPause = std::chrono::seconds(1);  // when there are no descriptors left
 }
 
-Server::Server(EventLoop& loop, Fd listener, Authority authority, SessionStore store, Options options)
+Server::Server(EventLoop& loop, Listeners listeners, Authority authority, SessionStore store, Options options)
     : loop_(loop),
-      listener_(std::move(listener)),
+      doors_{Door{.listener = std::move(listeners.main), .for_shims = false},
+             Door{.listener = std::move(listeners.shims), .for_shims = true}},
       authority_(std::move(authority)),
       store_(std::move(store)),
       options_(std::move(options)),
       shared_{.authority = authority_, .store = store_, .renew_before = options_.renew_before} {}
 
-Result<std::unique_ptr<Server>> Server::create(EventLoop& loop, Fd listener, Authority authority,
+Result<std::unique_ptr<Server>> Server::create(EventLoop& loop, Listeners listeners, Authority authority,
                                                SessionStore store, Options options) {
-    TRY(sys::set_non_blocking(listener, true));
     std::unique_ptr<Server> server(
-        new Server(loop, std::move(listener), std::move(authority), std::move(store), std::move(options)));
-    TRY(server->listen());
+        new Server(loop, std::move(listeners), std::move(authority), std::move(store), std::move(options)));
+    for (Door& door : server->doors_) {
+        if (!door.listener.is_open()) continue;
+        TRY(sys::set_non_blocking(door.listener, true));
+        TRY(server->listen(door));
+    }
     server->resume_timer_ = loop.after(server->options_.resume_within, [self = server.get()] {
         self->resume_timer_ = 0;
         self->remove_unclaimed_files();
@@ -31,44 +38,53 @@ Result<std::unique_ptr<Server>> Server::create(EventLoop& loop, Fd listener, Aut
 }
 
 Server::~Server() {
-    loop_.unwatch(listener_watch_);
-    loop_.cancel(listener_timer_);
+    for (const Door& door : doors_) {
+        loop_.unwatch(door.watch);
+        loop_.cancel(door.timer);
+    }
     loop_.cancel(resume_timer_);
+    for (const auto& [name, timer] : lost_)
+        loop_.cancel(timer);
     for (const auto& [id, connection] : connections_) {
         loop_.unwatch(connection->watch);
         loop_.cancel(connection->greeting_timer);
     }
 }
 
-Result<void> Server::listen() {
-    listener_watch_ = TRY(loop_.watch(listener_, EPOLLIN, [this](uint32_t) { accept_one(); }));
+Result<void> Server::listen(Door& door) {
+    door.watch = TRY(loop_.watch(door.listener, EPOLLIN, [this, &door](uint32_t) { accept_one(door); }));
     return {};
 }
 
-void Server::pause_listening() {
-    loop_.unwatch(listener_watch_);
-    listener_watch_ = 0;
-    listener_timer_ = loop_.after(kAcceptPause, [this] {
-        listener_timer_ = 0;
-        const auto listening = listen();
-        if (!listening) pause_listening();
+void Server::pause(Door& door) {
+    loop_.unwatch(std::exchange(door.watch, 0));
+    door.timer = loop_.after(kAcceptPause, [this, &door] {
+        door.timer = 0;
+        const auto listening = listen(door);
+        if (!listening) pause(door);
     });
 }
 
-void Server::accept_one() {
-    auto socket = sys::accept(listener_);
+std::optional<PeerRole> Server::role_of(const Door& door, uid_t user) const {
+    if (door.for_shims)
+        return options_.keepers.contains(user) ? std::optional(PeerRole::Keeper) : std::nullopt;
+    if (options_.brokers.contains(user)) return PeerRole::Broker;
+    return options_.readers.contains(user) ? std::optional(PeerRole::Reader) : std::nullopt;
+}
+
+void Server::accept_one(Door& door) {
+    auto socket = sys::accept(door.listener);
     if (!socket) {
         const int reason = socket.error().errno_value();
         if (reason == EMFILE || reason == ENFILE || reason == ENOMEM || reason == ENOBUFS) {
             warn("no connection can be taken: " + socket.error().to_string());
-            pause_listening();
+            pause(door);
         }
         return;
     }
     const auto peer = sys::peer_credentials(*socket);
-    const bool broker = peer && options_.brokers.contains(peer->uid);
-    const bool reader = peer && options_.readers.contains(peer->uid);
-    if (!broker && !reader) {
+    const auto role = peer ? role_of(door, peer->uid) : std::nullopt;
+    if (!role) {
         ++shared_.counters.refused_peers;
         warn("refused a connection from user " + (peer ? std::to_string(peer->uid) : std::string("unknown")));
         return;
@@ -77,7 +93,7 @@ void Server::accept_one() {
         warn("refused a connection: there are " + std::to_string(connections_.size()));
         return;
     }
-    const auto adopted = adopt(std::move(*socket), broker ? PeerRole::Broker : PeerRole::Reader);
+    const auto adopted = adopt(std::move(*socket), *role);
     if (!adopted) warn("a connection cannot be served: " + adopted.error().to_string());
 }
 
@@ -150,15 +166,25 @@ void Server::drop(ConnectionId id) {
     auto& connection = *found->second;
     loop_.unwatch(connection.watch);
     loop_.cancel(connection.greeting_timer);
-    connection.session.forget();
+    const auto stored = connection.session.stored_name();
     connections_.erase(found);
+    if (stored) keep_for_a_while(*stored);
+}
+
+void Server::keep_for_a_while(const std::string& name) {
+    auto& timer = lost_[name];
+    loop_.cancel(timer);  // it was lost before
+    timer = loop_.after(options_.keep_lost, [this, name] {
+        lost_.erase(name);
+        if (!shared_.open_files.contains(name)) store_.remove_named(name);
+    });
 }
 
 void Server::remove_unclaimed_files() {
     const auto names = store_.names();
     if (!names) return warn("stored VMs cannot be listed: " + names.error().to_string());
     for (const auto& name : *names)
-        if (!shared_.open_files.contains(name)) store_.remove_named(name);
+        if (!shared_.open_files.contains(name) && !lost_.contains(name)) store_.remove_named(name);
 }
 
 void Server::warn(const std::string& line) {

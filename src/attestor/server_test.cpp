@@ -30,20 +30,22 @@ wire::Open open_message(const std::string& vm_id) {
 class ServerTest : public testing::Test {
   protected:
     void start(Server::Options options) {
-        const auto listener_path = folder / "attestor.sock";
+        Server::Listeners listeners;
+        listeners.main = sys::unix_listen(folder / "attestor.sock", SOCK_SEQPACKET, 0600).value();
+        listeners.shims = sys::unix_listen(folder / "shims.sock", SOCK_SEQPACKET, 0600).value();
         server =
-            Server::create(*loop, sys::unix_listen(listener_path, SOCK_SEQPACKET, 0600).value(),
+            Server::create(*loop, std::move(listeners),
                            Authority::ephemeral(HostKind::Production, std::chrono::system_clock::now).value(),
                            SessionStore::open(folder / "run").value(), std::move(options))
                 .value();
     }
-    void start() { start({.brokers = {::getuid()}}); }
+    void start() { start({.brokers = {::getuid()}, .keepers = {::getuid()}}); }
     void turn(int times = 8) {
         for (int i = 0; i < times; ++i)
             ASSERT_TRUE(loop->run_once(milliseconds(0)));
     }
-    Channel connect() {
-        auto socket = sys::unix_connect(folder / "attestor.sock", SOCK_SEQPACKET).value();
+    Channel connect(const std::string& name = "attestor.sock") {
+        auto socket = sys::unix_connect(folder / name, SOCK_SEQPACKET).value();
         EXPECT_TRUE(sys::set_non_blocking(socket, true));
         turn();
         return Channel(std::move(socket));
@@ -57,7 +59,18 @@ class ServerTest : public testing::Test {
         turn();
         EXPECT_EQ(type_of(channel), api::Hello::kType);
         EXPECT_EQ(type_of(channel), wire::Done::kType);
-        EXPECT_EQ(type_of(channel), wire::Sealed::kType);
+        const auto sealed = channel.receive().value();
+        token = api::decode<wire::Sealed>(api::open_envelope(sealed.data).value()).value().token;
+        return channel;
+    }
+    // What a shim does for a VM that has lost its connection, and the type of the answer.
+    Channel resume(uint16_t& answer) {
+        auto channel = connect("shims.sock");
+        EXPECT_TRUE(channel.send(api::encode_hello(api::Protocol::Attestor, wire::kVersions)));
+        EXPECT_TRUE(channel.send(api::encode(wire::Resume{.request = 1, .reserved = {}, .token = token})));
+        turn();
+        EXPECT_EQ(type_of(channel), api::Hello::kType);
+        answer = type_of(channel);
         return channel;
     }
     // The next message's type; 0 when there is none.
@@ -71,6 +84,7 @@ class ServerTest : public testing::Test {
     std::unique_ptr<EventLoop> loop = EventLoop::create().value();
     std::unique_ptr<Server> server;
     const Bytes attest = wire::encode_attest(1, {});
+    ResumeToken token{};  // of the VM connected last
 };
 
 TEST_F(ServerTest, ServesAVmOverItsSocket) {
@@ -181,17 +195,107 @@ TEST_F(ServerTest, SilenceIsNotWaitedFor) {
     EXPECT_EQ(server->connections(), 0U);
 }
 
-TEST_F(ServerTest, AVmThatEndsLeavesNothing) {
+TEST_F(ServerTest, TheShimsSocketIsForShimsAndNobodyElse) {
+    start({.brokers = {::getuid()}, .readers = {::getuid()}, .keepers = {::getuid() + 1}});
+
+    const auto channel = connect("shims.sock");
+
+    EXPECT_EQ(channel.receive().error().code(), ErrorCode::ConnectionLost);
+    EXPECT_EQ(server->counters().refused_peers, 1U);
+}
+
+TEST_F(ServerTest, AShimIsNobodyAtTheMainSocket) {
+    start({.brokers = {}, .keepers = {::getuid()}});
+
+    const auto channel = connect();
+
+    EXPECT_EQ(channel.receive().error().code(), ErrorCode::ConnectionLost);
+    EXPECT_EQ(server->counters().refused_peers, 1U);
+}
+
+TEST_F(ServerTest, AVmWhoseConnectionEndsIsTakenUpByItsShim) {
     start();
     auto vm = connect_vm("vm-1");
-    ASSERT_EQ(stored(), 1U);
-
+    ASSERT_TRUE(vm.send(api::encode(wire::LockPcr{.request = 1, .index = 20})));
+    turn();
+    ASSERT_EQ(type_of(vm), wire::Done::kType);
     vm.release();
     turn();
+    ASSERT_EQ(server->connections(), 0U);
+
+    uint16_t answer = 0;
+    const auto again = resume(answer);
+    ASSERT_EQ(answer, wire::Done::kType);
+    ASSERT_TRUE(again.send(api::encode(wire::LockPcr{.request = 2, .index = 20})));
+    ASSERT_TRUE(again.send(attest));
+    turn();
+
+    EXPECT_EQ(type_of(again), wire::Rejected::kType);
+    EXPECT_EQ(type_of(again), wire::Document::kType);
+}
+
+TEST_F(ServerTest, ASecondConnectionOfAVmIsRefused) {
+    start();
+    const auto vm = connect_vm("vm-1");
+
+    uint16_t answer = 0;
+    const auto second = resume(answer);
+    ASSERT_TRUE(vm.send(attest));
+    turn();
+
+    EXPECT_EQ(answer, api::Failed::kType);
+    EXPECT_EQ(second.receive().error().code(), ErrorCode::ConnectionLost);
+    EXPECT_EQ(type_of(vm), wire::Document::kType);
+}
+
+TEST_F(ServerTest, AVmNobodyComesBackForIsForgotten) {
+    start({.brokers = {::getuid()}, .keepers = {::getuid()}, .keep_lost = milliseconds(20)});
+    auto vm = connect_vm("vm-1");
+    vm.release();
+    turn();
+    EXPECT_EQ(server->connections(), 0U);
+
+    for (int i = 0; i < 1000 && stored() > 0; ++i)
+        ASSERT_TRUE(loop->run_once(milliseconds(10)));
 
     EXPECT_EQ(stored(), 0U);
-    EXPECT_EQ(server->connections(), 0U);
+    uint16_t answer = 0;
+    const auto late = resume(answer);
+    EXPECT_EQ(answer, api::Failed::kType);
     connect_vm("vm-1");
+}
+
+// The time that a VM has begins with the loss, also with its second.
+TEST_F(ServerTest, AVmThatCameBackIsNotForgotten) {
+    start({.brokers = {::getuid()}, .keepers = {::getuid()}, .keep_lost = milliseconds(500)});
+    auto vm = connect_vm("vm-1");
+    vm.release();
+    turn();
+    uint16_t answer = 0;
+    const auto again = resume(answer);
+    ASSERT_EQ(answer, wire::Done::kType);
+
+    const auto until = std::chrono::steady_clock::now() + milliseconds(700);
+    while (std::chrono::steady_clock::now() < until)
+        ASSERT_TRUE(loop->run_once(milliseconds(10)));
+
+    EXPECT_EQ(stored(), 1U);
+    ASSERT_TRUE(again.send(attest));
+    turn();
+    EXPECT_EQ(type_of(again), wire::Document::kType);
+}
+
+TEST_F(ServerTest, AVmThatBreaksTheProtocolIsNotTakenUpAgain) {
+    start();
+    const auto vm = connect_vm("vm-1");
+    ASSERT_TRUE(vm.send(api::encode(wire::Measured{})));
+    turn();
+
+    uint16_t answer = 0;
+    const auto again = resume(answer);
+
+    EXPECT_EQ(answer, api::Failed::kType);
+    EXPECT_EQ(stored(), 0U);
 }
 
 TEST_F(ServerTest, AStoppedServerLeavesRunningVmsForTheNext) {
@@ -212,6 +316,22 @@ TEST_F(ServerTest, StateNobodyComesBackForIsRemoved) {
     ASSERT_TRUE(loop->run_once(milliseconds(10)));
 
     EXPECT_EQ(stored(), 0U);
+}
+
+TEST_F(ServerTest, ARestartedServerTakesUpWhatTheFormerLeft) {
+    start();
+    auto vm = connect_vm("vm-1");
+    server.reset();
+    EXPECT_EQ(vm.receive().error().code(), ErrorCode::ConnectionLost);
+
+    start();
+    uint16_t answer = 0;
+    const auto again = resume(answer);
+    ASSERT_EQ(answer, wire::Done::kType);
+    ASSERT_TRUE(again.send(attest));
+    turn();
+
+    EXPECT_EQ(type_of(again), wire::Document::kType);
 }
 
 TEST_F(ServerTest, TooManyConnectionsAreRefused) {

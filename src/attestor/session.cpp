@@ -31,6 +31,18 @@ uint64_t seconds_of(TimePoint time) {
     return milliseconds_of(time) / 1000;
 }
 
+bool may_begin_with(PeerRole role, uint16_t type) {
+    switch (type) {
+        case wire::Open::kType:
+            return role == PeerRole::Broker;
+        case wire::Resume::kType:
+        case wire::Forget::kType:
+            return role == PeerRole::Keeper;
+        default:
+            return role != PeerRole::Keeper;
+    }
+}
+
 // There is one clock on a host; if the broker sees another, documents would be refused elsewhere.
 void compare_clocks(uint64_t theirs_ms, TimePoint now) {
     const TimePoint theirs{std::chrono::milliseconds(std::min(theirs_ms, milliseconds_of(TimePoint::max())))};
@@ -45,8 +57,9 @@ Session::~Session() {
     if (state_ == State::Serving) shared_.open_files.erase(SessionStore::name_of(token_));
 }
 
-void Session::forget() {
-    if (state_ == State::Serving) shared_.store.remove(token_);
+std::optional<std::string> Session::stored_name() const {
+    if (state_ != State::Serving) return std::nullopt;
+    return SessionStore::name_of(token_);
 }
 
 Session::Reply Session::handle(ByteView message) {
@@ -55,8 +68,10 @@ Session::Reply Session::handle(ByteView message) {
     if (answer) return {.message = std::move(*answer), .violation = std::nullopt};
     ++shared_.counters.violations;
     // A conversation that is broken off takes the VM's identity with it: nobody can go on under its name.
-    forget();
-    if (state_ == State::Serving) shared_.open_files.erase(SessionStore::name_of(token_));
+    if (state_ == State::Serving) {
+        shared_.store.remove(token_);
+        shared_.open_files.erase(SessionStore::name_of(token_));
+    }
     state_ = State::Closed;
     return {.message = api::encode_failed(0, answer.error()), .violation = std::move(answer).error()};
 }
@@ -86,15 +101,17 @@ Result<std::optional<Bytes>> Session::greet(const Envelope& envelope) {
 }
 
 Result<std::optional<Bytes>> Session::idle(const Envelope& envelope) {
-    if (role_ == PeerRole::Reader && envelope.type != wire::GetRootCertificate::kType &&
-        envelope.type != wire::GetStatus::kType)
-        return fail(ErrorCode::PermissionDenied, "only the broker may open a VM");
+    if (!may_begin_with(role_, envelope.type))
+        return fail(ErrorCode::PermissionDenied,
+                    "this peer may not begin with a message of type " + std::to_string(envelope.type));
     const auto answer_of = [&]() -> Result<Bytes> {
         switch (envelope.type) {
             case wire::Open::kType:
                 return open(envelope);
             case wire::Resume::kType:
                 return resume(envelope);
+            case wire::Forget::kType:
+                return forget(envelope);
             case wire::GetRootCertificate::kType:
                 return root_certificate(envelope);
             case wire::GetStatus::kType:
@@ -175,6 +192,16 @@ Result<Bytes> Session::resume(const Envelope& envelope) {
     token_ = message.token;
     shared_.open_files.insert(SessionStore::name_of(token_));
     state_ = State::Serving;
+    return encode(wire::Done{.request = message.request, .reserved = {}});
+}
+
+Result<Bytes> Session::forget(const Envelope& envelope) {
+    const auto message = TRY(decode<wire::Forget>(envelope));
+    const auto record = shared_.store.load(message.token);
+    if (record && shared_.open_vms.contains(record->vm_id))
+        return fail(ErrorCode::AlreadyExists, "VM " + record->vm_id + " is open");
+    // A damaged file goes, too: it is found by the token only.
+    shared_.store.remove(message.token);
     return encode(wire::Done{.request = message.request, .reserved = {}});
 }
 

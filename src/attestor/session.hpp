@@ -5,10 +5,11 @@
 //
 //     Greeting ──Hello──► Idle ──Open──► Opened ──Measured──► Serving
 //                         │  ▲ └──────────Resume──────────────▲
-//                         └──┘ GetRootCertificate, GetStatus
+//                         └──┘ Forget, GetRootCertificate, GetStatus
 //
-// Any message that its state does not know ends the conversation (Closed); there is no way back in the
-// picture, so that PCR0 to 15 and the module id of a VM are set once.
+// Any message that its state or its role does not know ends the conversation (Closed); there is no way back
+// in the picture, so that PCR0 to 15 and the module id of a VM are set once. What Resume brings back is what
+// was stored before the answer that told the VM of it.
 #pragma once
 
 #include <optional>
@@ -39,8 +40,12 @@ struct Shared {
     std::set<std::string> open_files{};  // of the store, by name
 };
 
-// Whom the kernel says the other end is.
-enum class PeerRole { Broker, Reader };
+// Whom the kernel says the other end is, and what it may begin with.
+enum class PeerRole {
+    Broker,  // Open, and what readers may
+    Keeper,  // a shim: Resume and Forget
+    Reader,  // GetRootCertificate and GetStatus
+};
 
 class Session {
   public:
@@ -57,8 +62,8 @@ class Session {
 
     Reply handle(ByteView message);
 
-    // The VM is gone: its stored state goes too. Not called when only the attestor ends.
-    void forget();
+    // Under which name the store has this VM; nothing before Measured and after the VM broke the protocol.
+    std::optional<std::string> stored_name() const;
 
     bool is_greeted() const { return state_ != State::Greeting; }
     const std::string& vm_id() const { return record_.vm_id; }  // empty before Open
@@ -75,6 +80,7 @@ class Session {
     Result<Bytes> open(const api::Envelope& envelope);
     Result<Bytes> measured(const api::Envelope& envelope);
     Result<Bytes> resume(const api::Envelope& envelope);
+    Result<Bytes> forget(const api::Envelope& envelope);
     Result<Bytes> describe_pcr(const api::Envelope& envelope);
     Result<Bytes> extend_pcr(const api::Envelope& envelope);
     Result<Bytes> lock_pcr(const api::Envelope& envelope);

@@ -4,8 +4,8 @@
 // PCRs and locks from VMs that run on. Written before a change is answered. The folder is meant to be a
 // tmpfs: it need not outlive the VMs, which do not outlive the host.
 //
-// A file is named by a hash of the VM's resume token, so that reading the folder's listing gives nobody a
-// token.
+// A file is named by one half of a hash of the VM's resume token and holds the other half, so that neither
+// the folder nor a file gives anybody a token, and the time that a guess takes tells nothing about one.
 #pragma once
 
 #include <string>

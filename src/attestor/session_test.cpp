@@ -111,6 +111,12 @@ class SessionTest : public testing::Test {
         policy.allow_debug = allow_debug;
         return attestation::verify_document(encoded, policy);
     }
+    Bytes resume_message() const {
+        return api::encode(wire::Resume{.request = kRequest, .reserved = {}, .token = token});
+    }
+    Bytes forget_message() const {
+        return api::encode(wire::Forget{.request = kRequest, .reserved = {}, .token = token});
+    }
     static Bytes extend_message(uint32_t index, std::string_view data) {
         return api::encode(wire::ExtendPcr{.request = kRequest, .index = index}, as_byte_view(data));
     }
@@ -166,12 +172,14 @@ TEST_F(SessionTest, AForgedMeasurementEndsTheConversationAndTheVmsAttestation) {
     expect_violation(*session, wire::encode_attest(kRequest, {}));
     EXPECT_EQ(shared.counters.documents, 0U);
     EXPECT_TRUE(store.names().value().empty());
-    expect_violation(*greeted(), api::encode(wire::Resume{.request = 1, .reserved = {}, .token = token}));
+    expect_violation(*greeted(PeerRole::Keeper), resume_message());
 }
 
 TEST_F(SessionTest, AServedVmCanNotGoBack) {
-    const Bytes attempts[] = {hello(), api::encode(open_message("vm-2")),
-                              api::encode(wire::Resume{.request = 1, .reserved = {}, .token = token}),
+    const Bytes attempts[] = {hello(),
+                              api::encode(open_message("vm-2")),
+                              resume_message(),
+                              forget_message(),
                               api::encode(wire::GetStatus{.request = 1, .reserved = {}}),
                               api::encode(wire::GetRootCertificate{.request = 1, .reserved = {}})};
 
@@ -255,7 +263,7 @@ TEST_F(SessionTest, AReaderAsksButOpensNothing) {
 TEST_F(SessionTest, AnotherVersionIsRefused) {
     Session session(shared, PeerRole::Broker);
 
-    const auto reply = session.handle(api::encode_hello(api::Protocol::Attestor, {.min = 2, .max = 3}));
+    const auto reply = session.handle(api::encode_hello(api::Protocol::Attestor, {.min = 70, .max = 71}));
 
     EXPECT_EQ(reply.violation->code(), ErrorCode::VersionMismatch);
 }
@@ -382,7 +390,7 @@ TEST_F(SessionTest, ARestartKeepsRegistersLocksAndNames) {
     session.reset();  // the process ended: nobody called forget()
 
     Shared after{.authority = authority, .store = store};
-    Session resumed(after, PeerRole::Broker);
+    Session resumed(after, PeerRole::Keeper);
     ASSERT_FALSE(resumed.handle(hello()).violation);
     ask<wire::Done>(resumed, wire::Resume{.request = kRequest, .reserved = {}, .token = token});
 
@@ -395,19 +403,89 @@ TEST_F(SessionTest, ARestartKeepsRegistersLocksAndNames) {
     EXPECT_EQ(result.document->module_id, "i-0123456789abcdef0-enc0000000000000001");
 }
 
-TEST_F(SessionTest, ATokenIsTakenOnceAndOnlyFromTheBroker) {
+// A restart at any moment brings back what the VM was told last: nothing is answered that is not stored.
+TEST_F(SessionTest, EveryChangeIsStoredBeforeItIsAnswered) {
+    const auto session = serving();
+    const auto stored = [this] { return store.load(token).value().pcrs; };
+    ASSERT_EQ(stored().value(0), filled(0x10));
+
+    const auto extended = expect<wire::PcrExtended>(session->handle(extend_message(16, "data")));
+    EXPECT_EQ(stored().value(16), extended.value);
+    const auto again = expect<wire::PcrExtended>(session->handle(extend_message(16, "data")));
+    EXPECT_NE(again.value, extended.value);
+    EXPECT_EQ(stored().value(16), again.value);
+    ask<wire::Done>(*session, wire::LockPcr{.request = kRequest, .index = 31});
+    EXPECT_EQ(stored().locked(), 0x8000ffffU);
+    ask<wire::Done>(*session, wire::LockPcrs{.request = kRequest, .range = 18});
+    EXPECT_EQ(stored().locked(), 0x8003ffffU);
+}
+
+TEST_F(SessionTest, AVmHasOneConnectionAtATime) {
+    auto first = serving();
+    expect_violation(*greeted(PeerRole::Keeper), resume_message());
+    ASSERT_TRUE(verify(document(*first)).verified()) << "whose token was used twice is not disturbed";
+    first.reset();
+
+    const auto second = greeted(PeerRole::Keeper);
+    expect<wire::Done>(second->handle(resume_message()));
+
+    expect_violation(*greeted(PeerRole::Keeper), resume_message());
+    ASSERT_TRUE(verify(document(*second)).verified());
+}
+
+TEST_F(SessionTest, OnlyShimsResumeAndShimsOnlyResume) {
     serving().reset();
-    const auto resume = api::encode(wire::Resume{.request = kRequest, .reserved = {}, .token = token});
-    auto guessed = token;
-    guessed[0] ^= 1;
 
-    const auto first = greeted();
-    ASSERT_FALSE(first->handle(resume).violation);
+    expect_violation(*greeted(PeerRole::Broker), resume_message());
+    expect_violation(*greeted(PeerRole::Reader), resume_message());
+    expect_violation(*greeted(PeerRole::Broker), forget_message());
+    expect_violation(*greeted(PeerRole::Reader), forget_message());
+    expect_violation(*greeted(PeerRole::Keeper), api::encode(open_message("vm-2")));
+    expect_violation(*greeted(PeerRole::Keeper), api::encode(wire::GetStatus{.request = 1, .reserved = {}}));
 
-    expect_violation(*greeted(), resume);
-    expect_violation(*greeted(), api::encode(wire::Resume{.request = 1, .reserved = {}, .token = guessed}));
-    expect_violation(*greeted(PeerRole::Reader), resume);
-    ASSERT_TRUE(verify(document(*first)).verified());
+    expect<wire::Done>(greeted(PeerRole::Keeper)->handle(resume_message()));
+}
+
+TEST_F(SessionTest, NoOtherTokenTakesAVm) {
+    serving().reset();
+    for (size_t byte = 0; byte < token.size(); ++byte) {
+        auto guessed = token;
+        guessed[byte] ^= 1;
+
+        const auto reply =
+            greeted(PeerRole::Keeper)
+                ->handle(api::encode(wire::Resume{.request = kRequest, .reserved = {}, .token = guessed}));
+
+        ASSERT_TRUE(reply.violation);
+        EXPECT_EQ(reply.violation->code(), ErrorCode::NotFound);
+    }
+    EXPECT_EQ(store.names().value().size(), 1U);
+}
+
+// The file's name is found, and what is in it decides.
+TEST_F(SessionTest, AFileUnderAnotherTokensNameIsRefused) {
+    serving().reset();
+    auto other = token;
+    other[3] ^= 1;
+    std::filesystem::rename(folder / "run/" + SessionStore::name_of(token),
+                            folder / "run/" + SessionStore::name_of(other));
+
+    EXPECT_EQ(store.load(other).error().code(), ErrorCode::NotFound);
+}
+
+TEST_F(SessionTest, AForgottenVmDoesNotComeBack) {
+    auto session = serving();
+    expect_violation(*greeted(PeerRole::Keeper), forget_message());
+    ASSERT_EQ(store.names().value().size(), 1U) << "it has a connection";
+    session.reset();
+
+    expect<wire::Done>(greeted(PeerRole::Keeper)->handle(forget_message()));
+
+    EXPECT_TRUE(store.names().value().empty());
+    expect<wire::Done>(greeted(PeerRole::Keeper)->handle(forget_message()));
+    const auto reply = greeted(PeerRole::Keeper)->handle(resume_message());
+    ASSERT_TRUE(reply.violation);
+    EXPECT_EQ(reply.violation->code(), ErrorCode::NotFound);
 }
 
 TEST_F(SessionTest, ADamagedFileIsRefused) {
@@ -417,8 +495,7 @@ TEST_F(SessionTest, ADamagedFileIsRefused) {
     content[201] = 0;  // PCR8 to 15 would be unlocked
     ASSERT_TRUE(sys::replace_file(path, content, 0600));
 
-    expect_violation(*greeted(),
-                     api::encode(wire::Resume{.request = kRequest, .reserved = {}, .token = token}));
+    expect_violation(*greeted(PeerRole::Keeper), resume_message());
 }
 
 // A change that can not be kept over a restart is not made.

@@ -28,11 +28,7 @@ Result<Fd> open_at_attestor(const std::string& socket_path, const LaunchPlan& pl
     TRY(channel.send(api::encode(open)));
     const auto message = TRY(channel.receive_within(kPatience));
     const auto envelope = TRY(api::open_envelope(message.data));
-    if (envelope.type == api::Failed::kType) {
-        auto failed = TRY(api::decode_failed(envelope));
-        return Failure{std::move(failed.error)};
-    }
-    TRY(api::decode<attestor::Done>(envelope));
+    TRY(api::decode_answer<attestor::Done>(envelope));
     return channel.release();
 }
 

@@ -23,6 +23,14 @@ Bytes done(uint32_t request) {
     return api::encode(message::Done{.request = request, .reserved = {}});
 }
 
+Result<void> check_disk(const Fd& disk) {
+    const int flags = ::fcntl(disk.get(), F_GETFL);
+    if ((flags & O_ACCMODE) == O_WRONLY || (flags & (O_PATH | O_APPEND)) != 0)
+        return fail(ErrorCode::InvalidArgument, "launch: a disk is not open for reading");
+    TRY(sys::file_size(disk).context("launch: a disk"));
+    return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Broker>> Broker::create(EventLoop& loop, Parts parts, Fd listener) {
@@ -144,10 +152,14 @@ Result<void> Broker::launch(uint64_t client, const message::Launch& body, std::v
 
 // Everything a launch needs that can be refused, before anything is made.
 Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> descriptors) {
-    if (descriptors.size() != 1)
-        return fail(ErrorCode::InvalidMessage, "launch: not one descriptor, the image's");
+    if (descriptors.size() != 1 + plan.numbers.disk_count)
+        return fail(ErrorCode::InvalidMessage, "launch: not a descriptor for the image and each disk");
     VmDescriptors given;
     given.image = std::move(descriptors.front());
+    given.disks.assign(std::make_move_iterator(descriptors.begin() + 1),
+                       std::make_move_iterator(descriptors.end()));
+    for (const auto& disk : given.disks)
+        TRY(check_disk(disk));
     if ((::fcntl(given.image.get(), F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
         return fail(ErrorCode::InvalidArgument, "launch: the image is not open for reading only");
     const uint64_t size = TRY(sys::file_size(given.image).context("launch: the image"));
@@ -156,8 +168,7 @@ Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> des
     auto kvm = sys::open(parts_.kvm, O_RDWR);
     if (!kvm) return fail(ErrorCode::KvmMissing, kvm.error().to_string());
     given.kvm = std::move(*kvm);
-    auto attestor = TRY(parts_.open_at_attestor(plan).context("alcove-attestor"));
-    given.attestor = std::move(attestor);
+    if (!plan.primary()) given.attestor = TRY(parts_.open_at_attestor(plan).context("alcove-attestor"));
     return given;
 }
 

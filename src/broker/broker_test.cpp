@@ -27,6 +27,7 @@ class FakeSpawner : public Spawner {
         if (refuse) return fail(ErrorCode::SystemCall, "fork refused");
         spawned.push_back(plan.id.text());
         image_size = sys::file_size(descriptors.image).value();
+        disk_count = descriptors.disks.size();
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::syscall(SYS_close_range, 3, ~0U, 0);  // as the real one does
@@ -49,6 +50,7 @@ class FakeSpawner : public Spawner {
     std::vector<std::string> spawned;
     std::vector<pid_t> pids;
     uint64_t image_size = 0;
+    size_t disk_count = 0;
     Fd report;
 };
 
@@ -86,9 +88,10 @@ struct BrokerTest : testing::Test, FakeHost {
         ASSERT_TRUE(daemon.send(api::encode_hello(api::Protocol::Broker, message::kVersions)));
         next();
     }
-    void ask_launch(const message::Launch& launch) {
+    void ask_launch(const message::Launch& launch, std::vector<int> disks = {}) {
         const auto for_reading = sys::open("/proc/self/fd/" + std::to_string(image.get()), O_RDONLY).value();
-        ASSERT_TRUE(daemon.send(api::encode(launch), {for_reading.get()}));
+        disks.insert(disks.begin(), for_reading.get());
+        ASSERT_TRUE(daemon.send(api::encode(launch), disks));
     }
     bool turn_until(const std::function<bool()>& condition) {
         const auto deadline = std::chrono::steady_clock::now() + kPatience;
@@ -186,6 +189,39 @@ TEST_F(BrokerTest, EveryRefusalLeavesNothing) {
         spawner.refuse = attestor_refuses = false;
         cgroups.refused_group.clear();
     }
+}
+
+TEST_F(BrokerTest, APrimaryVmHasItsDisksAndNoAttestor) {
+    start();
+    attestor_refuses = true;  // nobody asks it
+    const auto disk = sys::memfd("disk").value();
+    const auto read_only = sys::open("/proc/self/fd/" + std::to_string(disk.get()), O_RDONLY).value();
+
+    ask_launch(good_primary_launch(2), {disk.get(), read_only.get()});
+
+    ASSERT_TRUE(turn_until([this] { return !spawner.spawned.empty(); }));
+    EXPECT_EQ(spawner.disk_count, 2U);
+    EXPECT_EQ(opened_at_attestor, "");
+}
+
+TEST_F(BrokerTest, WhatIsNoDiskIsRefused) {
+    start();
+    const auto disk = sys::memfd("disk").value();
+    const auto path = "/proc/self/fd/" + std::to_string(disk.get());
+    const auto write_only = sys::open(path, O_WRONLY).value();
+    const auto appending = sys::open(path, O_RDWR | O_APPEND).value();
+    const auto name_only = sys::open(path, O_PATH).value();
+    const auto pipe = sys::pipe().value();
+
+    for (const int fd : {write_only.get(), appending.get(), name_only.get(), pipe.first.get()}) {
+        ask_launch(good_primary_launch(1), {fd});
+
+        EXPECT_NE(next_failure().code(), ErrorCode{}) << fd;
+    }
+    ask_launch(good_primary_launch(2), {disk.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidMessage);
+    EXPECT_TRUE(is_empty());
+    EXPECT_TRUE(spawner.spawned.empty());
 }
 
 TEST_F(BrokerTest, AHostWithoutKvmIsNamedSo) {

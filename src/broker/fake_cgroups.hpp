@@ -104,4 +104,13 @@ inline api::broker::Launch good_launch(const std::string& id = "vm-1", uint32_t 
     return launch;
 }
 
+inline api::broker::Launch good_primary_launch(uint32_t disks = 2) {
+    auto launch = good_launch("i-0123456789abcdef0");
+    launch.role = static_cast<uint32_t>(api::VmRole::Primary);
+    launch.guest_cid = api::kParentCid;
+    launch.disk_count = disks;
+    launch.module_id = {};
+    return launch;
+}
+
 }  // namespace alcove::broker

@@ -2,7 +2,6 @@
 #include "broker/launch_plan.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 namespace alcove::broker {
 
@@ -23,7 +22,12 @@ Result<void> check_numbers(const Launch& launch) {
     if (launch.vmm_slot >= api::kVmmUidCount) return refuse("VMM slot out of range");
     if (launch.image_size == 0 || launch.image_size > api::kMaxImageBytes)
         return refuse("image size out of range");
-    if (!api::is_guest_cid(launch.guest_cid)) return refuse("guest CID out of range");
+    if (!api::is_role(launch.role)) return refuse("unknown role");
+    const auto role = static_cast<api::VmRole>(uint32_t{launch.role});
+    if (!api::is_cid_of(role, launch.guest_cid)) return refuse("guest CID out of range");
+    if (!api::is_disk_count_of(role, launch.disk_count)) return refuse("too many disks");
+    if (role == api::VmRole::Primary && (launch.flags & Launch::kDebug) != 0)
+        return refuse("debug mode is of enclaves");
     return {};
 }
 
@@ -50,32 +54,10 @@ Result<LaunchPlan> plan_launch(const Launch& launch, const SiblingsOf& siblings_
     TRY(check_cpus(launch, siblings_of));
     const auto module_id = launch.module_id.text();
     const auto printable = [](char c) { return c > ' ' && c <= '~'; };
-    if (!module_id || module_id->empty() || !std::ranges::all_of(*module_id, printable))
-        return refuse("a module id is printable ASCII");
+    const bool primary = launch.role == static_cast<uint32_t>(api::VmRole::Primary);
+    if (!module_id || module_id->empty() != primary || !std::ranges::all_of(*module_id, printable))
+        return refuse("an enclave's module id is printable ASCII, a primary VM has none");
     return LaunchPlan{.id = std::move(id), .module_id = std::string(*module_id), .numbers = launch};
-}
-
-Result<api::CpuMask> parse_cpu_list(std::string_view text) {
-    const auto malformed = [] { return fail(ErrorCode::InvalidArgument, "not a list of CPUs"); };
-    while (!text.empty() && text.back() == '\n')
-        text.remove_suffix(1);
-    api::CpuMask mask;
-    const char* at = text.data();
-    const char* const end = at + text.size();
-    while (at != end) {
-        uint32_t first = 0;
-        auto parsed = std::from_chars(at, end, first);
-        uint32_t last = first;
-        if (parsed.ec == std::errc() && parsed.ptr != end && *parsed.ptr == '-')
-            parsed = std::from_chars(parsed.ptr + 1, end, last);
-        if (parsed.ec != std::errc() || last < first || last >= api::kMaxHostCpus) return malformed();
-        for (uint32_t cpu = first; cpu <= last; ++cpu)
-            mask.add(cpu);
-        at = parsed.ptr;
-        if (at == end) break;
-        if (*at != ',' || ++at == end) return malformed();
-    }
-    return mask;
 }
 
 }  // namespace alcove::broker

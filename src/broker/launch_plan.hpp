@@ -17,6 +17,7 @@ struct LaunchPlan {
     api::broker::Launch numbers;  // each of them in range
 
     bool debug() const { return (numbers.flags & api::broker::Launch::kDebug) != 0; }
+    bool primary() const { return numbers.role == static_cast<uint32_t>(api::VmRole::Primary); }
     bool dedicated() const { return (numbers.flags & api::broker::Launch::kDedicated) != 0; }
     uint32_t vmm_uid() const {
         return api::kFirstVmmUid + numbers.vmm_slot;
@@ -33,8 +34,5 @@ using SiblingsOf = std::function<Result<api::CpuMask>(uint32_t cpu)>;
 
 // ErrorCode::InvalidArgument says which field is wrong, and how.
 Result<LaunchPlan> plan_launch(const api::broker::Launch& launch, const SiblingsOf& siblings_of);
-
-// "0-1,4" as sysfs and cpusets write CPU lists; an empty text is the empty set.
-Result<api::CpuMask> parse_cpu_list(std::string_view text);
 
 }  // namespace alcove::broker

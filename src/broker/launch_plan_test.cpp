@@ -22,6 +22,14 @@ TEST(LaunchPlan, ARequestInOrderIsAPlan) {
     EXPECT_GT(plan->memory_limit(), 64_MiB);
 }
 
+TEST(LaunchPlan, APrimaryVmIsAPlan) {
+    const auto plan = plan_launch(good_primary_launch(), two_cores);
+
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_TRUE(plan->primary());
+    EXPECT_EQ(plan->module_id, "");
+}
+
 TEST(LaunchPlan, EveryFieldOutOfRangeIsRefused) {
     const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
         {"flags", [](Launch& launch) { launch.flags = 4; }},
@@ -46,6 +54,18 @@ TEST(LaunchPlan, EveryFieldOutOfRangeIsRefused) {
         {"module id with a space", [](Launch& launch) { launch.module_id = api::TextField<128>::of("a b"); }},
         {"module id with a line end",
          [](Launch& launch) { launch.module_id = api::TextField<128>::of("a\n"); }},
+        {"role", [](Launch& launch) { launch.role = 2; }},
+        {"an enclave's disk", [](Launch& launch) { launch.disk_count = 1; }},
+        {"a primary VM with another CID",
+         [](Launch& launch) { launch = good_primary_launch(), launch.guest_cid = 4; }},
+        {"a primary VM with a module id",
+         [](Launch& launch) {
+             launch = good_primary_launch(), launch.module_id = api::TextField<128>::of("i-1");
+         }},
+        {"a primary VM in debug mode",
+         [](Launch& launch) { launch = good_primary_launch(), launch.flags = Launch::kDebug; }},
+        {"too many disks",
+         [](Launch& launch) { launch = good_primary_launch(), launch.disk_count = api::kMaxDisks + 1; }},
     };
     for (const auto& [name, spoil] : spoilers) {
         auto launch = good_launch();
@@ -74,18 +94,6 @@ TEST(LaunchPlan, SharedCpusNeedNotBeWholeCores) {
     launch.host_cpus.add(1);
 
     EXPECT_TRUE(plan_launch(launch, two_cores));
-}
-
-TEST(CpuList, ReadsWhatTheKernelWrites) {
-    EXPECT_EQ(parse_cpu_list("0-1,4,6-7\n")->to_list(), "0,1,4,6,7");
-    EXPECT_EQ(parse_cpu_list("3\n")->to_list(), "3");
-    EXPECT_EQ(parse_cpu_list("\n")->to_list(), "");
-}
-
-TEST(CpuList, RefusesEverythingElse) {
-    for (const char* text :
-         {"a", "1-", "-1", "2-1", "1,", ",1", "1 2", "1024", "0-4294967295", "99999999999"})
-        EXPECT_FALSE(parse_cpu_list(text)) << text;
 }
 
 }  // namespace

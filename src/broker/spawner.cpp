@@ -23,6 +23,8 @@ namespace {
 
 constexpr uint64_t kVmmDescriptors = 32768;  // a vsock connection each, and a few
 constexpr uint64_t kShimDescriptors = 65536;
+const std::vector<std::string> kOneLife = {"alcove-vmm"};
+const std::vector<std::string> kLives = {"alcove-vmm", "lives"};
 
 // All that the children need, made before the first fork.
 struct Preparation {
@@ -67,7 +69,7 @@ Result<void> prepare_vmm(const Preparation& all, pid_t shim) {
                                        .output = all.vmm_log.second.get(),
                                        .channel = all.vmm_channel.second.get(),
                                        .program = all.vmm_program.get(),
-                                       .arguments = {"alcove-vmm"}},
+                                       .arguments = all.plan.primary() ? kLives : kOneLife},
                                       report);
     report_and_exit(report, "starting the VMM", error);
 }
@@ -93,6 +95,10 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     order.start.memory_bytes = plan.numbers.memory_bytes;
     order.start.image_size = plan.numbers.image_size;
     order.start.guest_cid = plan.numbers.guest_cid;
+    order.start.role = plan.numbers.role;
+    order.start.disk_count = plan.numbers.disk_count;
+    order.start.attestor_socket =
+        decltype(order.start.attestor_socket)::of(all.settings.attestor_shim_socket);
     auto& fds = order.descriptors;
     fds.vmm_pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, vmm, 0)));
     if (!fds.vmm_pidfd.is_open()) return fail_errno(errno, "pidfd_open of the VMM");
@@ -104,6 +110,7 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     fds.vmm_channel = std::move(all.vmm_channel.first);
     fds.vmm_log = std::move(all.vmm_log.first);
     fds.vmm_kill = std::move(all.places.vmm_kill);
+    fds.disks = std::move(all.descriptors.disks);
     return api::start::send_start(Channel(std::move(all.shim_start.second)), order);
 }
 

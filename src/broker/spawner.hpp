@@ -7,6 +7,9 @@
 //       `-- shim     user alcove-shim; own network, IPC and UTS namespaces
 //             `-- VMM   user 60000 + slot; the same namespaces and its own file system, read-only libraries
 //
+// A primary VM's VMM is begun anew at each reset of its guest, by a process that takes the VMM's place here
+// (vmm/lives.hpp) and is told so by an argument.
+//
 // Each finds one channel at descriptor 3 and holds, besides, only what was handed to it there.
 #pragma once
 
@@ -22,7 +25,8 @@ namespace alcove::broker {
 struct VmDescriptors {
     Fd image;
     Fd kvm;
-    Fd attestor;  // the VM's connection, opened
+    Fd attestor;  // an enclave's connection, opened
+    std::vector<Fd> disks;
 };
 
 struct SpawnedShim {
@@ -41,6 +45,8 @@ struct SpawnSettings {
     std::string shim_program;  // absolute paths
     std::string vmm_program;
     std::string jail_mount_point;  // an empty directory of ours
+    // Where a shim finds alcove-attestor after its restart; absolute, at most 107 bytes.
+    std::string attestor_shim_socket;
     // What a VMM sees of the file system: what its program's libraries need.
     std::vector<std::string> visible = {"/usr/lib", "/usr/lib64", "/lib", "/lib64"};
     uid_t shim_uid = 0;

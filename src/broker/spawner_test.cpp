@@ -53,6 +53,7 @@ struct SpawnerTest : testing::Test {
         if (!std::filesystem::exists(probe)) GTEST_SKIP() << probe << " is missing";
         settings.shim_program = settings.vmm_program = probe;
         settings.jail_mount_point = run / "jail";
+        settings.attestor_shim_socket = "/run/alcove-attestor/shims/attestor.sock";
         settings.shim_uid = settings.shim_gid = kShimUid;
 #ifdef __SANITIZE_ADDRESS__
         settings.visible.push_back("/proc");  // the sanitizer reads /proc/self/maps
@@ -155,7 +156,7 @@ TEST_F(SpawnerTest, DedicatedCoresAreKeptFromEverybodyElse) {
     const auto before = root.read("cpuset.cpus.effective").value();
 
     ASSERT_EQ(spawn_error(), "");
-    const auto during = parse_cpu_list(root.read("cpuset.cpus.effective").value()).value();
+    const auto during = api::CpuMask::parse_list(root.read("cpuset.cpus.effective").value()).value();
     ASSERT_TRUE(remove());
     const auto after = root.read("cpuset.cpus.effective").value();
 

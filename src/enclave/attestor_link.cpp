@@ -35,11 +35,7 @@ Result<attestor::ResumeToken> seal_measurements(const Channel& channel, const Im
     TRY(channel.send(api::encode(measured)));
     const auto answer = TRY(wait_for_answer(channel, cancelled, timeout));
     const auto envelope = TRY(api::open_envelope(answer.data));
-    if (envelope.type == api::Failed::kType) {
-        auto refusal = TRY(api::decode_failed(envelope));
-        return Failure{std::move(refusal.error)};
-    }
-    const auto sealed = TRY(api::decode<attestor::Sealed>(envelope));
+    const auto sealed = TRY(api::decode_answer<attestor::Sealed>(envelope));
     if (sealed.request != kRequest) return fail(ErrorCode::InvalidMessage, "an answer to another request");
     return sealed.token;
 }

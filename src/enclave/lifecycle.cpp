@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 namespace alcove::enclave {
 
@@ -26,9 +27,10 @@ std::string describe(ProcessEnd end, std::string_view last_words) {
 
 }  // namespace
 
-Lifecycle::Lifecycle(const api::VmId& vm_id, bool debug, uint32_t vmm_pid, uint64_t now_ns) {
+Lifecycle::Lifecycle(const api::VmId& vm_id, Traits traits, uint32_t vmm_pid, uint64_t now_ns)
+    : role_(traits.role) {
     state_.vm_id = vm_id.field();
-    state_.flags = debug ? State::kDebug : 0;
+    state_.flags = traits.debug ? State::kDebug : 0;
     state_.vmm_pid = vmm_pid;
     state_.begun_ns = now_ns;
     state_.vcpu = kNoVcpu;
@@ -52,6 +54,11 @@ void Lifecycle::decide(StopReason reason, std::string detail) {
 
 Effects Lifecycle::image_accepted(const ImageFacts& facts, uint64_t now_ns) {
     if (phase_ != Phase::Copying) return {};
+    if (is_primary()) {
+        attested_ = true;  // nobody asks what a primary VM was started from
+        enter(Phase::Reserving);
+        return launch_if_complete();
+    }
     state_.pcr0 = facts.pcr0;
     state_.pcr1 = facts.pcr1;
     state_.pcr2 = facts.pcr2;
@@ -79,14 +86,14 @@ Effects Lifecycle::memory_reserved() {
 }
 
 Effects Lifecycle::launch_if_complete() {
-    if (phase_ != Phase::Reserving || !attested_ || !memory_reserved_) return {};
+    if (phase_ != Phase::Reserving || !attested_ || !memory_reserved_ || resetting_) return {};
     enter(Phase::Starting);
     return {.launch = true};
 }
 
 Effects Lifecycle::fail_launch(const Error& error) {
     if (!is_decided()) state_.error_code = static_cast<uint32_t>(error.code());
-    decide(StopReason::LaunchFailed, error.to_string());
+    decide(state_.restarts == 0 ? StopReason::LaunchFailed : StopReason::RestartFailed, error.to_string());
     enter(Phase::Stopping);
     return {.stop_preparing = true, .kill = true};
 }
@@ -112,7 +119,7 @@ Effects Lifecycle::ready(const api::vmm::Ready& message) {
     // The guest brings it about, and can do so again: the first counts.
     if (phase_ == Phase::Stopping || phase_ == Phase::Ready) return {};
     const uint32_t by = message.answered_by;
-    if (phase_ != Phase::Running || by < 1 || by > 2)
+    if (phase_ != Phase::Running || by < 1 || by > 2 || is_primary())
         return protocol_broken(Error(ErrorCode::InvalidMessage, "Ready out of turn or out of range"));
     state_.ready_ns = message.time_ns;
     state_.ready_answered_by = by;
@@ -123,7 +130,7 @@ Effects Lifecycle::ready(const api::vmm::Ready& message) {
 Effects Lifecycle::app_exited(const api::vmm::AppExit& message) {
     const uint32_t kind = message.kind;
     const bool in_turn = is_running() || phase_ == Phase::Stopping;
-    if (!in_turn || kind < 1 || kind > 2)
+    if (!in_turn || kind < 1 || kind > 2 || is_primary())
         return protocol_broken(Error(ErrorCode::InvalidMessage, "AppExit out of turn or out of range"));
     if (state_.app_exit_kind != 0) return {};  // the guest said it again: the first counts
     state_.app_exit_kind = kind;
@@ -135,10 +142,23 @@ Effects Lifecycle::stopped(const api::vmm::Stopped& message, std::string_view de
     const auto reason = api::stop_reason_from_vmm(message.reason);
     if (!reason || (*reason == StopReason::HostRequest && !stop_requested_) || is_preparing())
         return protocol_broken(Error(ErrorCode::InvalidMessage, "Stopped out of turn or out of range"));
+    if (is_primary() && api::is_reset(*reason) && is_running()) {
+        resetting_ = true;
+        enter(Phase::Reserving);
+        return {.kill_after = kExitGrace};
+    }
     if (!is_decided()) state_.vcpu = message.vcpu;
     decide(*reason, std::string(detail));
     enter(Phase::Stopping);
     return {.kill_after = kExitGrace};
+}
+
+Effects Lifecycle::attestor_lost() {
+    if (phase_ == Phase::Stopping) return {};
+    // Once for each line it gets, so that it can not have us knock at the attestor at its own pace.
+    if (!is_running() || is_primary() || std::exchange(attestor_lost_, true))
+        return protocol_broken(Error(ErrorCode::InvalidMessage, "AttestorLost out of turn"));
+    return {.resume_at_attestor = true};
 }
 
 Effects Lifecycle::launch_refused(const Error& error) {
@@ -155,7 +175,7 @@ Effects Lifecycle::protocol_broken(const Error& error) {
 }
 
 Effects Lifecycle::channel_lost() {
-    if (has_ended()) return {};
+    if (has_ended() || resetting_) return {};
     // Its end tells more than a closed channel does, so there is no reason yet.
     enter(Phase::Stopping);
     return {.stop_preparing = true, .kill_after = kExitGrace};
@@ -164,10 +184,35 @@ Effects Lifecycle::channel_lost() {
 Effects Lifecycle::vmm_gone(ProcessEnd end, std::string_view last_words, uint64_t now_ns) {
     if (has_ended()) return {};
     decide(StopReason::VmmCrashed, describe(end, last_words));
-    state_.exit_status = static_cast<uint32_t>(end.by_signal ? 128 + end.value : end.value);
+    take_exit(end);
     state_.ended_ns = now_ns;
     enter(Phase::Ended);
-    return {.stop_preparing = true};
+    return {.stop_preparing = true, .leave_attestor = true};
+}
+
+// Of several processes that end with a VM, the first tells.
+void Lifecycle::take_exit(ProcessEnd end) {
+    if (std::exchange(exit_known_, true)) return;
+    state_.exit_status = static_cast<uint32_t>(end.by_signal ? 128 + end.value : end.value);
+}
+
+Effects Lifecycle::life_begun(uint32_t vmm_pid) {
+    state_.vmm_pid = vmm_pid;
+    return {};
+}
+
+Effects Lifecycle::life_ended(ProcessEnd end, std::string_view last_words) {
+    if (has_ended()) return {};
+    if (resetting_ && phase_ == Phase::Reserving) {
+        resetting_ = false;
+        memory_reserved_ = false;
+        state_.restarts = state_.restarts + 1;
+        return {.begin_anew = true};
+    }
+    decide(StopReason::VmmCrashed, describe(end, last_words));
+    take_exit(end);
+    enter(Phase::Stopping);
+    return {.stop_preparing = true, .end_lives = true, .kill_after = kExitGrace};
 }
 
 Effects Lifecycle::stop_requested(std::chrono::milliseconds force_after) {
@@ -178,7 +223,8 @@ Effects Lifecycle::stop_requested(std::chrono::milliseconds force_after) {
     if (!waits_for_launch)
         return {.send_stop = true, .kill_after = std::max(force_after, std::chrono::milliseconds(1))};
     // Nothing ran yet and the VMM only waits: there is nothing to end in order.
-    decide(StopReason::HostRequest, "stopped before it was started");
+    decide(StopReason::HostRequest,
+           state_.restarts == 0 && !resetting_ ? "stopped before it was started" : "stopped during a reset");
     return {.stop_preparing = true, .kill = true};
 }
 

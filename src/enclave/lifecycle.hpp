@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The life of one enclave as its shim sees it: which event leads where, and what has to be done about it.
+// The life of one VM as its shim sees it: which event leads where, and what has to be done about it.
 // No descriptor, clock or process is touched here; the shim feeds events in and carries the effects out.
 //
 //   Copying --image accepted--> Reserving --attested and memory there--> Starting
@@ -15,6 +15,10 @@
 // Stopping is entered by a failure of the launch, by a stop, by the VMM's own Stopped and by anything it says
 // that it may not say. Whatever the phase, the process's end is the only way to Ended. The reason of the end
 // is decided by what came first and is not changed by what follows.
+//
+// A primary VM is not attested and has no Ready. When its guest resets, its VMM's end is not the VM's:
+//
+//   Running --Stopped, a reset--> Reserving --VMM gone, memory there--> Starting --> Running
 #pragma once
 
 #include <chrono>
@@ -49,7 +53,11 @@ struct Effects {
     bool stop_preparing = false;              // copying and reserving are of no use any more
     bool attest = false;                      // tell the attestor the measurements
     bool launch = false;                      // send Launch to the VMM
+    bool begin_anew = false;                  // reserve memory for the next life, which may begin
+    bool end_lives = false;                   // no further life: the parent of the VMMs is not needed
     bool send_stop = false;                   // send Stop to the VMM
+    bool resume_at_attestor = false;          // get the VMM a new line to the attestor
+    bool leave_attestor = false;              // tell the attestor that this VM is over
     bool kill = false;                        // kill the VMM
     std::chrono::milliseconds kill_after{0};  // call overdue() then, if not 0
 };
@@ -59,7 +67,12 @@ class Lifecycle {
     // How long a VMM may take to exit after it said that it ends, or after its channel closed.
     static constexpr std::chrono::milliseconds kExitGrace{5000};
 
-    Lifecycle(const api::VmId& vm_id, bool debug, uint32_t vmm_pid, uint64_t now_ns);
+    struct Traits {
+        api::VmRole role = api::VmRole::Enclave;
+        bool debug = false;
+    };
+
+    Lifecycle(const api::VmId& vm_id, Traits traits, uint32_t vmm_pid, uint64_t now_ns);
 
     // Preparation. What comes after a failure or a stop is ignored.
     Effects image_accepted(const ImageFacts& facts, uint64_t now_ns);
@@ -72,10 +85,19 @@ class Lifecycle {
     Effects ready(const api::vmm::Ready& message);
     Effects app_exited(const api::vmm::AppExit& message);
     Effects stopped(const api::vmm::Stopped& message, std::string_view detail);
+    Effects attestor_lost();
     Effects launch_refused(const Error& error);   // it can not build this machine
     Effects protocol_broken(const Error& error);  // nonsense on the channel
     Effects channel_lost();                       // hung up, and still alive
+    // The shim's child has ended: an enclave's VMM, or the parent of a primary VM's lives.
     Effects vmm_gone(ProcessEnd end, std::string_view last_words, uint64_t now_ns);
+
+    // Of a primary VM: one of its VMMs began, or ended.
+    Effects life_begun(uint32_t vmm_pid);
+    Effects life_ended(ProcessEnd end, std::string_view last_words);
+
+    // The VMM has another line to the attestor.
+    void attestor_resumed() { attestor_lost_ = false; }
 
     // The daemon's wish, and the time given to the VMM being over.
     Effects stop_requested(std::chrono::milliseconds force_after);
@@ -86,25 +108,31 @@ class Lifecycle {
     bool is_running() const {
         return phase_ == api::shim::Phase::Running || phase_ == api::shim::Phase::Ready;
     }
-    bool is_debug() const { return (state_.flags & api::shim::State::kDebug) != 0; }
+    bool is_primary() const { return role_ == api::VmRole::Primary; }
+    bool has_console() const { return is_primary() || (state_.flags & api::shim::State::kDebug) != 0; }
     // Everything, for the daemon. `detail` goes with it as the tail.
     const api::shim::State& state() const { return state_; }
     const std::string& detail() const { return detail_; }
 
   private:
     bool is_preparing() const;
+    void take_exit(ProcessEnd end);
     Effects launch_if_complete();
     Effects fail_launch(const Error& error);
     void enter(api::shim::Phase phase);
     void decide(api::StopReason reason, std::string detail);
     bool is_decided() const { return state_.reason != 0; }
 
+    api::VmRole role_;
     api::shim::Phase phase_ = api::shim::Phase::Copying;
     api::shim::State state_{};
     std::string detail_;
     bool attested_ = false;
     bool memory_reserved_ = false;
     bool stop_requested_ = false;
+    bool attestor_lost_ = false;
+    bool resetting_ = false;  // the VMM of this life has told of a reset and not ended yet
+    bool exit_known_ = false;
 };
 
 }  // namespace alcove::enclave

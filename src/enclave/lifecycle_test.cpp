@@ -2,6 +2,7 @@
 #include "enclave/lifecycle.hpp"
 
 #include <csignal>
+#include <functional>
 
 #include <gtest/gtest.h>
 
@@ -33,7 +34,7 @@ StopReason reason_of(const Lifecycle& life) {
 }
 
 struct LifecycleTest : testing::Test {
-    Lifecycle life{api::VmId::parse("vm-1").value(), false, 77, 5};
+    Lifecycle life{api::VmId::parse("vm-1").value(), {}, 77, 5};
 
     void prepare() {
         life.image_accepted(some_facts(), 6);
@@ -226,11 +227,12 @@ TEST_F(LifecycleTest, MessagesOutOfTurnAreAnsweredWithDeath) {
          [](Lifecycle& one) { return one.app_exited({.time_ns = 1, .kind = 1, .value = 0}); }},
         {"stopped while copying",
          [](Lifecycle& one) { return one.stopped(stopped_for(StopReason::PowerOff), ""); }},
+        {"attestor lost while copying", [](Lifecycle& one) { return one.attestor_lost(); }},
         {"refused while copying",
          [](Lifecycle& one) { return one.launch_refused(Error(ErrorCode::Internal, "")); }},
     };
     for (const auto& [name, move] : moves) {
-        Lifecycle one(api::VmId::parse("vm-1").value(), false, 77, 5);
+        Lifecycle one(api::VmId::parse("vm-1").value(), {}, 77, 5);
 
         EXPECT_TRUE(move(one).kill) << name;
         one.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
@@ -262,7 +264,7 @@ TEST_F(LifecycleTest, AMachineStartsOnce) {
 TEST_F(LifecycleTest, ReasonsThatAVmmCanNotKnowAreNotBelieved) {
     for (const auto reason : {StopReason::Killed, StopReason::VmmCrashed, StopReason::LaunchFailed,
                               StopReason{0}, StopReason::HostRequest /* nobody asked */}) {
-        Lifecycle one(api::VmId::parse("vm-1").value(), false, 77, 5);
+        Lifecycle one(api::VmId::parse("vm-1").value(), {}, 77, 5);
         one.image_accepted(some_facts(), 6);
         one.memory_reserved();
         one.attested();
@@ -271,6 +273,42 @@ TEST_F(LifecycleTest, ReasonsThatAVmmCanNotKnowAreNotBelieved) {
         EXPECT_TRUE(one.stopped(stopped_for(reason), "").kill);
         EXPECT_EQ(reason_of(one), StopReason::VmmCrashed);
     }
+}
+
+TEST_F(LifecycleTest, ALostAttestorIsLookedForAndTheEnclaveRunsOn) {
+    run();
+
+    EXPECT_TRUE(life.attestor_lost().resume_at_attestor);
+    EXPECT_EQ(life.phase(), Phase::Running);
+    life.attestor_resumed();
+    life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
+    EXPECT_TRUE(life.attestor_lost().resume_at_attestor);
+    EXPECT_EQ(life.phase(), Phase::Ready);
+}
+
+TEST_F(LifecycleTest, AVmmThatFloodsWithLostAttestorsIsKilled) {
+    run();
+    life.attestor_lost();
+
+    EXPECT_TRUE(life.attestor_lost().kill);
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+}
+
+TEST_F(LifecycleTest, NobodyLooksForAnAttestorWhileTheEnclaveStops) {
+    run();
+    life.stop_requested(kPatience);
+
+    const auto effects = life.attestor_lost();
+
+    EXPECT_FALSE(effects.resume_at_attestor);
+    EXPECT_FALSE(effects.kill);
+}
+
+TEST_F(LifecycleTest, TheAttestorIsToldOfTheEnd) {
+    run();
+    EXPECT_FALSE(life.stop_requested(kPatience).leave_attestor);
+
+    EXPECT_TRUE(life.vmm_gone({.by_signal = false, .value = 0}, "", 9).leave_attestor);
 }
 
 TEST_F(LifecycleTest, NothingMovesAfterTheEnd) {
@@ -284,6 +322,118 @@ TEST_F(LifecycleTest, NothingMovesAfterTheEnd) {
 
     EXPECT_TRUE(life.has_ended());
     EXPECT_EQ(life.state().ended_ns, 9U);
+}
+
+struct PrimaryLifecycleTest : testing::Test {
+    Lifecycle life{api::VmId::parse("i-1").value(), {.role = api::VmRole::Primary}, 77, 5};
+
+    void run() {
+        life.image_accepted(some_facts(), 6);
+        life.memory_reserved();
+        life.life_begun(78);
+        life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    }
+};
+
+TEST_F(PrimaryLifecycleTest, IsLaunchedWithoutAttestation) {
+    EXPECT_FALSE(life.image_accepted(some_facts(), 6).attest);
+    EXPECT_EQ(life.state().flags & api::shim::State::kMeasured, 0U);
+    EXPECT_TRUE(life.memory_reserved().launch);
+    EXPECT_EQ(life.phase(), Phase::Starting);
+}
+
+TEST_F(PrimaryLifecycleTest, MemoryThatIsThereFirstWaitsForTheImage) {
+    EXPECT_FALSE(life.memory_reserved().launch);
+    EXPECT_TRUE(life.image_accepted(some_facts(), 6).launch);
+}
+
+TEST_F(PrimaryLifecycleTest, AResetBeginsAnotherLifeWhenTheVmmIsGone) {
+    run();
+    EXPECT_EQ(life.state().vmm_pid, 78U);
+
+    const auto stopped = life.stopped(stopped_for(StopReason::I8042Reset), "");
+    EXPECT_EQ(stopped.kill_after, Lifecycle::kExitGrace);
+    EXPECT_EQ(life.phase(), Phase::Reserving);
+    EXPECT_FALSE(life.channel_lost().stop_preparing);
+    EXPECT_TRUE(life.life_ended({}, "").begin_anew);
+    EXPECT_TRUE(life.memory_reserved().launch);
+    life.started({.launch_received_ns = 20, .image_loaded_ns = 21, .first_instruction_ns = 22});
+
+    EXPECT_EQ(life.phase(), Phase::Running);
+    EXPECT_EQ(life.state().restarts, 1U);
+    EXPECT_EQ(life.state().reason, 0U);
+}
+
+TEST_F(PrimaryLifecycleTest, APowerOffEndsIt) {
+    run();
+    life.stopped(stopped_for(StopReason::PowerOff), "");
+
+    EXPECT_TRUE(life.life_ended({.by_signal = false, .value = 3}, "").end_lives);
+    life.vmm_gone({.by_signal = false, .value = 0}, "", 40);
+
+    EXPECT_EQ(life.phase(), Phase::Ended);
+    EXPECT_EQ(reason_of(life), StopReason::PowerOff);
+    EXPECT_EQ(life.state().exit_status, 3U);
+    EXPECT_EQ(life.state().restarts, 0U);
+}
+
+TEST_F(PrimaryLifecycleTest, ACrashOfItsVmmEndsIt) {
+    run();
+    life.channel_lost();
+
+    EXPECT_TRUE(life.life_ended({.by_signal = true, .value = SIGSEGV}, "bad").end_lives);
+
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+    EXPECT_EQ(life.state().exit_status, 128U + SIGSEGV);
+}
+
+TEST_F(PrimaryLifecycleTest, AVmmThatDoesNotExitAfterAResetIsKilled) {
+    run();
+    life.stopped(stopped_for(StopReason::AcpiReset), "");
+
+    EXPECT_TRUE(life.overdue().kill);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 40);
+
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+}
+
+TEST_F(PrimaryLifecycleTest, AStopDuringAResetIsTheEnd) {
+    run();
+    life.stopped(stopped_for(StopReason::I8042Reset), "");
+
+    EXPECT_TRUE(life.stop_requested(kPatience).kill);
+    EXPECT_FALSE(life.life_ended({}, "").begin_anew);
+    life.vmm_gone({}, "", 40);
+
+    EXPECT_EQ(reason_of(life), StopReason::HostRequest);
+}
+
+TEST_F(PrimaryLifecycleTest, ALifeThatIsRefusedIsNotALaunchThatFailed) {
+    run();
+    life.stopped(stopped_for(StopReason::I8042Reset), "");
+    life.life_ended({}, "");
+
+    EXPECT_TRUE(life.preparation_failed(Error(ErrorCode::NoFreeMemory, "none")).kill);
+
+    EXPECT_EQ(reason_of(life), StopReason::RestartFailed);
+    EXPECT_EQ(life.state().error_code, static_cast<uint32_t>(ErrorCode::NoFreeMemory));
+}
+
+TEST_F(PrimaryLifecycleTest, WhatOnlyAnEnclaveSaysBreaksTheProtocol) {
+    const std::function<Effects(Lifecycle&)> words[] = {
+        [](Lifecycle& one) { return one.ready({.time_ns = 1, .answered_by = 1, .reserved = {}}); },
+        [](Lifecycle& one) { return one.app_exited({.time_ns = 1, .kind = 1, .value = 0}); },
+        [](Lifecycle& one) { return one.attestor_lost(); },
+    };
+    for (const auto& word : words) {
+        Lifecycle one{api::VmId::parse("i-1").value(), {.role = api::VmRole::Primary}, 77, 5};
+        one.image_accepted(some_facts(), 6);
+        one.memory_reserved();
+        one.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+
+        EXPECT_TRUE(word(one).kill);
+        EXPECT_EQ(reason_of(one), StopReason::VmmCrashed);
+    }
 }
 
 }  // namespace

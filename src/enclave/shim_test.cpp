@@ -17,6 +17,7 @@
 
 #include "api/console_ring.hpp"
 #include "api/limits.hpp"
+#include "api/lives_messages.hpp"
 #include "enclave/image_for_tests.hpp"
 
 namespace alcove::enclave {
@@ -36,9 +37,24 @@ int play_vmm(const Channel& channel, const VmmPlay& play) {
     if (!api::exchange_hello(channel, api::Protocol::Vmm, vmm::kVersions, kPatience)) return 90;
     auto message = channel.receive();
     if (!message) return 91;  // the shim gave up before the launch
-    auto order = vmm::decode_launch(std::move(*message));
-    if (!order) return 92;
+    const auto envelope = api::open_envelope(message->data);
+    if (!envelope) return 92;
+    auto order = vmm::decode_launch(*envelope, std::move(message->descriptors));
+    if (!order) return 93;
     return play(channel, *order);
+}
+
+// The parent of lives, who lives all of them himself.
+int play_lives(const Channel& shim, const VmmPlay& play) {
+    if (!api::exchange_hello(shim, api::Protocol::Lives, api::lives::kVersions, kPatience)) return 90;
+    while (true) {
+        auto message = shim.receive();
+        if (!message || message->descriptors.size() != 1) return 0;
+        shim.send(api::encode(api::lives::LifeBegun{.vmm_pid = 4711})).value();
+        const int code = play_vmm(Channel(std::move(message->descriptors.front())), play);
+        shim.send(api::encode(api::lives::LifeEnded{.by_signal = 0, .value = static_cast<uint32_t>(code)}))
+            .value();
+    }
 }
 
 void say_started(const Channel& channel) {
@@ -77,6 +93,8 @@ struct ShimTest : testing::Test {
     std::unique_ptr<EventLoop> loop = EventLoop::create().value();
     TestImage image = make_test_image();
     uint32_t flags = 0;
+    api::VmRole role = api::VmRole::Enclave;
+    std::vector<Fd> disks;
     uint64_t memory_bytes = 16_MiB;
     uid_t daemon_uid = ::getuid();
     PreparationWork work = PreparationWork::real();
@@ -108,6 +126,7 @@ struct ShimTest : testing::Test {
             channel.first.reset();
             ::dup2(log.second.get(), 2);
             log.second.reset();
+            if (role == api::VmRole::Primary) ::_exit(play_lives(Channel(std::move(channel.second)), play));
             ::_exit(play_vmm(Channel(std::move(channel.second)), play));
         }
         vmm_channel = std::move(channel.first);
@@ -124,7 +143,10 @@ struct ShimTest : testing::Test {
         order.start.daemon_uid = daemon_uid;
         order.start.memory_bytes = memory_bytes;
         order.start.image_size = image.size;
-        order.start.guest_cid = 16;
+        order.start.guest_cid = role == api::VmRole::Primary ? api::kParentCid : 16;
+        order.start.role = static_cast<uint32_t>(role);
+        order.start.disk_count = static_cast<uint32_t>(disks.size());
+        order.start.attestor_socket = api::TextField<108>::of((folder / "shims.sock").string());
         auto& fds = order.descriptors;
         fds.vmm_pidfd = start_vmm(play, fds.vmm_channel, fds.vmm_log);
         order.start.vmm_pid = static_cast<uint32_t>(vmm_pid);
@@ -133,6 +155,7 @@ struct ShimTest : testing::Test {
         fds.folder = sys::open(folder, O_PATH | O_DIRECTORY).value();
         fds.image = sys::duplicate(image.file.get()).value();
         fds.kvm = sys::open("/dev/null", O_RDWR).value();
+        fds.disks = std::move(disks);
         auto attestor_pair = sys::socket_pair(SOCK_SEQPACKET).value();
         fds.attestor = std::move(attestor_pair.first);
         attestor = Channel(std::move(attestor_pair.second));
@@ -151,6 +174,22 @@ struct ShimTest : testing::Test {
         });
         keeper = Shim::create(*loop, std::move(order), work, [this] { released = true; }).value();
         if (daemon_uid == ::getuid()) connect();
+    }
+
+    // An attestor that was restarted: takes the next shim that comes, and answers its request with a message.
+    Channel restart_attestor(const std::function<Bytes(const api::Envelope&)>& answer) {
+        const auto listener = sys::unix_listen(folder / "shims.sock", SOCK_SEQPACKET, 0600).value();
+        EXPECT_TRUE(sys::set_non_blocking(listener, true));
+        Channel shim_end;
+        EXPECT_TRUE(turn_until([&] {
+            auto socket = sys::accept(listener);
+            if (socket) shim_end = Channel(std::move(*socket));
+            return socket.has_value();
+        }));
+        EXPECT_TRUE(api::exchange_hello(shim_end, api::Protocol::Attestor, api::attestor::kVersions));
+        const auto request = shim_end.receive_within(kPatience).value();
+        EXPECT_TRUE(shim_end.send(answer(api::open_envelope(request.data).value())));
+        return shim_end;
     }
 
     void connect() {
@@ -634,6 +673,89 @@ TEST_F(ShimTest, WhatAnEndedEnclaveHadIsGivenBackBeforeItIsReleased) {
     EXPECT_FALSE(sys::unix_connect(folder / "connect.sock", SOCK_STREAM));
 }
 
+TEST_F(ShimTest, AVmmGetsAnotherLineWhenTheAttestorIsBack) {
+    start([](const Channel& channel, vmm::LaunchOrder& order) {
+        say_started(channel);
+        order.descriptors.attestor.reset();
+        channel.send(api::encode(vmm::AttestorLost{})).value();
+        Channel::Message message;
+        const auto line = wait_for<vmm::AttestorLine>(channel, message);
+        const bool resumed = line.status == 0 && message.descriptors.size() == 1;
+        const bool usable =
+            resumed && Channel(std::move(message.descriptors[0])).send(as_byte_view("from the VMM"));
+        say_stopped(channel, StopReason::PowerOff, usable ? "good" : "bad");
+        return 0;
+    });
+    attach();
+    state_at(Phase::Running);
+
+    api::attestor::Resume asked{};
+    const auto vm = restart_attestor([&](const api::Envelope& request) {
+        asked = api::decode<api::attestor::Resume>(request).value();
+        return api::encode(api::attestor::Done{.request = asked.request, .reserved = {}});
+    });
+    std::string detail;
+    state_at(Phase::Ended, &detail);
+
+    EXPECT_EQ(asked.token[0], 7U) << "the token that it got when it sealed";
+    EXPECT_EQ(detail, "good");
+    EXPECT_EQ(as_text(vm.receive_within(kPatience)->data), "from the VMM");
+}
+
+TEST_F(ShimTest, AVmmIsToldWhenTheAttestorKnowsItNoMore) {
+    start([](const Channel& channel, vmm::LaunchOrder&) {
+        say_started(channel);
+        channel.send(api::encode(vmm::AttestorLost{})).value();
+        Channel::Message message;
+        const auto line = wait_for<vmm::AttestorLine>(channel, message);
+        const bool gone = line.status == 1 && message.descriptors.empty();
+        say_stopped(channel, StopReason::PowerOff, gone ? "gone" : "bad");
+        return 0;
+    });
+    attach();
+    state_at(Phase::Running);
+
+    restart_attestor(
+        [](const api::Envelope&) { return api::encode_failed(1, Error(ErrorCode::NotFound, "no such VM")); });
+    std::string detail;
+    state_at(Phase::Ended, &detail);
+
+    EXPECT_EQ(detail, "gone");
+}
+
+TEST_F(ShimTest, AVmmThatFloodsWithLostAttestorsIsKilled) {
+    start([](const Channel& channel, vmm::LaunchOrder&) {
+        say_started(channel);
+        while (channel.send(api::encode(vmm::AttestorLost{})))
+            continue;
+        ::pause();
+        return 0;
+    });
+    attach();
+
+    std::string detail;
+    const auto ended = state_at(Phase::Ended, &detail);
+
+    EXPECT_EQ(reason_of(ended), StopReason::VmmCrashed);
+    EXPECT_NE(detail.find("AttestorLost out of turn"), std::string::npos) << detail;
+}
+
+TEST_F(ShimTest, TheAttestorIsToldThatTheEnclaveHasEnded) {
+    start(serve_until_stop);
+    attach();
+    state_at(Phase::Running);
+    ask(shim::Stop{.request = 2, .force_after_ms = 5000});
+    state_at(Phase::Ended);
+
+    api::attestor::Forget asked{};
+    restart_attestor([&](const api::Envelope& request) {
+        asked = api::decode<api::attestor::Forget>(request).value();
+        return api::encode(api::attestor::Done{.request = asked.request, .reserved = {}});
+    });
+
+    EXPECT_EQ(asked.token[0], 7U);
+}
+
 TEST_F(ShimTest, TheVmmDoesNotOutliveItsShim) {
     start(serve_until_stop);
     attach();
@@ -645,6 +767,61 @@ TEST_F(ShimTest, TheVmmDoesNotOutliveItsShim) {
     siginfo_t info{};
     ASSERT_EQ(::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED), 0);
     EXPECT_EQ(info.si_status, SIGKILL);
+}
+
+// Says on its console what it finds in its memory, and writes there; its first life resets, the second ends.
+int live_twice(const Channel& channel, vmm::LaunchOrder& order) {
+    say_started(channel);
+    auto console = api::ConsoleRingWriter::open(order.descriptors.console_ring).value();
+    Bytes memory(1);
+    sys::read_exact_at(order.descriptors.ram, memory, 0).value();
+    sys::write_all_at(order.descriptors.ram, as_byte_view("x"), 0).value();
+    Bytes on_disk(5);
+    sys::read_exact_at(order.descriptors.disks.at(0), on_disk, 0).value();
+    const bool second = as_text(on_disk) == "lived";
+    sys::write_all_at(order.descriptors.disks.at(0), as_byte_view("lived"), 0).value();
+    const bool whole = !order.descriptors.attestor.is_open() && order.launch.guest_cid == api::kParentCid;
+    const std::string words = std::string(second ? "second" : "first") +
+                              (memory[0] == 0 ? " fresh" : " used") + (whole ? "\n" : " wrong\n");
+    console.write(as_byte_view(words));
+    say_stopped(channel, second ? StopReason::PowerOff : StopReason::I8042Reset, "");
+    return second ? 0 : 7;
+}
+
+TEST_F(ShimTest, APrimaryVmLivesAgainWithFreshMemoryAndTheSameDisk) {
+    role = api::VmRole::Primary;
+    auto disk = sys::memfd("disk").value();
+    ASSERT_TRUE(sys::truncate(disk, 1_MiB));
+    disks.push_back(std::move(disk));
+    start(live_twice);
+    attach();
+
+    const auto ended = state_at(Phase::Ended);
+    ask(shim::Console{.request = 9, .reserved = {}});
+    const auto given = next_of<shim::ConsoleRing>();
+
+    EXPECT_EQ(reason_of(ended), StopReason::PowerOff);
+    EXPECT_EQ(ended.restarts, 1U);
+    EXPECT_EQ(ended.vmm_pid, 4711U);
+    EXPECT_EQ(ended.exit_status, 0U);
+    EXPECT_EQ(ended.flags & shim::State::kMeasured, 0U);
+    ASSERT_EQ(given.descriptors.size(), 1U);
+    auto reader = api::ConsoleRingReader::open(given.descriptors[0]).value();
+    EXPECT_EQ(as_text(reader.read().data), "first fresh\nsecond fresh\n");
+}
+
+TEST_F(ShimTest, APrimaryVmIsStoppedInOrder) {
+    role = api::VmRole::Primary;
+    start(serve_until_stop);
+    attach();
+
+    state_at(Phase::Running);
+    ask(shim::Stop{.request = 2, .force_after_ms = 5000});
+    std::string detail;
+    const auto ended = state_at(Phase::Ended, &detail);
+
+    EXPECT_EQ(reason_of(ended), StopReason::HostRequest);
+    EXPECT_EQ(detail, "as you wish");
 }
 
 }  // namespace

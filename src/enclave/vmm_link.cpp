@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "enclave/vmm_link.hpp"
 
-#include <csignal>
-
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "support/log.hpp"
-#include "support/system.hpp"
-
 namespace alcove::enclave {
 
 namespace vmm = api::vmm;
 
-Result<std::unique_ptr<VmmLink>> VmmLink::create(EventLoop& loop, Descriptors descriptors,
-                                                 Callbacks callbacks) {
-    std::unique_ptr<VmmLink> link(new VmmLink(loop, std::move(descriptors), std::move(callbacks)));
+Result<std::unique_ptr<VmmLink>> VmmLink::create(EventLoop& loop, Fd channel, Callbacks callbacks) {
+    std::unique_ptr<VmmLink> link(new VmmLink(std::move(callbacks)));
     VmmLink* self = link.get();
     link->connection_ = TRY(api::Connection::create(
-        loop, Channel(std::move(self->descriptors_.channel)), api::Protocol::Vmm, vmm::kVersions,
+        loop, Channel(std::move(channel)), api::Protocol::Vmm, vmm::kVersions,
         {.on_open = nullptr,
          .on_message = [self](const api::Envelope& envelope,
                               std::vector<Fd> fds) { return self->on_message(envelope, fds); },
@@ -28,13 +18,7 @@ Result<std::unique_ptr<VmmLink>> VmmLink::create(EventLoop& loop, Descriptors de
                  if (error.code() == ErrorCode::ConnectionLost) return self->callbacks_.on_channel_lost();
                  self->callbacks_.on_protocol_broken(error);
              }}));
-    link->process_watch_ =
-        TRY(loop.watch(self->descriptors_.pidfd, EPOLLIN, [self](uint32_t) { self->on_process_end(); }));
     return link;
-}
-
-VmmLink::~VmmLink() {
-    loop_.unwatch(process_watch_);
 }
 
 void VmmLink::launch(vmm::LaunchOrder order) {
@@ -47,12 +31,9 @@ void VmmLink::send(Bytes message, std::vector<Fd> descriptors) {
     connection_->send(std::move(message), std::move(descriptors));
 }
 
-void VmmLink::kill() const {
-    // The VMM is another user, so the signal usually may not be sent; its cgroup's switch works then. Where
-    // there is no cgroup (tests), it is the other way round.
-    ::syscall(SYS_pidfd_send_signal, descriptors_.pidfd.get(), SIGKILL, nullptr, 0);
-    const auto written = sys::write_some(descriptors_.kill, as_byte_view("1"));
-    if (!written) log::error("the VMM's cgroup could not be killed: {}", written.error().to_string());
+void VmmLink::finish() {
+    connection_->drain();  // its last words come before its end
+    connection_->close();
 }
 
 Result<void> VmmLink::on_message(const api::Envelope& envelope, const std::vector<Fd>& descriptors) {
@@ -83,6 +64,11 @@ Result<void> VmmLink::on_message(const api::Envelope& envelope, const std::vecto
             callbacks_.on_open_port(message);
             return {};
         }
+        case vmm::AttestorLost::kType: {
+            TRY(api::decode<vmm::AttestorLost>(envelope));
+            callbacks_.on_attestor_lost();
+            return {};
+        }
         case vmm::Statistics::kType: {
             const auto message = TRY(vmm::decode_statistics(envelope));
             callbacks_.on_statistics(message);
@@ -97,18 +83,6 @@ Result<void> VmmLink::on_message(const api::Envelope& envelope, const std::vecto
             return fail(ErrorCode::InvalidMessage,
                         "a message of unknown type " + std::to_string(envelope.type));
     }
-}
-
-void VmmLink::on_process_end() {
-    siginfo_t info{};
-    if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(descriptors_.pidfd.get()), &info,
-                 WEXITED | WNOHANG) < 0 ||
-        info.si_pid == 0)
-        return;
-    loop_.unwatch(process_watch_);
-    connection_->drain();  // its last words come before its end
-    connection_->close();
-    callbacks_.on_gone({.by_signal = info.si_code != CLD_EXITED, .value = info.si_status});
 }
 
 }  // namespace alcove::enclave

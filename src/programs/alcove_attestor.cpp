@@ -4,13 +4,11 @@
 // of the host, so it is never dumped, traced or swapped as far as the kernel lets it say so.
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -20,7 +18,9 @@
 #include <cap-ng.h>
 
 #include "attestor/authority.hpp"
+#include "attestor/sandbox.hpp"
 #include "attestor/server.hpp"
+#include "sandbox/process.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -32,21 +32,18 @@ struct Options {
     attestor::Authority::Files files;
     std::string run_folder;
     std::string socket;
+    std::string shim_socket;
     bool development = false;
     std::vector<uid_t> broker_uids;
     std::vector<uid_t> reader_uids;
+    std::vector<uid_t> shim_uids;
     long socket_group = -1;
     uint32_t renew_before_seconds = 600;
     uint32_t resume_within_seconds = 900;
 };
 
-// Keys must not reach a core file, a swap partition or a debugger. Before capabilities go: locking may need
-// one.
-void protect_memory() {
-    const rlimit none{0, 0};
-    if (::setrlimit(RLIMIT_CORE, &none) != 0)
-        log::warn("core files cannot be switched off: {}", std::strerror(errno));
-    if (::prctl(PR_SET_DUMPABLE, 0) != 0) log::warn("dumps cannot be switched off: {}", std::strerror(errno));
+// Keys must not reach a swap partition. Before capabilities go: locking may need one.
+void lock_memory() {
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     rlimit lockable{};
     ::setrlimit(RLIMIT_MEMLOCK, &unlimited);
@@ -64,7 +61,6 @@ void raise_descriptor_limit() {
 }
 
 Result<void> drop_privileges() {
-    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno(errno, "PR_SET_NO_NEW_PRIVS");
     capng_clear(CAPNG_SELECT_BOTH);
     // Without CAP_SETPCAP the bounding set stays; with no new privileges it gives nothing.
     if (capng_apply(CAPNG_SELECT_CAPS) != 0)
@@ -72,12 +68,15 @@ Result<void> drop_privileges() {
     return {};
 }
 
-Result<Fd> make_listener(const Options& options) {
-    auto listener = TRY(sys::unix_listen(options.socket, SOCK_SEQPACKET, 0660));
+Result<attestor::Server::Listeners> make_listeners(const Options& options) {
+    attestor::Server::Listeners listeners;
+    listeners.main = TRY(sys::unix_listen(options.socket, SOCK_SEQPACKET, 0660));
+    if (!options.shim_socket.empty())
+        listeners.shims = TRY(sys::unix_listen(options.shim_socket, SOCK_SEQPACKET, 0660));
     if (options.socket_group >= 0 && ::chown(options.socket.c_str(), static_cast<uid_t>(-1),
                                              static_cast<gid_t>(options.socket_group)) != 0)
         return fail_errno(errno, "chown " + options.socket);
-    return listener;
+    return listeners;
 }
 
 Result<Fd> make_signal_descriptor() {
@@ -92,10 +91,11 @@ Result<Fd> make_signal_descriptor() {
 }
 
 Result<void> serve(const Options& options) {
-    protect_memory();
+    TRY(sandbox::harden_process());
+    lock_memory();
     raise_descriptor_limit();
     const auto signals = TRY(make_signal_descriptor());
-    auto listener = TRY(make_listener(options));
+    auto listeners = TRY(make_listeners(options));
     TRY(drop_privileges());
 
     const auto kind = options.development ? attestor::HostKind::Development : attestor::HostKind::Production;
@@ -106,11 +106,14 @@ Result<void> serve(const Options& options) {
     attestor::Server::Options server_options;
     server_options.brokers.insert(options.broker_uids.begin(), options.broker_uids.end());
     server_options.readers.insert(options.reader_uids.begin(), options.reader_uids.end());
+    server_options.keepers.insert(options.shim_uids.begin(), options.shim_uids.end());
     server_options.renew_before = std::chrono::seconds(options.renew_before_seconds);
     server_options.resume_within = std::chrono::seconds(options.resume_within_seconds);
-    const auto server = TRY(attestor::Server::create(*loop, std::move(listener), std::move(authority),
+    const auto server = TRY(attestor::Server::create(*loop, std::move(listeners), std::move(authority),
                                                      std::move(store), std::move(server_options)));
     TRY(loop->watch(signals, EPOLLIN, [&loop](uint32_t) { loop->stop(); }));
+    // Everything is open and made, the crypto library's own files and the time zone among it.
+    TRY(attestor::enter_sandbox());
     log::info("serving on {} under {}", options.socket, root);
     TRY(loop->run());
     log::info("stopped; the state of running VMs stays in {}", options.run_folder);
@@ -128,6 +131,8 @@ int main(int argc, char** argv) {
     app.add_option("--run-dir", options.run_folder, "Folder of the running VMs' state, on a tmpfs (0700)")
         ->required();
     app.add_option("--socket", options.socket, "Socket to listen on (SOCK_SEQPACKET)")->required();
+    app.add_option("--shim-socket", options.shim_socket,
+                   "Socket for shims, which take up running VMs after a restart (SOCK_SEQPACKET)");
     app.add_flag("--development", options.development, "Mark the certificates as a development host's");
     app.add_option("--root-cert", options.files.root_certificate, "The operator's root certificate (PEM)");
     app.add_option("--root-key", options.files.root_key, "Its key (PEM)");
@@ -137,6 +142,7 @@ int main(int argc, char** argv) {
     app.add_option("--broker-uid", options.broker_uids, "User who may open VMs, beside root");
     app.add_option("--allow-uid", options.reader_uids,
                    "User who may ask for the root certificate and the status");
+    app.add_option("--shim-uid", options.shim_uids, "User of the shims");
     app.add_option("--socket-group", options.socket_group, "Group of the socket, a number");
     app.add_option("--renew-before", options.renew_before_seconds,
                    "Seconds before its end that an enclave's certificate is renewed")

@@ -27,6 +27,7 @@ constexpr const char* kUsage =
     "  --cgroup-root DIR      cgroup v2 group to make `alcove` in (/sys/fs/cgroup)\n"
     "  --libexec-dir DIR      where alcove-shim and alcove-vmm are (/usr/libexec/alcove)\n"
     "  --attestor-socket FILE alcove-attestor's socket (<run-dir>/attestor.sock)\n"
+    "  --attestor-shim-socket FILE  its socket for shims (shims/attestor.sock in the same directory)\n"
     "  --daemon-user NAME     whom to serve (alcove)\n"
     "  --shim-user NAME       user of the shims (alcove-shim)\n"
     "  --group NAME           group that may use the VMs' folders (alcove)\n"
@@ -37,6 +38,7 @@ struct Settings {
     std::string cgroup_root = "/sys/fs/cgroup";
     std::string libexec_dir = "/usr/libexec/alcove";
     std::string attestor_socket;
+    std::string attestor_shim_socket;
     std::string daemon_user = "alcove";
     std::string shim_user = "alcove-shim";
     std::string group = "alcove";
@@ -46,14 +48,16 @@ struct Settings {
 // Nothing when the arguments are not understood.
 std::optional<Settings> parse(int argc, char** argv) {
     Settings settings;
-    const std::map<std::string, std::string*> options = {{"--run-dir", &settings.run_dir},
-                                                         {"--cgroup-root", &settings.cgroup_root},
-                                                         {"--libexec-dir", &settings.libexec_dir},
-                                                         {"--attestor-socket", &settings.attestor_socket},
-                                                         {"--daemon-user", &settings.daemon_user},
-                                                         {"--shim-user", &settings.shim_user},
-                                                         {"--group", &settings.group},
-                                                         {"--vmm-sees", nullptr}};
+    const std::map<std::string, std::string*> options = {
+        {"--run-dir", &settings.run_dir},
+        {"--cgroup-root", &settings.cgroup_root},
+        {"--libexec-dir", &settings.libexec_dir},
+        {"--attestor-socket", &settings.attestor_socket},
+        {"--attestor-shim-socket", &settings.attestor_shim_socket},
+        {"--daemon-user", &settings.daemon_user},
+        {"--shim-user", &settings.shim_user},
+        {"--group", &settings.group},
+        {"--vmm-sees", nullptr}};
     for (int i = 1; i < argc; i += 2) {
         const auto option = options.find(argv[i]);
         if (option == options.end() || i + 1 == argc) return std::nullopt;
@@ -61,6 +65,9 @@ std::optional<Settings> parse(int argc, char** argv) {
         if (option->second != nullptr) *option->second = argv[i + 1];
     }
     if (settings.attestor_socket.empty()) settings.attestor_socket = settings.run_dir + "/attestor.sock";
+    if (settings.attestor_shim_socket.empty())
+        settings.attestor_shim_socket =
+            settings.attestor_socket.substr(0, settings.attestor_socket.rfind('/')) + "/shims/attestor.sock";
     return settings;
 }
 
@@ -74,7 +81,7 @@ Result<api::CpuMask> siblings_of(uint32_t cpu) {
     const std::string file =
         "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list";
     const auto list = TRY(sys::read_file(file, 4096));
-    return broker::parse_cpu_list(as_text(list));
+    return api::CpuMask::parse_list(as_text(list));
 }
 
 Result<void> run(const Settings& settings) {
@@ -84,10 +91,16 @@ Result<void> run(const Settings& settings) {
     if (found == nullptr) return fail(ErrorCode::MissingDependency, "there is no group " + settings.group);
     const gid_t group = found->gr_gid;
 
+    if (!settings.attestor_shim_socket.starts_with('/') || settings.attestor_shim_socket.size() > 107)
+        return fail(ErrorCode::InvalidArgument, "the attestor's socket for shims, '" +
+                                                    settings.attestor_shim_socket +
+                                                    "', is not an absolute path of at most 107 bytes");
+
     broker::SpawnSettings spawning;
     spawning.shim_program = settings.libexec_dir + "/alcove-shim";
     spawning.vmm_program = settings.libexec_dir + "/alcove-vmm";
     spawning.jail_mount_point = settings.run_dir + "/jail";
+    spawning.attestor_shim_socket = settings.attestor_shim_socket;
     spawning.visible.insert(spawning.visible.end(), settings.vmm_sees.begin(), settings.vmm_sees.end());
     spawning.shim_uid = shim.pw_uid;
     spawning.shim_gid = shim.pw_gid;

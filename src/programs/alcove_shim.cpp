@@ -29,7 +29,7 @@ Result<void> run() {
 int main(int argc, char** argv) {
     log::start(argc == 2 ? "alcove-shim " + std::string(argv[1]) : "alcove-shim");
     ::signal(SIGPIPE, SIG_IGN);
-    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it holds an enclave's memory for a while
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it holds a VM's memory for a while
     const auto result = run();
     if (result) return 0;
     log::error("{}", result.error().to_string());

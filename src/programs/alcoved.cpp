@@ -6,6 +6,7 @@
 #include <string>
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
@@ -23,6 +24,14 @@ void give_up_privileges() {
     if (::prctl(PR_SET_DUMPABLE, 0) != 0) log::warn("dumps cannot be switched off");
 }
 
+// An enclave costs a handful of descriptors, a client one.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log::warn("the limit on descriptors cannot be raised");
+}
+
 int serve(const daemon::DaemonConfig& config) {
     // Before the first thread, so that all of them leave these signals to sigwait() below.
     sigset_t signals;
@@ -33,6 +42,7 @@ int serve(const daemon::DaemonConfig& config) {
     std::signal(SIGPIPE, SIG_IGN);
     ::umask(0027);
     give_up_privileges();
+    raise_descriptor_limit();
 
     const auto started = daemon::Daemon::start(config);
     if (!started) {

@@ -6,15 +6,13 @@
 // the attestor.
 #pragma once
 
+#include "api/vm_role.hpp"
 #include "support/result.hpp"
 
 namespace alcove::vmm {
 
-// First thing in main(): no core dump, no reading of our memory by others, no new privileges.
-Result<void> harden_process();
-
-// The system call filter for this thread and all it starts; a call outside the list ends the process
-// (SIGSYS). After everything that has to be opened was opened.
-Result<void> enter_sandbox();
+// The system call filter for every thread; a call outside the list ends the process (SIGSYS). After
+// everything that has to be opened was opened. A primary VM's may also read and write its disks by offset.
+Result<void> enter_sandbox(api::VmRole role);
 
 }  // namespace alcove::vmm

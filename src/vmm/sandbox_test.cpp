@@ -1,36 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/sandbox.hpp"
 
-#include <csignal>
 #include <functional>
+#include <future>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <gtest/gtest.h>
+
+#include "sandbox/child_for_tests.hpp"
+#include "sandbox/process.hpp"
 
 namespace alcove::vmm {
 namespace {
 
 // How a child ends that enters the sandbox and then does something.
-int status_after(const std::function<void()>& action) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        if (!harden_process() || !enter_sandbox()) ::_exit(99);
+int status_after(const std::function<void()>& action, api::VmRole role = api::VmRole::Enclave) {
+    return sandbox::status_of_child([&] {
+        if (!sandbox::harden_process() || !enter_sandbox(role)) ::_exit(99);
         action();
-        ::_exit(0);
-    }
-    int status = 0;
-    EXPECT_EQ(::waitpid(child, &status, 0), child);
-    return status;
+    });
 }
 
 bool killed(int status) {
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+    return sandbox::was_ended(status);
 }
 
 // Sanitizers make calls of their own; what is refused is the same with and without them.
@@ -41,7 +38,7 @@ TEST(Sandbox, OrdinaryWorkGoesOn) {
         if (memory == MAP_FAILED) ::_exit(1);
     });
 
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+    EXPECT_TRUE(sandbox::exited_with(status, 0)) << status;
 }
 
 TEST(Sandbox, FilesSocketsProgramsAndProcessesAreOver) {
@@ -51,6 +48,7 @@ TEST(Sandbox, FilesSocketsProgramsAndProcessesAreOver) {
     EXPECT_TRUE(killed(status_after([] { (void)::execl("/bin/true", "true", nullptr); })));
     EXPECT_TRUE(killed(status_after([] { (void)::fork(); })));
     EXPECT_TRUE(killed(status_after([] { (void)::kill(::getppid(), 0); })));
+    EXPECT_TRUE(killed(status_after([] { (void)::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr); })));
     EXPECT_TRUE(killed(status_after([] { (void)::unlink("/nonexistent"); })));
 }
 
@@ -63,13 +61,29 @@ TEST(Sandbox, NewExecutableMemoryIsRefused) {
     })));
 }
 
-TEST(Sandbox, TheProcessCanNotBeDumped) {
-    EXPECT_EQ(WEXITSTATUS(status_after([] { ::_exit(7); })), 7);
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(harden_process() && ::prctl(PR_GET_DUMPABLE) == 0 ? 0 : 1);
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_EQ(WEXITSTATUS(status), 0);
+TEST(Sandbox, DisksAreAPrimaryVmsAlone) {
+    const auto touch_a_disk = [] {
+        char byte = 0;
+        if (::pread(0, &byte, 0, 0) < 0 && errno == ENOSYS) ::_exit(1);
+    };
+
+    EXPECT_FALSE(killed(status_after(touch_a_disk, api::VmRole::Primary)));
+    EXPECT_TRUE(killed(status_after(touch_a_disk, api::VmRole::Enclave)));
+}
+
+TEST(Sandbox, ThreadsThatRunAlreadyAreInItToo) {
+    const int status = sandbox::status_of_child([] {
+        std::promise<void> entered;
+        std::thread worker([&] {
+            entered.get_future().wait();
+            (void)::open("/dev/null", O_RDONLY);
+        });
+        if (!sandbox::harden_process() || !enter_sandbox(api::VmRole::Primary)) ::_exit(99);
+        entered.set_value();
+        worker.join();
+    });
+
+    EXPECT_TRUE(killed(status)) << status;
 }
 
 }  // namespace

@@ -42,13 +42,16 @@ std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSource
 
     uint64_t mistakes = 0;
     uint32_t device = 0;
-    for (const auto& transport : sources.machine.transports()) {
-        const auto counters = transport->counters();
+    const auto add_transport = [&](const auto& counters) {
         entries.add(StatisticId::QueueNotifies, counters.notifications, device);
         entries.add(StatisticId::QueueInterrupts, counters.interrupts, device);
         mistakes += counters.violations;
         ++device;
-    }
+    };
+    for (const auto& transport : sources.machine.transports())
+        add_transport(transport->counters());
+    for (const auto& transport : sources.machine.pci_transports())
+        add_transport(transport->counters());
     const auto& packets = sources.vsock.counters();
     const auto& host = sources.host_backend.counters();
     const auto& host_traffic = sources.host_backend.traffic();
@@ -62,10 +65,19 @@ std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSource
     entries.add(StatisticId::VsockAccepted, host.accepted);
     entries.add(StatisticId::VsockResets, host_traffic.resets_sent + host.refused);
 
-    const auto& nsm = sources.nsm.counters();
-    entries.add(StatisticId::NsmRequests, nsm.requests);
-    entries.add(StatisticId::NsmFailures, nsm.failures);
-    entries.add(StatisticId::NsmDocuments, nsm.documents);
+    if (sources.nsm != nullptr) {
+        const auto& nsm = sources.nsm->counters();
+        entries.add(StatisticId::NsmRequests, nsm.requests);
+        entries.add(StatisticId::NsmFailures, nsm.failures);
+        entries.add(StatisticId::NsmDocuments, nsm.documents);
+    }
+    for (uint32_t i = 0; i < sources.disks.size(); ++i) {
+        const auto& disk = sources.disks[i]->counters();
+        entries.add(StatisticId::DiskReads, disk.reads, i);
+        entries.add(StatisticId::DiskWrites, disk.writes, i);
+        entries.add(StatisticId::DiskFlushes, disk.flushes, i);
+        entries.add(StatisticId::DiskFailures, disk.failures, i);
+    }
     return entries.take();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The counters of all parts of a running VMM, as `alcove enclave inspect` asks for them.
+// The counters of all parts of a running VMM, as `inspect` asks for them.
 #pragma once
 
 #include <vector>
@@ -8,6 +8,7 @@
 #include "api/vmm_messages.hpp"
 #include "machine/machine.hpp"
 #include "nsm/device.hpp"
+#include "virtio/blk.hpp"
 #include "vsock/device.hpp"
 #include "vsock/host_backend.hpp"
 
@@ -17,7 +18,8 @@ struct StatisticsSources {
     const machine::Machine& machine;
     const vsock::VsockDevice& vsock;
     const vsock::HostBackend& host_backend;
-    const nsm::NsmDevice& nsm;
+    const nsm::NsmDevice* nsm;  // an enclave's
+    std::vector<const virtio::BlockDevice*> disks;
     uint64_t console_bytes;
 };
 

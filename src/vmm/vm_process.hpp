@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The process alcove-vmm, in one object: takes the launch order from the shim, builds the enclave's machine
-// around the memory, image and lines it was given, closes the door behind itself, and runs the guest until it
-// ends or the shim says so.
+// One VMM, in one object: takes the launch order from the shim, builds the machine around the memory, image
+// and lines it was given, closes the door behind itself, and runs the guest until it ends or the shim says
+// so. What every VM has is here; what only one role has is in EnclaveDevices or PrimaryDevices.
 //
 //     Launch ──► machine built, image loaded ──► sandbox ──► Started ──► guest runs
 //                                                                    Ready, AppExit, ports, statistics
@@ -20,33 +20,34 @@
 #include "api/console_ring.hpp"
 #include "api/vmm_messages.hpp"
 #include "machine/machine.hpp"
-#include "nsm/attestor_socket.hpp"
-#include "nsm/device.hpp"
 #include "support/event_loop.hpp"
 #include "virtio/rng.hpp"
+#include "vmm/enclave_devices.hpp"
+#include "vmm/primary_devices.hpp"
 #include "vmm/shim_ports.hpp"
 #include "vsock/device.hpp"
 #include "vsock/host_backend.hpp"
 #include "vsock/host_listener.hpp"
-#include "vsock/services.hpp"
 
 namespace alcove::vmm {
 
-class EnclaveVmm {
+class VmProcess {
   public:
     // `channel` is the line to the shim. Runs until the guest has ended and the shim knows, or until the shim
     // is gone. An error means that the guest did not end in order; the shim was told where possible.
     static Result<void> run(Channel channel);
 
   private:
-    explicit EnclaveVmm(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
+    explicit VmProcess(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
 
     Result<void> on_message(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void launch(api::vmm::LaunchOrder order);
     Result<void> build(api::vmm::LaunchOrder order);
+    machine::MachinePlan plan_of(api::vmm::LaunchOrder& order, std::string_view command_line);
     Result<void> add_devices(const api::vmm::Launch& launch, api::vmm::LaunchDescriptors& descriptors);
+    Result<void> add_to_machine();
     Result<void> start();
-    void on_service(const vsock::ServiceReport& report);
+    void tell_statistics(uint32_t request);
     void on_ended(const machine::MachineEnd& end);
     void finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail);
     void finish_with(Result<void> outcome);
@@ -59,12 +60,12 @@ class EnclaveVmm {
     std::optional<api::ConsoleRingWriter> console_;
     std::atomic<uint64_t> console_bytes_{0};  // written on vCPU threads, for statistics only
     ShimPorts ports_{[this](Bytes message) { shim_->send(std::move(message)); }};
-    std::unique_ptr<vsock::Services> services_;
+    api::VmRole role_ = api::VmRole::Enclave;
+    std::unique_ptr<EnclaveDevices> enclave_;  // one of these two, as the role is
+    std::unique_ptr<PrimaryDevices> primary_;
     std::unique_ptr<vsock::HostBackend> host_backend_;
     std::unique_ptr<vsock::HostListener> host_listener_;
     std::unique_ptr<vsock::VsockDevice> vsock_;
-    std::unique_ptr<nsm::AttestorSocket> attestor_;
-    std::unique_ptr<nsm::NsmDevice> nsm_;
     std::unique_ptr<virtio::RngDevice> rng_;
     std::unique_ptr<machine::Machine> machine_;
     Result<void> outcome_;

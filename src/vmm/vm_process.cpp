@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/enclave_vmm.hpp"
+#include "vmm/vm_process.hpp"
 
-#include <chrono>
 #include <utility>
 
 #include "eif/image.hpp"
 #include "support/log.hpp"
 #include "support/mapping.hpp"
+#include "vmm/clock.hpp"
 #include "vmm/sandbox.hpp"
 #include "vmm/statistics.hpp"
 
@@ -18,16 +18,11 @@ namespace messages = api::vmm;
 
 constexpr uint16_t kNoVcpu = 0xffff;
 
-uint64_t now_ns() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
-
 }  // namespace
 
-Result<void> EnclaveVmm::run(Channel channel) {
+Result<void> VmProcess::run(Channel channel) {
     auto loop = TRY(EventLoop::create());
-    EnclaveVmm vmm(std::move(loop));
+    VmProcess vmm(std::move(loop));
     vmm.shim_ = TRY(api::Connection::create(
         *vmm.loop_, std::move(channel), api::Protocol::Vmm, messages::kVersions,
         {.on_open = {},
@@ -41,10 +36,9 @@ Result<void> EnclaveVmm::run(Channel channel) {
     return std::move(vmm.outcome_);
 }
 
-Result<void> EnclaveVmm::on_message(const api::Envelope& envelope, std::vector<Fd> descriptors) {
+Result<void> VmProcess::on_message(const api::Envelope& envelope, std::vector<Fd> descriptors) {
     if (launch_received_ns_ == 0) {
-        auto order = TRY(messages::decode_launch({.data = api::encode_raw(envelope.type, envelope.body, {}),
-                                                  .descriptors = std::move(descriptors)}));
+        auto order = TRY(messages::decode_launch(envelope, std::move(descriptors)));
         launch(std::move(order));
         return {};
     }
@@ -55,14 +49,13 @@ Result<void> EnclaveVmm::on_message(const api::Envelope& envelope, std::vector<F
         }
         case messages::StatisticsRequest::kType: {
             const auto request = TRY(api::decode<messages::StatisticsRequest>(envelope));
-            const auto entries =
-                collect_statistics({.machine = *machine_,
-                                    .vsock = *vsock_,
-                                    .host_backend = *host_backend_,
-                                    .nsm = *nsm_,
-                                    .console_bytes = console_bytes_.load(std::memory_order_relaxed)});
-            shim_->send(messages::encode_statistics(request.request, entries));
+            tell_statistics(request.request);
             return {};
+        }
+        case messages::AttestorLine::kType: {
+            const auto line = TRY(api::decode<messages::AttestorLine>(envelope));
+            if (enclave_ == nullptr) return fail(ErrorCode::InvalidMessage, "this VM has no attestor");
+            return enclave_->attestor_answered(line, std::move(descriptors));
         }
         case messages::Stop::kType:
             machine_->stop();
@@ -72,7 +65,7 @@ Result<void> EnclaveVmm::on_message(const api::Envelope& envelope, std::vector<F
     }
 }
 
-void EnclaveVmm::launch(messages::LaunchOrder order) {
+void VmProcess::launch(messages::LaunchOrder order) {
     launch_received_ns_ = now_ns();
     auto launched = build(std::move(order));
     if (launched) launched = start();
@@ -83,7 +76,7 @@ void EnclaveVmm::launch(messages::LaunchOrder order) {
     }
 }
 
-Result<void> EnclaveVmm::build(messages::LaunchOrder order) {
+Result<void> VmProcess::build(messages::LaunchOrder order) {
     TRY(cpu::VcpuThread::install_kick_signal());
     const auto& launch = order.launch;
     auto& descriptors = order.descriptors;
@@ -91,20 +84,13 @@ Result<void> EnclaveVmm::build(messages::LaunchOrder order) {
     const auto file = TRY(Mapping::shared_read_only(descriptors.image, launch.image_size));
     const auto image = TRY(eif::Image::parse(file.bytes()));
 
-    if ((launch.flags & messages::Launch::kDebug) != 0)
+    role_ = launch.is_primary() ? api::VmRole::Primary : api::VmRole::Enclave;
+    if ((launch.flags & messages::Launch::kConsole) != 0)
         console_ = TRY(api::ConsoleRingWriter::open(descriptors.console_ring));
-    machine::MachinePlan plan;
-    plan.kvm = std::move(descriptors.kvm);
-    plan.ram = std::move(descriptors.ram);
-    plan.memory_bytes = launch.memory_bytes;
-    plan.vcpu_count = launch.vcpu_count;
-    plan.discovery = boot::discovery_for(image.command_line());
-    plan.console = [this](uint8_t byte) {
-        console_bytes_.fetch_add(1, std::memory_order_relaxed);
-        if (console_) console_->write({&byte, 1});
-    };
+    auto plan = plan_of(order, image.command_line());
     machine_ = TRY(machine::Machine::create(std::move(plan), *loop_));
     TRY(add_devices(launch, descriptors));
+    TRY(add_to_machine());
 
     boot::BootInputs inputs;
     inputs.kernel = image.kernel();
@@ -115,56 +101,89 @@ Result<void> EnclaveVmm::build(messages::LaunchOrder order) {
     return {};
 }
 
-Result<void> EnclaveVmm::add_devices(const messages::Launch& launch,
-                                     messages::LaunchDescriptors& descriptors) {
+machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::string_view command_line) {
+    const auto& launch = order.launch;
+    machine::MachinePlan plan;
+    plan.kvm = std::move(order.descriptors.kvm);
+    plan.ram = std::move(order.descriptors.ram);
+    plan.memory_bytes = launch.memory_bytes;
+    plan.vcpu_count = launch.vcpu_count;
+    plan.discovery = boot::discovery_for(command_line);
+    if (role_ == api::VmRole::Primary) {
+        const auto id = api::VmId::parse(launch.vm_id);
+        ALCOVE_CHECK(id.has_value(), "the shim sends the id it was given");
+        plan.discovery = boot::Discovery::Acpi;
+        plan.primary = {.identity = identity_of(*id), .threads_per_core = 1};
+    }
+    plan.console = [this](uint8_t byte) {
+        console_bytes_.fetch_add(1, std::memory_order_relaxed);
+        if (console_) console_->write({&byte, 1});
+    };
+    return plan;
+}
+
+Result<void> VmProcess::add_devices(const messages::Launch& launch,
+                                    messages::LaunchDescriptors& descriptors) {
     const auto cid = static_cast<vsock::Cid>(uint64_t{launch.guest_cid});
-    services_ = std::make_unique<vsock::Services>(
-        *loop_, ports_, [this](const vsock::ServiceReport& report) { on_service(report); });
     vsock::HostBackend::Options options;
     options.guest_cid = cid;
-    host_backend_ = std::make_unique<vsock::HostBackend>(*loop_, *services_, options);
+    vsock::PortOpener* ports = &ports_;
+    if (role_ == api::VmRole::Primary) {
+        primary_ = TRY(PrimaryDevices::create(*loop_, std::move(descriptors.disks)));
+        options.host_cids = {vsock::Cid::Host};  // it is a parent itself
+    } else {
+        enclave_ = TRY(EnclaveDevices::create(*loop_, ports_, std::move(descriptors.attestor),
+                                              [this](Bytes message) { shim_->send(std::move(message)); }));
+        ports = &enclave_->ports();
+    }
+    host_backend_ = std::make_unique<vsock::HostBackend>(*loop_, *ports, options);
     host_listener_ =
         TRY(vsock::HostListener::create(*loop_, *host_backend_, std::move(descriptors.connect_socket)));
     vsock_ =
         std::make_unique<vsock::VsockDevice>(*loop_, cid, std::vector<vsock::Backend*>{host_backend_.get()});
-    attestor_ = TRY(nsm::AttestorSocket::create(*loop_, std::move(descriptors.attestor)));
-    nsm_ = std::make_unique<nsm::NsmDevice>(*attestor_);
     rng_ = std::make_unique<virtio::RngDevice>(*loop_);
-    // The order is part of the machine version: it decides windows and interrupts.
+    return {};
+}
+
+// An enclave's order is part of the machine version, as a primary VM's slots are: it decides windows and
+// interrupts.
+Result<void> VmProcess::add_to_machine() {
+    if (primary_ != nullptr) {
+        TRY(machine_->add_virtio_pci(slots::kVsock, *vsock_));
+        TRY(machine_->add_virtio_pci(slots::kEntropy, *rng_));
+        return primary_->add_to(*machine_);
+    }
     TRY(machine_->add_virtio(*vsock_));
-    TRY(machine_->add_virtio(*nsm_));
+    TRY(enclave_->add_to(*machine_));
     return machine_->add_virtio(*rng_);
 }
 
-void EnclaveVmm::on_service(const vsock::ServiceReport& report) {
-    using Kind = vsock::ServiceReport::Kind;
-    const bool by_host = report.answerer == vsock::ServiceReport::Answerer::HostProgram;
-    if (report.kind == Kind::Heartbeat && (by_host || report.is_valid)) {
-        const auto by = by_host ? messages::ReadyAnsweredBy::HostProgram : messages::ReadyAnsweredBy::Alcove;
-        shim_->send(api::encode(
-            messages::Ready{.time_ns = now_ns(), .answered_by = static_cast<uint32_t>(by), .reserved = 0}));
-    }
-    if (report.kind == Kind::Status && report.end) {
-        const auto kind = *report.end == vsock::ServiceReport::End::Signal ? messages::AppExitKind::Signalled
-                                                                           : messages::AppExitKind::Exited;
-        shim_->send(api::encode(messages::AppExit{
-            .time_ns = now_ns(), .kind = static_cast<uint32_t>(kind), .value = report.number}));
-    }
+void VmProcess::tell_statistics(uint32_t request) {
+    StatisticsSources sources{.machine = *machine_,
+                              .vsock = *vsock_,
+                              .host_backend = *host_backend_,
+                              .nsm = enclave_ != nullptr ? &enclave_->nsm() : nullptr,
+                              .disks = {},
+                              .console_bytes = console_bytes_.load(std::memory_order_relaxed)};
+    if (primary_ != nullptr)
+        for (const auto& disk : primary_->disks())
+            sources.disks.push_back(disk.get());
+    shim_->send(messages::encode_statistics(request, collect_statistics(sources)));
 }
 
-Result<void> EnclaveVmm::start() {
-    TRY(enter_sandbox());
+Result<void> VmProcess::start() {
+    TRY(enter_sandbox(role_));
     shim_->send(api::encode(messages::Started{.launch_received_ns = launch_received_ns_,
                                               .image_loaded_ns = image_loaded_ns_,
                                               .first_instruction_ns = now_ns()}));
     return machine_->start([this](const machine::MachineEnd& end) { on_ended(end); });
 }
 
-void EnclaveVmm::on_ended(const machine::MachineEnd& end) {
+void VmProcess::on_ended(const machine::MachineEnd& end) {
     finish(end.reason, end.vcpu, end.detail);
 }
 
-void EnclaveVmm::finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail) {
+void VmProcess::finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail) {
     log::info("ended: {}{}{}", api::stop_reason_name(reason), detail.empty() ? "" : ": ", detail);
     const messages::Stopped stopped{.time_ns = now_ns(),
                                     .reason = static_cast<uint16_t>(reason),
@@ -174,7 +193,7 @@ void EnclaveVmm::finish(api::StopReason reason, std::optional<uint32_t> vcpu, co
     finish_with({});
 }
 
-void EnclaveVmm::finish_with(Result<void> outcome) {
+void VmProcess::finish_with(Result<void> outcome) {
     outcome_ = std::move(outcome);
     loop_->stop();
 }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the VMM of an enclave has beyond what every VM has: the NSM with its line to alcove-attestor, and the
+// services that a Nitro enclave's init expects of its host (heartbeat, status).
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "machine/machine.hpp"
+#include "nsm/attestor_socket.hpp"
+#include "nsm/device.hpp"
+#include "vmm/attestor_line.hpp"
+#include "vsock/services.hpp"
+
+namespace alcove::vmm {
+
+class EnclaveDevices {
+  public:
+    using Send = std::function<void(Bytes message)>;  // to the shim
+
+    // Loop and ports are borrowed. `attestor` is this VM's connection.
+    static Result<std::unique_ptr<EnclaveDevices>> create(EventLoop& loop, vsock::PortOpener& ports,
+                                                          Fd attestor, const Send& send);
+
+    // Host ports as the enclave finds them.
+    vsock::PortOpener& ports() { return *services_; }
+    Result<void> add_to(machine::Machine& machine) { return machine.add_virtio(*nsm_); }
+    Result<void> attestor_answered(const api::vmm::AttestorLine& line, std::vector<Fd> descriptors) {
+        return attestor_line_.answered(line, *attestor_, std::move(descriptors));
+    }
+    const nsm::NsmDevice& nsm() const { return *nsm_; }
+
+  private:
+    explicit EnclaveDevices(const Send& send) : send_(send), attestor_line_(send) {}
+    void on_service(const vsock::ServiceReport& report);
+
+    Send send_;
+    AttestorLine attestor_line_;
+    std::unique_ptr<vsock::Services> services_;
+    std::unique_ptr<nsm::AttestorSocket> attestor_;
+    std::unique_ptr<nsm::NsmDevice> nsm_;
+};
+
+}  // namespace alcove::vmm
