@@ -14,14 +14,13 @@ namespace alcove::cli {
 
 namespace {
 
-// Looked at before the library is asked: its errors do not tell a missing file from a closed door.
-Result<void> check_socket(const std::string& path) {
+// Why there was no connection: the library does not tell a missing file from a closed door.
+Error connection_error(const std::string& path) {
     const auto socket = sys::unix_connect(path, SOCK_STREAM);
-    if (socket) return {};
+    if (socket) return Error(ErrorCode::Busy, "alcoved did not accept the connection");
     const auto code = socket.error().code();
-    if (code == ErrorCode::PathTooLong || code == ErrorCode::PermissionDenied)
-        return fail(code, socket.error().to_string());
-    return fail(ErrorCode::DaemonNotRunning, socket.error().to_string());
+    const bool is_told = code == ErrorCode::PathTooLong || code == ErrorCode::PermissionDenied;
+    return Error(is_told ? code : ErrorCode::DaemonNotRunning, socket.error().to_string());
 }
 
 httplib::Client make_client(const std::string& path, std::chrono::seconds patience) {
@@ -33,20 +32,40 @@ httplib::Client make_client(const std::string& path, std::chrono::seconds patien
     return client;
 }
 
-Result<std::string> body_of(const httplib::Result& result) {
-    if (!result) {
-        const auto code =
-            result.error() == httplib::Error::Read ? ErrorCode::Timeout : ErrorCode::ConnectionLost;
-        return fail(code, "alcoved gave no answer (" + httplib::to_string(result.error()) + ")");
-    }
-    if (result->status < 200 || result->status > 299) return Failure{api_error(result->status, result->body)};
-    return result->body;
-}
+// One request from its beginning.
+class Asked {
+  public:
+    Asked(const std::string& path, std::chrono::seconds patience)
+        : path_(path), patience_(patience), client_(make_client(path, patience)) {}
 
-Result<Json> json_of(const httplib::Result& result) {
-    const auto body = TRY(body_of(result));
-    return codec::json::parse(body, {.bytes = 16_MiB, .depth = 32});
-}
+    httplib::Client& client() { return client_; }
+    Error no_answer(httplib::Error error) const {
+        if (error == httplib::Error::Connection) return connection_error(path_);
+        // The library calls an end of the connection the same as silence.
+        const bool waited = Clock::now() - begun_ >= patience_;
+        return Error(waited ? ErrorCode::Timeout : ErrorCode::ConnectionLost,
+                     "alcoved gave no answer (" + httplib::to_string(error) + ")");
+    }
+    Result<std::string> body_of(const httplib::Result& result) const {
+        if (!result) return Failure{no_answer(result.error())};
+        if (result->status < 200 || result->status > 299)
+            return Failure{api_error(result->status, result->body)};
+        return result->body;
+    }
+    Result<Json> json_of(const httplib::Result& result) const {
+        const auto body = TRY(body_of(result));
+        return codec::json::parse(body, {.bytes = 16_MiB, .depth = 32});
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    const std::string& path_;
+    std::chrono::seconds patience_;
+    Clock::time_point begun_ = Clock::now();
+    httplib::Client client_;
+};
+
+constexpr std::chrono::seconds kPatience{60};
 
 }  // namespace
 
@@ -81,38 +100,33 @@ std::string path_part(std::string_view text) {
 }
 
 Result<Json> ApiClient::get(const std::string& target, std::chrono::seconds patience) const {
-    TRY(check_socket(path_));
-    auto client = make_client(path_, patience);
-    return json_of(client.Get(target));
+    Asked asked(path_, patience);
+    return asked.json_of(asked.client().Get(target));
 }
 
 Result<Json> ApiClient::post(const std::string& target, const Json& body) const {
-    TRY(check_socket(path_));
-    auto client = make_client(path_, std::chrono::seconds(60));
-    return json_of(client.Post(target, codec::json::dump(body), "application/json"));
+    Asked asked(path_, kPatience);
+    return asked.json_of(asked.client().Post(target, codec::json::dump(body), "application/json"));
 }
 
 Result<Json> ApiClient::remove(const std::string& target) const {
-    TRY(check_socket(path_));
-    auto client = make_client(path_, std::chrono::seconds(60));
-    return json_of(client.Delete(target));
+    Asked asked(path_, kPatience);
+    return asked.json_of(asked.client().Delete(target));
 }
 
 Result<std::string> ApiClient::get_text(const std::string& target) const {
-    TRY(check_socket(path_));
-    auto client = make_client(path_, std::chrono::seconds(60));
-    return body_of(client.Get(target));
+    Asked asked(path_, kPatience);
+    return asked.body_of(asked.client().Get(target));
 }
 
 Result<void> ApiClient::stream(const std::string& target,
                                const std::function<bool(std::string_view)>& take) const {
-    TRY(check_socket(path_));
     // A console may be silent for a long time.
-    auto client = make_client(path_, std::chrono::hours(24 * 365));
+    Asked asked(path_, std::chrono::hours(24 * 365));
     int status = 0;
     std::string error_body;
     bool ended_by_us = false;
-    const auto result = client.Get(
+    const auto result = asked.client().Get(
         target,
         [&](const httplib::Response& response) {
             status = response.status;
@@ -127,7 +141,7 @@ Result<void> ApiClient::stream(const std::string& target,
             return !ended_by_us;
         });
     if (status != 0 && status != 200) return Failure{api_error(status, error_body)};
-    if (!result && !ended_by_us) return fail(ErrorCode::ConnectionLost, "alcoved closed the connection");
+    if (!result && !ended_by_us) return Failure{asked.no_answer(result.error())};
     return {};
 }
 

@@ -26,13 +26,15 @@ struct Context {
 };
 
 Result<Exit> run(const EnclaveRun& command, const Context& context);
-Result<Exit> run(const EnclaveList& command, const Context& context);
-Result<Exit> run(const EnclaveInspect& command, const Context& context);
-Result<Exit> run(const EnclaveConsole& command, const Context& context);
-Result<Exit> run(const EnclaveLogs& command, const Context& context);
-Result<Exit> run(const EnclaveStop& command, const Context& context);
-Result<Exit> run(const EnclaveRemove& command, const Context& context);
-Result<Exit> run(const EnclaveConnect& command, const Context& context);
+Result<Exit> run(const VmStart& command, const Context& context);
+Result<Exit> run(const VmList& command, const Context& context);
+Result<Exit> run(const VmInspect& command, const Context& context);
+Result<Exit> run(const VmConsole& command, const Context& context);
+Result<Exit> run(const VmLogs& command, const Context& context);
+Result<Exit> run(const VmStop& command, const Context& context);
+Result<Exit> run(const VmRemove& command, const Context& context);
+Result<Exit> run(const VmConnect& command, const Context& context);
+Result<Exit> run(const VmListen& command, const Context& context);
 
 Result<Exit> run(const ImageBuild& command, const Context& context);
 Result<Exit> run(const ImageDescribe& command, const Context& context);

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The enclave commands against the real daemon, behind which a broker and shims play along.
+#include <atomic>
+#include <csignal>
 #include <future>
+#include <thread>
 
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,6 +119,70 @@ TEST_F(EnclaveCommands, WithoutWaitingTheAnswerComesAtOnce) {
     EXPECT_EQ(ran.exit, 0);
     EXPECT_EQ(ran.json()["state"], "reserving");
     host_.hold_launches(false);
+}
+
+// The local host, but what it is handed has to be taken away again, as from the embedded host.
+class LendingHost final : public HostAccess {
+  public:
+    LendingHost(const std::string& socket, std::atomic<int>& lent)
+        : local_(open_local_host(socket)), lent_(lent) {}
+    std::string_view kind() const override { return "embedded"; }
+    const ApiClient& api() const override { return local_->api(); }
+    Result<HandedImage> hand_over(const Fd& image) override {
+        auto handed = TRY(local_->hand_over(image));
+        ++lent_;
+        return HandedImage(handed.reference(), [this] { --lent_; });
+    }
+    Result<Json> hand_over_disk(const Fd& disk, DiskUse use) override {
+        return local_->hand_over_disk(disk, use);
+    }
+    void detach_disks(const std::vector<std::string>& serials) override { local_->detach_disks(serials); }
+    Result<Fd> open_socket(const std::string& path) override { return local_->open_socket(path); }
+    Result<std::unique_ptr<HostListener>> listen(const std::string& path) override {
+        return local_->listen(path);
+    }
+
+  private:
+    std::unique_ptr<HostAccess> local_;
+    std::atomic<int>& lent_;
+};
+
+TEST_F(EnclaveCommands, AnInterruptedRunTakesBackWhatItBegan) {
+    host_.set_script(daemon::FakeHost::Script::Hold);
+    std::atomic<int> lent = 0;
+    int lent_meanwhile = 0;
+    ProgramParts parts;
+    parts.open_host = [&](const HostSelection&, const Output&) -> Result<std::unique_ptr<HostAccess>> {
+        return std::make_unique<LendingHost>(run_ + "/alcoved.sock", lent);
+    };
+    std::thread user([&, caller = ::pthread_self()] {
+        while (host_.launches().empty())
+            ::usleep(1000);
+        lent_meanwhile = lent;
+        ::pthread_kill(caller, SIGINT);
+    });
+
+    const auto ran = call({"enclave", "run", image_, "--cpus", "1", "--memory", "2", "--json"}, parts);
+
+    user.join();
+    EXPECT_EQ(ran.exit, 1);
+    EXPECT_EQ(ran.json()["error"]["code"], "E16");
+    EXPECT_EQ(lent_meanwhile, 1);
+    EXPECT_EQ(lent, 0);
+    EXPECT_EQ(alcove({"enclave", "list", "--json"}).json()["enclaves"][0]["state"], "stopped");
+    EXPECT_TRUE(host_.present().empty());
+}
+
+TEST_F(EnclaveCommands, ARefusedRunTakesItsImageBack) {
+    std::atomic<int> lent = 0;
+    ProgramParts parts;
+    parts.open_host = [&](const HostSelection&, const Output&) -> Result<std::unique_ptr<HostAccess>> {
+        return std::make_unique<LendingHost>(run_ + "/alcoved.sock", lent);
+    };
+
+    EXPECT_EQ(call({"enclave", "run", image_, "--memory", "400G"}, parts).exit, 1);
+
+    EXPECT_EQ(lent, 0);
 }
 
 TEST_F(EnclaveCommands, TheDaemonsErrorsAreShownAsTheyAre) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/host_access.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <thread>
 
 #include <sys/socket.h>
@@ -12,7 +15,9 @@
 #include "codec/hex.hpp"
 #include "crypto/random.hpp"
 #include "daemon/descriptor_messages.hpp"
+#include "embedded/listening_socket.hpp"
 #include "support/channel.hpp"
+#include "support/log.hpp"
 #include "support/system.hpp"
 
 namespace alcove::cli {
@@ -45,43 +50,51 @@ Result<std::string> offer_descriptor(const std::string& socket_path, const Fd& f
     return std::string(*text);
 }
 
-class LocalHost final : public HostAccess {
+// A socket in a folder of this machine.
+class LocalListener final : public HostListener {
   public:
-    explicit LocalHost(const std::string& socket_path) : api_(socket_path) {}
-    std::string_view kind() const override { return "local"; }
-    const ApiClient& api() const override { return api_; }
-    Result<HandedImage> hand_over(const Fd& image) override {
-        const auto token =
-            TRY(offer_descriptor(sibling(api_.socket_path(), daemon::descriptors::kSocketName), image)
-                    .context("handing over the image"));
-        return HandedImage{.reference = {{"token", token}}, .release = {}};
-    }
-    Result<Fd> open_socket(const std::string& path) override { return sys::unix_connect(path, SOCK_STREAM); }
+    explicit LocalListener(embedded::ListeningSocket socket) : socket_(std::move(socket)) {}
+    const Fd& fd() const override { return socket_.fd(); }
+    Result<std::optional<Fd>> accept() override { return socket_.accept(); }
+    bool is_in_place() const override { return socket_.is_in_place(); }
 
   private:
-    ApiClient api_;
+    embedded::ListeningSocket socket_;
 };
 
-class EmbeddedAccess final : public HostAccess {
+// One inside the embedded host (embedded/listen_endpoint.hpp): numbers come, connections are fetched.
+class EmbeddedListener final : public HostListener {
   public:
-    explicit EmbeddedAccess(embedded::EmbeddedHost host)
-        : host_(std::move(host)), api_(host_.socket_path("alcoved.sock")) {}
-    std::string_view kind() const override { return "embedded"; }
-    const ApiClient& api() const override { return api_; }
-    Result<HandedImage> hand_over(const Fd& image) override {
-        const auto random = TRY(crypto::random_array<6>());
-        const std::string serial = "img-" + codec::hex_encode(random);
-        const auto attached = TRY(host_.attach_image(serial, image).context("attaching the image"));
-        HandedImage handed{.reference = {{"disk", serial}, {"size", attached.size}}, .release = {}};
-        // A disk that stays is gone with the next stop of the host; nothing depends on it.
-        handed.release = [this, serial] { static_cast<void>(host_.detach_image(serial).has_value()); };
-        return handed;
+    EmbeddedListener(embedded::EmbeddedHost& host, Fd numbers) : host_(host), numbers_(std::move(numbers)) {}
+    const Fd& fd() const override { return numbers_; }
+    Result<std::optional<Fd>> accept() override {
+        const size_t end = text_.find('\n');
+        if (end != std::string::npos) {
+            const std::string number = text_.substr(0, end);
+            text_.erase(0, end + 1);
+            auto connection = host_.open_stream("accepted:" + number);
+            if (connection) return std::optional<Fd>(std::move(*connection));
+            // One is lost, the next ones need not be.
+            log::warn("a connection was lost: {}", connection.error().to_string());
+            return accept();
+        }
+        std::array<char, 512> piece{};
+        const ssize_t count = ::recv(numbers_.get(), piece.data(), piece.size(), MSG_DONTWAIT);
+        if (count < 0 && (errno == EAGAIN || errno == EINTR)) return std::optional<Fd>();
+        if (count <= 0) {
+            ended_ = true;
+            return std::optional<Fd>();
+        }
+        text_.append(piece.data(), static_cast<size_t>(count));
+        return accept();
     }
-    Result<Fd> open_socket(const std::string& path) override { return host_.open_stream("unix:" + path); }
+    bool is_in_place() const override { return !ended_; }
 
   private:
-    embedded::EmbeddedHost host_;
-    ApiClient api_;
+    embedded::EmbeddedHost& host_;
+    Fd numbers_;
+    std::string text_;  // lines, the last one perhaps not whole
+    bool ended_ = false;
 };
 
 // alcoved serves before the broker is there; an enclave cannot be started until it is.
@@ -96,6 +109,81 @@ Result<void> wait_for_broker(const ApiClient& api) {
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
 }
+
+class LocalHost final : public HostAccess {
+  public:
+    explicit LocalHost(const std::string& socket_path) : api_(socket_path) {}
+    std::string_view kind() const override { return "local"; }
+    const ApiClient& api() const override { return api_; }
+    Result<HandedImage> hand_over(const Fd& image) override {
+        const auto token =
+            TRY(offer_descriptor(sibling(api_.socket_path(), daemon::descriptors::kSocketName), image)
+                    .context("handing over the image"));
+        return HandedImage(Json::object({{"token", token}}));
+    }
+    Result<Json> hand_over_disk(const Fd& disk, DiskUse use) override {
+        const auto handed = TRY(hand_over(disk));
+        Json reference = handed.reference();
+        reference["read_only"] = use == DiskUse::ReadOnly;
+        return reference;
+    }
+    void detach_disks(const std::vector<std::string>& /*serials*/) override {}
+    Result<Fd> open_socket(const std::string& path) override { return sys::unix_connect(path, SOCK_STREAM); }
+    Result<std::unique_ptr<HostListener>> listen(const std::string& path) override {
+        auto socket = TRY(embedded::ListeningSocket::create(path));
+        return std::unique_ptr<HostListener>(std::make_unique<LocalListener>(std::move(socket)));
+    }
+
+  private:
+    ApiClient api_;
+};
+
+class EmbeddedAccess final : public HostAccess {
+  public:
+    explicit EmbeddedAccess(embedded::EmbeddedHost host)
+        : host_(std::move(host)), api_(host_.socket_path("alcoved.sock")) {}
+    std::string_view kind() const override { return "embedded"; }
+    const ApiClient& api() const override { return api_; }
+    Result<HandedImage> hand_over(const Fd& image) override {
+        TRY(wait_for_broker(api_));
+        const auto random = TRY(crypto::random_array<6>());
+        const std::string serial = "img-" + codec::hex_encode(random);
+        const auto attached = TRY(host_.attach_image(serial, image).context("attaching the image"));
+        return HandedImage({{"disk", serial}, {"size", attached.size}}, [this, serial] {
+            const auto detached = host_.detach_image(serial);
+            // Nothing depends on it: it goes with the next stop of the host.
+            if (!detached) log::warn("the image stays attached: {}", detached.error().to_string());
+        });
+    }
+    Result<Json> hand_over_disk(const Fd& disk, DiskUse use) override {
+        TRY(wait_for_broker(api_));
+        const auto random = TRY(crypto::random_array<6>());
+        const std::string serial = "vmd-" + codec::hex_encode(random);
+        const bool read_only = use == DiskUse::ReadOnly;
+        using Access = embedded::EmbeddedHost::DiskAccess;
+        const auto attached = TRY(host_.attach(serial, disk, read_only ? Access::ReadOnly : Access::ReadWrite)
+                                      .context("attaching a disk"));
+        return Json({{"disk", serial}, {"size", attached.size}, {"read_only", read_only}});
+    }
+    void detach_disks(const std::vector<std::string>& serials) override {
+        if (serials.empty()) return;
+        const auto status = host_.status();
+        for (const auto& serial : serials) {
+            if (!status || std::ranges::find(status->images, serial) == status->images.end()) continue;
+            const auto detached = host_.detach_image(serial);
+            if (!detached) log::warn("a disk stays attached: {}", detached.error().to_string());
+        }
+    }
+    Result<Fd> open_socket(const std::string& path) override { return host_.open_stream("unix:" + path); }
+    Result<std::unique_ptr<HostListener>> listen(const std::string& path) override {
+        auto numbers = TRY(host_.open_stream("listen:" + path));
+        return std::unique_ptr<HostListener>(std::make_unique<EmbeddedListener>(host_, std::move(numbers)));
+    }
+
+  private:
+    embedded::EmbeddedHost host_;
+    ApiClient api_;
+};
 
 }  // namespace
 
@@ -144,17 +232,18 @@ Result<embedded::EmbeddedHost> open_embedded(std::optional<uint64_t> memory_mib)
     return embedded::EmbeddedHost::open(std::move(config));
 }
 
-Result<void> start_embedded(embedded::EmbeddedHost& host, const Output& output) {
-    const auto status = TRY(host.status());
+Result<void> start_embedded(embedded::EmbeddedHost& host, const Output& output, Readiness readiness) {
     Progress progress(output, "starting the embedded host");
-    if (!status.running) {
+    const bool runs = TRY(host.runs());
+    if (!runs) {
         TRY(find_host_root());
         TRY(host.start());
     }
     TRY(host.wait_ready(
         kBootPatience,
         [&progress](const std::string& what, std::chrono::milliseconds) { progress.update(what); },
-        std::string("unix:") + kDaemonSocket));
+        readiness == Readiness::Answers ? "status" : std::string("unix:") + kDaemonSocket));
+    if (readiness != Readiness::CanLaunch) return {};
     progress.update("waiting for the broker of the embedded host");
     return wait_for_broker(ApiClient(host.socket_path("alcoved.sock")));
 }
@@ -163,7 +252,7 @@ Result<std::unique_ptr<HostAccess>> open_host(const HostSelection& selection, co
     const auto decision = TRY(decide(selection));
     if (decision.where == Where::Local) return open_local_host(selection.local_socket);
     auto host = TRY(open_embedded());
-    TRY(start_embedded(host, output));
+    TRY(start_embedded(host, output, Readiness::Serves));
     return std::unique_ptr<HostAccess>(std::make_unique<EmbeddedAccess>(std::move(host)));
 }
 

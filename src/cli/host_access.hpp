@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -20,20 +22,60 @@
 
 namespace alcove::cli {
 
-// How an image is named in a launch request, and what has to be taken away afterwards.
-struct HandedImage {
-    Json reference;                 // {"token": ...} or {"disk": ..., "size": ...}
-    std::function<void()> release;  // once the image has been copied; may be empty
+// An image that was handed to the host for one launch. What the host got goes away with this object, so it
+// lives until the image has been copied. Not longer than the HostAccess it came from.
+class HandedImage {
+  public:
+    explicit HandedImage(Json reference, std::function<void()> take_away = nullptr)
+        : reference_(std::move(reference)), take_away_(std::move(take_away)) {}
+    HandedImage(HandedImage&& other) noexcept
+        : reference_(std::move(other.reference_)), take_away_(std::exchange(other.take_away_, nullptr)) {}
+    HandedImage& operator=(HandedImage&&) = delete;
+    HandedImage(const HandedImage&) = delete;
+    HandedImage& operator=(const HandedImage&) = delete;
+    ~HandedImage() {
+        if (take_away_) take_away_();
+    }
+
+    const Json& reference() const { return reference_; }  // {"token": ...} or {"disk": ..., "size": ...}
+    // Whether it has to stay until it has been copied.
+    bool is_needed() const { return take_away_ != nullptr; }
+
+  private:
+    Json reference_;
+    std::function<void()> take_away_;
 };
+
+// A socket of the host at which programs connect to us.
+class HostListener {
+  public:
+    virtual ~HostListener() = default;
+    // Readable when accept() has something to do.
+    virtual const Fd& fd() const = 0;
+    // To be called until it gives nothing.
+    virtual Result<std::optional<Fd>> accept() = 0;
+    // False once nobody can connect any more, as when the VM of its folder has ended. Asked now and then.
+    virtual bool is_in_place() const = 0;
+};
+
+enum class DiskUse { ReadOnly, ReadWrite };
 
 class HostAccess {
   public:
     virtual ~HostAccess() = default;
     virtual std::string_view kind() const = 0;  // "local" or "embedded"
     virtual const ApiClient& api() const = 0;
+    // Waits until the host can launch.
     virtual Result<HandedImage> hand_over(const Fd& image) = 0;
+    // The same for a disk of a VM, open as the guest may use it, which stays for as long as the VM lives: the
+    // reference as the API takes it. In the embedded host it is attached, and detached by detach_disks().
+    virtual Result<Json> hand_over_disk(const Fd& disk, DiskUse use) = 0;
+    // Those of VMs that are over, by the serials in their records. What cannot be detached is only logged.
+    virtual void detach_disks(const std::vector<std::string>& serials) = 0;
     // A stream to a Unix socket of that host.
     virtual Result<Fd> open_socket(const std::string& path) = 0;
+    // AlreadyExists: a program listens there. Not longer than this object.
+    virtual Result<std::unique_ptr<HostListener>> listen(const std::string& path) = 0;
 };
 
 struct HostSelection {
@@ -61,7 +103,13 @@ std::unique_ptr<HostAccess> open_local_host(const std::string& socket_path);
 
 // The embedded host of this user, not started.
 Result<embedded::EmbeddedHost> open_embedded(std::optional<uint64_t> memory_mib = {});
-// Until its alcoved serves and can start enclaves.
-Result<void> start_embedded(embedded::EmbeddedHost& host, const Output& output);
+// How far it has to be.
+enum class Readiness {
+    Answers,    // programs can be run inside
+    Serves,     // so does its alcoved
+    CanLaunch,  // and it can start enclaves
+};
+// Starts it if it does not run, with progress.
+Result<void> start_embedded(embedded::EmbeddedHost& host, const Output& output, Readiness readiness);
 
 }  // namespace alcove::cli

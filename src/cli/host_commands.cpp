@@ -7,6 +7,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/host_view.hpp"
+#include "cli/kvm_trial.hpp"
 #include "cli/progress.hpp"
 
 namespace alcove::cli {
@@ -39,7 +40,7 @@ Result<Exit> show_embedded(const Context& context) {
 
 Result<Exit> run(const HostStart& command, const Context& context) {
     auto host = TRY(open_embedded(command.memory_mib));
-    TRY(start_embedded(host, context.output));
+    TRY(start_embedded(host, context.output, Readiness::CanLaunch));
     const auto status = TRY(host.status());
     context.output.result(embedded_json(status, host.folder()), render_embedded(status, host.folder()));
     return Exit::Ok;
@@ -66,7 +67,7 @@ Result<Exit> run(const HostStatus&, const Context& context) {
 
 Result<Exit> run(const HostShell& command, const Context& context) {
     auto host = TRY(open_embedded());
-    TRY(start_embedded(host, context.output));
+    TRY(start_embedded(host, context.output, Readiness::Answers));
     embedded::ExecRequest request;
     request.arguments = command.command.empty() ? std::vector<std::string>{kShell} : command.command;
     request.terminal = command.command.empty() && ::isatty(STDIN_FILENO) == 1;
@@ -82,7 +83,7 @@ Result<Exit> run(const HostCheck&, const Context& context) {
         const Progress progress(context.output, "trying a small guest");
         report.capabilities = host::probe_host_capabilities();
         if (context.try_guest && report.capabilities.kvm.device_opens == host::Answer::Yes)
-            report.capabilities.kvm.guest = context.try_guest();
+            report.capabilities.kvm.guest = try_and_remember(context.try_guest, kvm_trial_file());
     }
     if (auto topology = host::read_topology()) report.topology = std::move(*topology);
     if (auto memory = host::read_host_memory()) report.memory = std::move(*memory);

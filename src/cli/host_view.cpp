@@ -62,8 +62,29 @@ std::string guest_text(const host::GuestTrial& guest) {
                duration_text(guest.plain_exit);
     if (guest.ran == host::Answer::NotTried)
         return "not tried" + (guest.reason.empty() ? "" : ": " + guest.reason);
-    return "fails" + (guest.failed_instruction.empty() ? "" : " at " + guest.failed_instruction) + ": " +
-           guest.reason;
+    return "fails" + (guest.failed_step.empty() ? "" : " at " + guest.failed_step) + ": " + guest.reason;
+}
+
+// "0,2 1,3": the threads of each core together.
+std::string siblings_text(const host::Topology& topology) {
+    std::string text;
+    for (const auto& core : topology.cores) {
+        text += text.empty() ? "" : " ";
+        for (const auto& cpu : core.cpus)
+            text += (&cpu == &core.cpus.front() ? "" : ",") + std::to_string(cpu.value);
+    }
+    return text;
+}
+
+Json siblings_json(const host::Topology& topology) {
+    Json cores = Json::array();
+    for (const auto& core : topology.cores) {
+        Json cpus = Json::array();
+        for (const auto& cpu : core.cpus)
+            cpus.push_back(cpu.value);
+        cores.push_back(std::move(cpus));
+    }
+    return cores;
 }
 
 std::string memory_line(const host::HostMemory& memory) {
@@ -75,7 +96,7 @@ std::string memory_line(const host::HostMemory& memory) {
     }
     return size_text(memory.total_bytes) + ", " + size_text(memory.available_bytes) +
            " available; 2 MiB pages: " + std::to_string(free_pages) + " of " + std::to_string(total_pages) +
-           " free";
+           " free; memory files: " + (memory.transparent_2m.empty() ? "never" : memory.transparent_2m);
 }
 
 }  // namespace
@@ -147,11 +168,13 @@ std::string render_check(const CheckReport& report) {
     fields.emplace_back("ordinary guest", guest_text(kvm.guest));
     fields.emplace_back("second view (SMM)", yes_no(kvm.second_view));
     fields.emplace_back("irqfd, ioeventfd", yes_no(kvm.irqfd) + ", " + yes_no(kvm.ioeventfd));
-    if (report.topology)
+    if (report.topology) {
         fields.emplace_back("cores", std::to_string(report.topology->cores.size()) + ", " +
                                          std::to_string(report.topology->cpu_count()) + " CPUs, SMT " +
                                          (report.topology->has_smt() ? "on" : "off") + ", " +
                                          std::to_string(report.topology->nodes.size()) + " NUMA node(s)");
+        if (report.topology->has_smt()) fields.emplace_back("siblings", siblings_text(*report.topology));
+    }
     if (report.memory) fields.emplace_back("memory", memory_line(*report.memory));
     fields.emplace_back("core scheduling", yes_no(report.capabilities.core_scheduling));
     fields.emplace_back("SGX", yes_no(report.capabilities.sgx));
@@ -185,7 +208,7 @@ Json check_json(const CheckReport& report) {
                    {"irqfd", yes_no(kvm.irqfd)},
                    {"ioeventfd", yes_no(kvm.ioeventfd)}};
     json["guest"] = {{"ran", yes_no(kvm.guest.ran)},
-                     {"failed_instruction", kvm.guest.failed_instruction},
+                     {"failed_step", kvm.guest.failed_step},
                      {"reason", kvm.guest.reason},
                      {"timed_loop_ns", time_json(kvm.guest.timed_loop)},
                      {"plain_exit_ns", time_json(kvm.guest.plain_exit)}};
@@ -193,6 +216,7 @@ Json check_json(const CheckReport& report) {
         json["cores"] = {{"count", report.topology->cores.size()},
                          {"cpus", report.topology->cpu_count()},
                          {"smt", report.topology->has_smt()},
+                         {"siblings", siblings_json(*report.topology)},
                          {"numa_nodes", report.topology->nodes.size()}};
     if (report.memory) {
         Json nodes = Json::array();
@@ -202,6 +226,7 @@ Json check_json(const CheckReport& report) {
                              {"huge_2m_free", node.huge_2m.free_pages}});
         json["memory"] = {{"total_bytes", report.memory->total_bytes},
                           {"available_bytes", report.memory->available_bytes},
+                          {"transparent_2m", report.memory->transparent_2m},
                           {"nodes", std::move(nodes)}};
     }
     json["core_scheduling"] = yes_no(report.capabilities.core_scheduling);

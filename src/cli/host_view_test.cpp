@@ -41,7 +41,7 @@ TEST(HostView, ACheckSaysWhatIsUsedAndWhy) {
     report.capabilities.kvm.device_opens = host::Answer::Yes;
     report.capabilities.kvm.api_version = 12;
     report.capabilities.kvm.guest = {.ran = host::Answer::No,
-                                     .failed_instruction = "shlx",
+                                     .failed_step = "shlx",
                                      .reason = "emulation failure",
                                      .timed_loop = {},
                                      .plain_exit = {}};

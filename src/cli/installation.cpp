@@ -55,6 +55,14 @@ Result<std::string> find_kernel_root() {
                      "/boot", "Debian's enclave kernel");
 }
 
+Result<std::string> find_check_guest() {
+    const std::string here = program_directory();
+    return find_file(
+        "ALCOVE_CHECK_GUEST",
+        {here + "/../guests/check.elf", here + "/../lib/alcove/check.elf", "/usr/lib/alcove/check.elf"}, "",
+        "the guest that tries KVM");
+}
+
 Result<std::string> find_host_root() {
     const std::string here = program_directory();
     return find_file("ALCOVE_HOST_ROOT",

@@ -14,6 +14,8 @@ namespace alcove::cli {
 Result<std::string> find_init();
 // $ALCOVE_KERNEL_ROOT: an extracted Debian kernel package, with boot/ and lib/modules/.
 Result<std::string> find_kernel_root();
+// $ALCOVE_CHECK_GUEST: what tries whether KVM carries an ordinary guest.
+Result<std::string> find_check_guest();
 // $ALCOVE_HOST_ROOT: what the embedded host boots from, `kernel` and `initrd`, as testhost/build_root makes
 // it.
 Result<std::string> find_host_root();

@@ -33,31 +33,66 @@ struct EnclaveRun {
     bool wait = true;
     std::chrono::seconds timeout{180};
 };
-struct EnclaveList {};
-struct EnclaveInspect {
-    std::string enclave;
+// What is set here overrides what the configuration says.
+struct VmStart {
+    std::string name;
+    std::string configuration;  // a TOML file (vm_config.hpp)
+    std::string kernel;         // a file, or "debian", which is also what it is without one
+    std::string kernel_root;
+    std::vector<std::string> ramdisks;
+    std::vector<std::string> disks;  // "FILE" or "FILE,readonly"
+    std::optional<uint32_t> vcpus;
+    std::optional<uint64_t> memory_mib;
+    std::string pages;
+    std::string policy;
+    std::optional<std::string> command_line;
+    bool wait = true;
+    std::chrono::seconds timeout{180};
+};
+
+// What enclaves and primary VMs have in common.
+enum class VmKind { Enclave, Primary };
+struct VmList {
+    VmKind kind = VmKind::Enclave;
+};
+struct VmInspect {
+    VmKind kind = VmKind::Enclave;
+    std::string vm;
     std::string path;  // "counters.kvm_runs"; empty: everything
 };
-struct EnclaveConsole {
-    std::string enclave;
+struct VmConsole {
+    VmKind kind = VmKind::Enclave;
+    std::string vm;
     bool raw = false;  // no character of the guest's is held back
 };
-struct EnclaveLogs {
-    std::string enclave;
+struct VmLogs {
+    VmKind kind = VmKind::Enclave;
+    std::string vm;
     bool raw = false;
 };
-struct EnclaveStop {
-    std::vector<std::string> enclaves;
+struct VmStop {
+    VmKind kind = VmKind::Enclave;
+    std::vector<std::string> vms;
     bool all = false;
     bool wait = true;
     uint32_t force_after_ms = 5000;
 };
-struct EnclaveRemove {
-    std::string enclave;
+struct VmRemove {
+    VmKind kind = VmKind::Enclave;
+    std::string vm;
 };
-struct EnclaveConnect {
-    std::string enclave;
+struct VmConnect {
+    VmKind kind = VmKind::Enclave;
+    std::string vm;
     uint32_t port = 0;
+};
+struct VmListen {
+    VmKind kind = VmKind::Enclave;
+    std::string vm;
+    uint32_t port = 0;
+    bool keep = false;    // more than one connection
+    std::string exec;     // for /bin/sh: a program for each connection
+    std::string forward;  // "unix:PATH": a socket for each connection
 };
 
 struct ImageBuild {
@@ -130,10 +165,10 @@ struct Explain {
 };
 struct Version {};
 
-using Command = std::variant<EnclaveRun, EnclaveList, EnclaveInspect, EnclaveConsole, EnclaveLogs,
-                             EnclaveStop, EnclaveRemove, EnclaveConnect, ImageBuild, ImageDescribe,
-                             ImageVerify, ImageSign, ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop,
-                             HostStatus, HostShell, HostCheck, Explain, Version>;
+using Command =
+    std::variant<EnclaveRun, VmStart, VmList, VmInspect, VmConsole, VmLogs, VmStop, VmRemove, VmConnect,
+                 VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign, ImagePcr, AttestVerify,
+                 AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck, Explain, Version>;
 
 struct Invocation {
     Globals globals;
@@ -146,7 +181,7 @@ enum class Exit : int {
     Error = 1,
     Usage = 2,
     NotVerified = 3,
-    EnclaveEnded = 4,  // it ended before it was ready
+    EnclaveEnded = 4,  // it ended before it was ready, or before it ran
     TimedOut = 5,      // it was not ready in time, and runs on
 };
 

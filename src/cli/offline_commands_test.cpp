@@ -257,7 +257,7 @@ TEST(HostCheck, ReportsWhatATriedGuestSaid) {
     const auto check = call({"host", "check", "--json", "--host", "embedded"},
                             {.open_host = {}, .try_guest = [] {
                                  return host::GuestTrial{.ran = host::Answer::Yes,
-                                                         .failed_instruction = {},
+                                                         .failed_step = {},
                                                          .reason = {},
                                                          .timed_loop = {},
                                                          .plain_exit = {}};

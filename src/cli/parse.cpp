@@ -2,6 +2,7 @@
 #include "cli/parse.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 #include <memory>
@@ -26,6 +27,7 @@ class Arguments {
         app_.add_option("--host", host_, "Which host: auto, local or embedded")
             ->check(CLI::IsMember({"auto", "local", "embedded"}));
         add_enclave();
+        add_vm();
         add_image();
         add_attest();
         add_host();
@@ -79,7 +81,13 @@ class Arguments {
             text);
     }
 
+    static void add_port(CLI::App& sub, uint32_t& into, const std::string& text) {
+        sub.add_option("port", into, text)->required()->check(CLI::Range(0.0, 4294967294.0));
+    }
+
     void add_enclave();
+    void add_vm();
+    void add_common(CLI::App& group, VmKind kind);
     void add_image();
     void add_attest();
     void add_host();
@@ -90,13 +98,19 @@ class Arguments {
     std::string host_ = "auto";
     std::optional<Command> chosen_;
     EnclaveRun run_;
-    EnclaveList list_;
-    EnclaveInspect inspect_;
-    EnclaveConsole console_;
-    EnclaveLogs logs_;
-    EnclaveStop stop_;
-    EnclaveRemove remove_;
-    EnclaveConnect connect_;
+    VmStart vm_start_;
+    // For each kind, in the order of VmKind.
+    struct Common {
+        VmList list;
+        VmInspect inspect;
+        VmConsole console;
+        VmLogs logs;
+        VmStop stop;
+        VmRemove remove;
+        VmConnect connect;
+        VmListen listen;
+    };
+    std::array<Common, 2> common_;
     ImageBuild build_;
     ImageDescribe describe_;
     ImageVerify verify_;
@@ -133,37 +147,96 @@ void Arguments::add_enclave() {
            "Seconds to wait for it (180)")
         ->check(CLI::Range(1, 86400));
 
-    command(*enclave, "list", "All enclaves of the host", list_);
+    add_common(*enclave, VmKind::Enclave);
+}
 
-    auto* inspect = command(*enclave, "inspect", "Everything live of one enclave, as a tree", inspect_);
-    inspect->add_option("enclave", inspect_.enclave, "Name or id")->required();
-    inspect->add_option("path", inspect_.path, "A part of the tree: counters.kvm_runs");
+void Arguments::add_vm() {
+    auto* vm = group("vm", "Run primary VMs: machines with disks, that enclaves can be carved out of");
+    auto* start = command(*vm, "start", "Start a VM from a kernel", vm_start_);
+    start->add_option("name", vm_start_.name, "A name to call it by");
+    start->add_option("--config", vm_start_.configuration, "A TOML file that says what is not said here");
+    start->add_option("--kernel", vm_start_.kernel, "A bzImage or ELF, or `debian` (the default)");
+    start->add_option("--kernel-root", vm_start_.kernel_root, "An extracted kernel package, for `debian`");
+    start->add_option("--ramdisk", vm_start_.ramdisks, "An initial ramdisk (repeatable)")
+        ->expected(1)
+        ->take_all();
+    start->add_option("--disk", vm_start_.disks, "FILE[,readonly]: a raw disk image (repeatable, up to 8)")
+        ->expected(1)
+        ->take_all();
+    start->add_option("--cpus", vm_start_.vcpus, "vCPUs (2)")->check(CLI::Range(1, 32));
+    add_memory(*start, vm_start_.memory_mib, "Memory in MiB, or with M, G or T (1G)");
+    start->add_option("--pages", vm_start_.pages, "Host pages behind it: 4k (the default) or 2m")
+        ->check(CLI::IsMember({"4k", "2m"}));
+    start
+        ->add_option("--policy", vm_start_.policy,
+                     "Host CPUs: dedicated (the default: whole cores) or shared")
+        ->check(CLI::IsMember({"dedicated", "shared"}));
+    start->add_option("--cmdline", vm_start_.command_line, "The kernel command line");
+    start->add_flag("--wait,!--no-wait", vm_start_.wait, "Return when it runs (the default), or at once");
+    start
+        ->add_option_function<uint64_t>(
+            "--timeout", [this](uint64_t seconds) { vm_start_.timeout = std::chrono::seconds(seconds); },
+            "Seconds to wait for it (180)")
+        ->check(CLI::Range(1, 86400));
+    add_common(*vm, VmKind::Primary);
+}
 
-    auto* console = command(*enclave, "console", "Follow the console of a debug enclave", console_);
-    console->add_option("enclave", console_.enclave, "Name or id")->required();
-    console->add_flag("--raw", console_.raw, "Also pass control characters to a terminal");
+// The commands that enclaves and VMs have in common.
+void Arguments::add_common(CLI::App& group, VmKind kind) {
+    auto& common = common_[kind == VmKind::Primary ? 1 : 0];
+    const bool enclaves = kind == VmKind::Enclave;
+    const std::string one = enclaves ? "enclave" : "vm";
+    const std::string a_one = enclaves ? "an enclave" : "a VM";
+    const std::string console_of = enclaves ? "the console of a debug enclave" : "the console of a VM";
 
-    auto* logs =
-        command(*enclave, "logs", "What the console of a debug enclave has said, also when it ended", logs_);
-    logs->add_option("enclave", logs_.enclave, "Name or id")->required();
-    logs->add_flag("--raw", logs_.raw, "Also pass control characters to a terminal");
+    command(group, "list", enclaves ? "All enclaves of the host" : "All VMs of the host", common.list);
+    auto* inspect = command(group, "inspect", "Everything live of " + a_one + ", as a tree", common.inspect);
+    inspect->add_option(one, common.inspect.vm, "Name or id")->required();
+    inspect->add_option("path", common.inspect.path, "A part of the tree: counters.kvm_runs");
 
-    auto* stop = command(*enclave, "stop", "End enclaves", stop_);
-    stop->add_option("enclaves", stop_.enclaves, "Names or ids");
-    stop->add_flag("--all", stop_.all, "All of them");
-    stop->add_flag("--wait,!--no-wait", stop_.wait, "Return when they are gone (the default), or at once");
-    stop->add_option("--force-after", stop_.force_after_ms, "Milliseconds until it is killed")
+    auto* console = command(group, "console", "Follow " + console_of, common.console);
+    console->add_option(one, common.console.vm, "Name or id")->required();
+    console->add_flag("--raw", common.console.raw, "Also pass control characters to a terminal");
+
+    auto* logs = command(group, "logs", "What " + console_of + " has said, also when it ended", common.logs);
+    logs->add_option(one, common.logs.vm, "Name or id")->required();
+    logs->add_flag("--raw", common.logs.raw, "Also pass control characters to a terminal");
+
+    auto* stop = command(group, "stop", enclaves ? "End enclaves" : "End VMs", common.stop);
+    stop->add_option(one + "s", common.stop.vms, "Names or ids");
+    stop->add_flag("--all", common.stop.all, "All of them");
+    stop->add_flag("--wait,!--no-wait", common.stop.wait,
+                   "Return when they are gone (the default), or at once");
+    stop->add_option("--force-after", common.stop.force_after_ms, "Milliseconds until it is killed")
         ->check(CLI::Range(0, 60000))
         ->capture_default_str();
 
-    auto* remove = command(*enclave, "remove", "Forget an enclave; it is ended first if it runs", remove_);
-    remove->add_option("enclave", remove_.enclave, "Name or id")->required();
+    auto* remove =
+        command(group, "remove", "Forget " + a_one + "; it is ended first if it runs", common.remove);
+    remove->add_option(one, common.remove.vm, "Name or id")->required();
 
     auto* connect =
-        command(*enclave, "connect", "Connect standard input and output to a vsock port", connect_);
-    connect->add_option("enclave", connect_.enclave, "Name or id")->required();
-    connect->add_option("port", connect_.port, "The port that a program in the enclave listens on")
-        ->required();
+        command(group, "connect", "Connect standard input and output to a vsock port", common.connect);
+    connect->add_option(one, common.connect.vm, "Name or id")->required();
+    add_port(*connect, common.connect.port, "The port that a program inside listens on");
+
+    auto* listen = command(group, "listen",
+                           enclaves ? "Serve a vsock port that the enclave connects to (of CID 3)"
+                                    : "Serve a vsock port that the VM connects to (of CID 2)",
+                           common.listen);
+    listen->add_option(one, common.listen.vm, "Name or id")->required();
+    add_port(*listen, common.listen.port, "The port that a program inside connects to");
+    auto* exec = listen->add_option("--exec", common.listen.exec,
+                                    "Run this (by /bin/sh) with the connection as standard input and output");
+    listen
+        ->add_option("--forward", common.listen.forward,
+                     "unix:PATH: join the connection with one to this Unix socket")
+        ->excludes(exec);
+    listen->add_flag("--keep", common.listen.keep,
+                     "Serve one connection after the other, and at once, until interrupted");
+
+    common.list.kind = common.inspect.kind = common.console.kind = common.logs.kind = kind;
+    common.stop.kind = common.remove.kind = common.connect.kind = common.listen.kind = kind;
 }
 
 void Arguments::add_image() {

@@ -49,6 +49,20 @@ TEST(Parse, RunHasDefaults) {
     EXPECT_EQ(run.timeout, std::chrono::seconds(180));
 }
 
+TEST(Parse, ListenTakesOneOfItsTasks) {
+    const auto listen = command_of<VmListen>(
+        {"enclave", "listen", "web", "7000", "--keep", "--forward", "unix:/run/app.sock"});
+    EXPECT_EQ(listen.vm, "web");
+    EXPECT_EQ(listen.port, 7000U);
+    EXPECT_TRUE(listen.keep);
+    EXPECT_EQ(listen.forward, "unix:/run/app.sock");
+    EXPECT_EQ(command_of<VmListen>({"enclave", "listen", "web", "1", "--exec", "cat -n"}).exec, "cat -n");
+
+    EXPECT_EQ(exit_of({"enclave", "listen", "web"}), Exit::Usage);
+    EXPECT_EQ(exit_of({"enclave", "listen", "web", "4294967295"}), Exit::Usage);
+    EXPECT_EQ(exit_of({"enclave", "listen", "web", "1", "--exec", "a", "--forward", "unix:b"}), Exit::Usage);
+}
+
 TEST(Parse, GlobalOptionsStandAnywhere) {
     for (const auto& arguments :
          std::vector<std::vector<std::string>>{{"--json", "--host", "local", "enclave", "list"},

@@ -2,6 +2,7 @@
 #include "cli/program.hpp"
 
 #include "cli/commands.hpp"
+#include "cli/kvm_trial.hpp"
 #include "cli/parse.hpp"
 
 namespace alcove::cli {
@@ -30,8 +31,11 @@ int run_program(const std::vector<std::string>& arguments, const Streams& stream
     const auto& globals = parsed.invocation->globals;
     const Output output(streams, globals.json, globals.quiet);
     auto selection = select_from_environment(globals.host);
+    // A trial that this user cannot make says nothing against the host.
     if (parts.try_guest)
-        selection.kvm_usable = [try_guest = parts.try_guest] { return try_guest().ran == host::Answer::Yes; };
+        selection.kvm_usable = [try_guest = parts.try_guest] {
+            return remembered_trial(try_guest, kvm_trial_file()).ran != host::Answer::No;
+        };
     const Context context{.output = output,
                           .selection = selection,
                           .open_host =

@@ -87,12 +87,11 @@ TEST(Relay, CarriesBothWaysAndHalfCloses) {
         input.second.reset();
     });
 
-    const auto done = relay(stream.first, input.first.get(), output.second.get());
+    const auto done = relay(stream.first, input.first.get(), std::move(output.second));
 
     enclave.join();
     user.join();
     ASSERT_TRUE(done);
-    output.second.reset();
     EXPECT_EQ(read_to_end(output.first), "got 300000");
 }
 
@@ -104,11 +103,95 @@ TEST(Relay, EndsWithTheStreamThoughInputGoesOn) {
     sys::write_all(stream.second, as_byte_view("bye")).value();
     stream.second.reset();
 
-    const auto done = relay(stream.first, input.first.get(), output.second.get());
+    const auto done = relay(stream.first, input.first.get(), std::move(output.second));
 
     ASSERT_TRUE(done);
-    output.second.reset();
     EXPECT_EQ(read_to_end(output.first), "bye");
+}
+
+TEST(Relay, AStreamThatOnlyEndedItsHalfIsStillWrittenTo) {
+    auto stream = sys::socket_pair(SOCK_STREAM).value();
+    auto input = sys::pipe().value();
+    auto output = sys::pipe().value();
+    std::string answer;
+    std::thread enclave([&] {
+        sys::write_all(stream.second, as_byte_view("question")).value();
+        ::shutdown(stream.second.get(), SHUT_WR);
+        answer = read_to_end(stream.second);
+    });
+    std::thread user([&] {
+        // Answers only once the question has ended, so a relay that keeps its output open hangs.
+        EXPECT_EQ(read_to_end(output.first), "question");
+        sys::write_all(input.second, as_byte_view("answer")).value();
+        input.second.reset();
+    });
+
+    const auto done = relay(stream.first, input.first.get(), std::move(output.second));
+    stream.first.reset();
+
+    enclave.join();
+    user.join();
+    ASSERT_TRUE(done);
+    EXPECT_EQ(answer, "answer");
+}
+
+TEST(Relay, NobodyToTakeTheOutputIsAnError) {
+    std::signal(SIGPIPE, SIG_IGN);
+    auto stream = sys::socket_pair(SOCK_STREAM).value();
+    auto input = sys::pipe().value();
+    auto output = sys::pipe().value();
+    output.first.reset();
+    sys::write_all(stream.second, as_byte_view("lost")).value();
+
+    EXPECT_EQ(relay(stream.first, input.first.get(), std::move(output.second)).error().errno_value(), EPIPE);
+}
+
+// Sends everything back, and does not read while nobody takes what it sends.
+void echo(const Fd& socket) {
+    Bytes buffer(65536);
+    while (true) {
+        const auto transfer = sys::read_some(socket, buffer);
+        if (!transfer || transfer->bytes == 0) break;
+        sys::write_all(socket, ByteView(buffer).first(transfer->bytes)).value();
+    }
+    ::shutdown(socket.get(), SHUT_WR);
+}
+
+TEST(Join, CarriesMuchBothWaysThroughAnEcho) {
+    auto near = sys::socket_pair(SOCK_STREAM).value();
+    auto far = sys::socket_pair(SOCK_STREAM).value();
+    const std::string large(8'000'000, 'e');
+    std::thread server([&] { echo(far.second); });
+    std::thread writer([&] {
+        sys::write_all(near.first, as_byte_view(large)).value();
+        ::shutdown(near.first.get(), SHUT_WR);
+    });
+    Result<void> joined;
+    std::thread middle([&] {
+        joined = join(near.second, far.first);
+        near.second.reset();
+    });
+
+    const std::string back = read_to_end(near.first);
+
+    middle.join();
+    writer.join();
+    server.join();
+    EXPECT_TRUE(joined);
+    EXPECT_TRUE(back == large);
+}
+
+TEST(Join, EndsWhenOneSideIsGoneAltogether) {
+    auto near = sys::socket_pair(SOCK_STREAM).value();
+    auto far = sys::socket_pair(SOCK_STREAM).value();
+    sys::write_all(near.first, as_byte_view("last words")).value();
+    near.first.reset();
+
+    const auto joined = join(near.second, far.first);
+
+    ASSERT_TRUE(joined);
+    far.first.reset();
+    EXPECT_EQ(read_to_end(far.second), "last words");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "api/shim_messages.hpp"
 #include "api/statistics.hpp"
 #include "codec/hex.hpp"
+#include "daemon/disk_json.hpp"
 #include "support/bits.hpp"
 #include "support/error_catalog.hpp"
 
@@ -33,7 +34,7 @@ Json error_object(ErrorCode code, const std::string& message) {
             {"remedy", std::string(entry.remedy)}};
 }
 
-Json measurements_json(const EnclaveRecord& record) {
+Json measurements_json(const VmRecord& record) {
     if (!record.measurements) return nullptr;
     const auto& measured = *record.measurements;
     Json json = {{"algorithm", "SHA384"},
@@ -44,7 +45,7 @@ Json measurements_json(const EnclaveRecord& record) {
     return json;
 }
 
-Json signature_json(const EnclaveRecord& record) {
+Json signature_json(const VmRecord& record) {
     if (!record.signature) return nullptr;
     return {{"subject", record.signature->subject},
             {"not_before", iso_time(record.signature->not_before * 1000)},
@@ -61,6 +62,10 @@ std::string_view heartbeat_name(HeartbeatAnswer answer) {
             break;
     }
     return "";
+}
+
+bool is_enclave_id(const std::string& id) {
+    return id.find("-enc") != std::string::npos;
 }
 
 template <typename Id>
@@ -101,6 +106,19 @@ Json counters_json(const std::vector<api::vmm::StatisticsEntry>& entries) {
     return json;
 }
 
+// What an enclave has and a primary VM has not.
+void add_enclave_fields(const VmRecord& record, Json& json) {
+    json["ready"] = record.ready;
+    json["debug"] = record.debug;
+    json["ready_at"] = time_or_null(record.ready_ms);
+    json["measurements"] = measurements_json(record);
+    json["signature"] = signature_json(record);
+    json["app_exit"] = nullptr;
+    if (record.app_exit)
+        json["app_exit"] = {{"kind", record.app_exit->signalled ? "signalled" : "exited"},
+                            {"value", record.app_exit->value}};
+}
+
 std::string_view answer_name(host::Answer answer) {
     switch (answer) {
         case host::Answer::Yes:
@@ -126,40 +144,38 @@ std::string iso_time(int64_t ms_since_1970) {
     return text;
 }
 
-Json to_json(const EnclaveRecord& record) {
+Json to_json(const VmRecord& record) {
     Json json;
     json["id"] = record.id;
     json["name"] = text_or_null(record.name);
     json["state"] = std::string(state_name(record.state));
-    json["ready"] = record.ready;
     json["cid"] = record.cid;
     json["vcpus"] = record.vcpus;
     json["memory_mib"] = record.memory_bytes / 1_MiB;
     json["pages"] = std::string(host::to_string(record.pages));
     json["policy"] = std::string(host::to_string(record.policy));
-    json["debug"] = record.debug;
     json["image_bytes"] = record.image_bytes;
     json["created"] = time_or_null(record.created_ms);
-    json["ready_at"] = time_or_null(record.ready_ms);
     json["ended"] = time_or_null(record.ended_ms);
-    json["measurements"] = measurements_json(record);
-    json["signature"] = signature_json(record);
     if (record.progress)
         json["progress"] = {{"done", record.progress->done}, {"total", record.progress->total}};
-    json["app_exit"] = nullptr;
-    if (record.app_exit)
-        json["app_exit"] = {{"kind", record.app_exit->signalled ? "signalled" : "exited"},
-                            {"value", record.app_exit->value}};
     json["reason"] = text_or_null(record.reason);
     json["detail"] = text_or_null(record.detail);
     json["error"] = record.error ? error_object(record.error->code, record.error->message) : Json(nullptr);
+    if (record.is_primary()) {
+        json["disks"] = to_json(record.disks);
+        json["restarts"] = record.restarts;
+    } else {
+        add_enclave_fields(record, json);
+    }
     return json;
 }
 
 Json to_json(const Event& event) {
     return {{"sequence", event.sequence},
             {"time", iso_time(event.time_ms)},
-            {"enclave", text_or_null(event.enclave)},
+            {"enclave", is_enclave_id(event.vm) ? Json(event.vm) : Json(nullptr)},
+            {"vm", text_or_null(event.vm)},
             {"kind", event.kind},
             {"detail", event.detail}};
 }
@@ -220,19 +236,23 @@ int http_status(ErrorCode code) {
     }
 }
 
+Json sockets_json(const std::string& directory) {
+    return {{"directory", directory},
+            {"connect", directory + "/" + api::shim::kConnectSocketName},
+            {"listen", directory + "/port-<PORT>.sock"}};
+}
+
 Json to_json(const Inspection& inspection) {
     const auto& record = inspection.record;
     Json json;
-    json["enclave"] = to_json(record);
-    json["heartbeat"] = {{"ready", record.ready},
-                         {"answered_by", text_or_null(std::string(heartbeat_name(record.heartbeat)))},
-                         {"at", time_or_null(record.ready_ms)}};
+    json[record.is_primary() ? "vm" : "enclave"] = to_json(record);
+    if (!record.is_primary())
+        json["heartbeat"] = {{"ready", record.ready},
+                             {"answered_by", text_or_null(std::string(heartbeat_name(record.heartbeat)))},
+                             {"at", time_or_null(record.ready_ms)}};
     json["lease"] = inspection.grant ? to_json(*inspection.grant) : Json(nullptr);
     json["sockets"] = nullptr;
-    if (!is_over(record.state))
-        json["sockets"] = {{"directory", inspection.directory},
-                           {"connect", inspection.directory + "/" + api::shim::kConnectSocketName},
-                           {"listen", inspection.directory + "/port-<PORT>.sock"}};
+    if (!is_over(record.state)) json["sockets"] = sockets_json(inspection.directory);
     json["vmm"] = {{"pid", record.vmm_pid}, {"exit_status", record.exit_status}};
     json["monotonic_ns"] = timings_json(record.timings);
     json["counters"] = inspection.counters ? counters_json(*inspection.counters) : Json(nullptr);

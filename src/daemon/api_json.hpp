@@ -10,7 +10,7 @@
 #include "api/vmm_messages.hpp"
 #include "codec/json.hpp"
 #include "daemon/attestor_client.hpp"
-#include "daemon/enclave_record.hpp"
+#include "daemon/vm_record.hpp"
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
 #include "host/ledger.hpp"
@@ -20,7 +20,7 @@ namespace alcove::daemon {
 
 using codec::json::Json;
 
-Json to_json(const EnclaveRecord& record);
+Json to_json(const VmRecord& record);
 Json to_json(const Event& event);
 Json to_json(const host::Grant& grant);
 Json to_json(const AttestorStatus& status);
@@ -29,9 +29,12 @@ Json to_json(const AttestorStatus& status);
 Json error_json(const Error& error);
 int http_status(ErrorCode code);
 
-// Everything live of one enclave, as a tree.
+// Where host programs meet a VM: the sockets in the directory of its VM.
+Json sockets_json(const std::string& directory);
+
+// Everything live of one VM, as a tree.
 struct Inspection {
-    EnclaveRecord record;
+    VmRecord record;
     std::optional<host::Grant> grant;
     std::string directory;  // of the VM, with its sockets
     std::optional<std::vector<api::vmm::StatisticsEntry>> counters;

@@ -36,7 +36,7 @@ TEST(ApiJson, EveryErrorHasAStatusOfItsKind) {
 }
 
 TEST(ApiJson, AFreshEnclaveHasNullsForWhatIsNotKnown) {
-    EnclaveRecord record;
+    VmRecord record;
     record.id = "i-1-enc2";
     record.memory_bytes = 512_MiB;
     record.created_ms = 1;
@@ -53,7 +53,7 @@ TEST(ApiJson, AFreshEnclaveHasNullsForWhatIsNotKnown) {
 }
 
 TEST(ApiJson, MeasurementsAreHexadecimalAndPcr8OnlyWhenSigned) {
-    EnclaveRecord record;
+    VmRecord record;
     record.measurements = Measurements{};
     record.measurements->pcr0.fill(0xab);
 
@@ -66,7 +66,7 @@ TEST(ApiJson, MeasurementsAreHexadecimalAndPcr8OnlyWhenSigned) {
 TEST(ApiJson, CountersAreSummedAndUnknownOnesKept) {
     Inspection inspection;
     inspection.record.id = "i-1-enc2";
-    inspection.record.state = EnclaveState::Running;
+    inspection.record.state = VmState::Running;
     inspection.directory = "/run/alcove/vm/i-1-enc2";
     inspection.counters = {{.id = 1, .index = 0, .value = 70},
                            {.id = 1, .index = 1, .value = 7},
@@ -82,7 +82,7 @@ TEST(ApiJson, CountersAreSummedAndUnknownOnesKept) {
 }
 
 TEST(ApiJson, ACompromisedVmmsTextIsStillJson) {
-    EnclaveRecord record;
+    VmRecord record;
     record.detail = "bad \xff\xfe \x01 \" text";
 
     const auto text = codec::json::dump(to_json(record));

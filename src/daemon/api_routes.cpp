@@ -12,8 +12,6 @@
 #include "api/console_ring.hpp"
 #include "daemon/api_json.hpp"
 #include "daemon/attestor_client.hpp"
-#include "daemon/image_source.hpp"
-#include "daemon/launch_json.hpp"
 #include "daemon/loop_call.hpp"
 #include "support/bits.hpp"
 #include "support/error_catalog.hpp"
@@ -61,6 +59,13 @@ uint64_t monotonic_ns() {
     return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Who may only look changes nothing, and has no business with a VM's ports.
+bool may_ask(const HttpRequest& request, Access access) {
+    if (access == Access::Control) return true;
+    const auto path = split_path(request.path);
+    return request.method == "GET" && (path.size() != 4 || path[3] != "sockets");
+}
+
 // Gives its place back when the last copy of a stream ends.
 class Seat {
   public:
@@ -88,9 +93,9 @@ Api::Api(Parts parts, Config config)
 
 HttpResponse Api::handle(const HttpRequest& request, Access access) {
     Result<HttpResponse> response =
-        access == Access::View && request.method != "GET"
-            ? fail(ErrorCode::PermissionDenied, "this socket is for reading; changes go to alcoved.sock")
-            : route(request);
+        may_ask(request, access)
+            ? route(request)
+            : fail(ErrorCode::PermissionDenied, "this socket is for looking only; this goes to alcoved.sock");
     if (response) return std::move(*response);
     return json_response(error_json(response.error()), http_status(response.error().code()));
 }
@@ -115,12 +120,8 @@ Result<HttpResponse> Api::route(const HttpRequest& request) {
         return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path);
     };
     if (path.size() < 2 || path[0] != "v1") return nothing();
-    if (path[1] == "enclaves") {
-        if (path.size() == 2 && request.method == "POST") return create_enclave(request);
-        if (path.size() == 2 && get) return list_enclaves();
-        if (path.size() == 3 || path.size() == 4)
-            return route_enclave(request, path[2], path.size() == 4 ? path[3] : "");
-    }
+    if (path[1] == "enclaves") return route_vms(request, api::VmRole::Enclave);
+    if (path[1] == "vms") return route_vms(request, api::VmRole::Primary);
     if (path.size() == 2 && path[1] == "host" && get) return get_host();
     if (path.size() == 3 && path[1] == "attestation" && path[2] == "root" && get) return get_root();
     if (path.size() == 2 && path[1] == "attestation" && get) return get_attestation();
@@ -129,41 +130,77 @@ Result<HttpResponse> Api::route(const HttpRequest& request) {
     return nothing();
 }
 
-Result<HttpResponse> Api::route_enclave(const HttpRequest& request, const std::string& id,
-                                        const std::string& verb) {
-    const bool get = request.method == "GET";
-    if (get && verb.empty()) return get_enclave(request, id);
-    if (get && verb == "inspect") return inspect_enclave(id);
-    if (get && verb == "console") return follow_console(id);
-    if (get && verb == "logs") return read_logs(id);
-    if (request.method == "POST" && verb == "stop") return stop_enclave(request, id);
-    if (request.method == "DELETE" && verb.empty()) return remove_enclave(id);
+Result<HttpResponse> Api::route_vms(const HttpRequest& request, api::VmRole role) {
+    const auto path = split_path(request.path);
+    if (path.size() == 2 && request.method == "POST") return create(request, role);
+    if (path.size() == 2 && request.method == "GET") return list(role);
+    if (path.size() == 3 || path.size() == 4) {
+        const auto record = TRY(find(path[2], role));
+        return route_vm(request, record, path.size() == 4 ? path[3] : "");
+    }
     return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path);
 }
 
-Result<EnclaveRecord> Api::find(const std::string& id) {
-    return ask<EnclaveRecord>(
-        parts_.loop, config_.patience,
-        [supervisor = &parts_.supervisor, id](auto answer) { answer(supervisor->find(id)); });
+Result<HttpResponse> Api::route_vm(const HttpRequest& request, const VmRecord& record,
+                                   const std::string& verb) {
+    const bool is_get = request.method == "GET";
+    if (is_get && verb.empty()) return get(request, record);
+    if (is_get && verb == "inspect") return inspect(record);
+    if (is_get && verb == "sockets") return get_sockets(record);
+    if (is_get && verb == "console") return follow_console(record);
+    if (is_get && verb == "logs") return read_logs(record);
+    if (request.method == "POST" && verb == "stop") return stop(request, record);
+    if (request.method == "DELETE" && verb.empty()) return remove(record);
+    return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path);
 }
 
-Result<HttpResponse> Api::create_enclave(const HttpRequest& request) {
-    const uint64_t requested_ns = monotonic_ns();
-    const auto body = TRY(parse_launch_body(request.body));
-    ImageSource image;
-    if (!body.image_disk.empty()) {
-        if (!config_.embedded)
-            return fail(ErrorCode::PermissionDenied, "images are named by disk in the embedded host only");
-        image = TRY(image_from_disk(body.image_disk, body.image_bytes));
+Result<VmRecord> Api::find(const std::string& id_or_name, api::VmRole role) {
+    return ask<VmRecord>(parts_.loop, config_.patience,
+                         [supervisor = &parts_.supervisor, id_or_name, role](auto answer) {
+                             answer(supervisor->find(id_or_name, role));
+                         });
+}
+
+Result<Fd> Api::take_token(const HttpRequest& request, const std::string& token) {
+    return ask<Fd>(parts_.loop, config_.patience,
+                   [tokens = &parts_.tokens, token, user = request.user](auto answer) {
+                       answer(tokens->take(token, user, std::chrono::steady_clock::now()));
+                   });
+}
+
+Result<ImageSource> Api::open_image(const HttpRequest& request, const FileReference& image) {
+    if (!image.disk.empty() && !config_.embedded)
+        return fail(ErrorCode::PermissionDenied, "images are named by disk in the embedded host only");
+    if (!image.disk.empty()) return image_from_disk(image.disk, image.bytes);
+    auto descriptor = TRY(take_token(request, image.token));
+    return image_from_descriptor(std::move(descriptor));
+}
+
+Result<LaunchDisk> Api::open_disk(const HttpRequest& request, const FileReference& disk) {
+    if (!disk.disk.empty() && !config_.embedded)
+        return fail(ErrorCode::PermissionDenied, "disks are named in the embedded host only");
+    const auto use = disk.read_only ? FileUse::ReadOnly : FileUse::ReadWrite;
+    ImageSource source;
+    if (!disk.disk.empty()) {
+        source = TRY(disk_from_attached(disk.disk, disk.bytes, use));
     } else {
-        auto descriptor = TRY(
-            ask<Fd>(parts_.loop, config_.patience,
-                    [tokens = &parts_.tokens, token = body.image_token, user = request.user](auto answer) {
-                        answer(tokens->take(token, user, std::chrono::steady_clock::now()));
-                    }));
-        image = TRY(image_from_descriptor(std::move(descriptor)));
+        auto descriptor = TRY(take_token(request, disk.token));
+        source = TRY(disk_from_descriptor(std::move(descriptor), use));
     }
+    return LaunchDisk{.file = std::move(source.descriptor),
+                      .record = {.bytes = source.bytes, .read_only = disk.read_only, .serial = disk.disk}};
+}
+
+Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
+    const uint64_t requested_ns = monotonic_ns();
+    const auto body = TRY(parse_launch_body(request.body, role));
+    auto image = TRY(open_image(request, body.image));
     LaunchRequest launch;
+    launch.role = role;
+    for (const auto& reference : body.disks) {
+        auto disk = TRY(open_disk(request, reference));
+        launch.disks.push_back(std::move(disk));
+    }
     launch.name = body.name;
     launch.image = std::move(image.descriptor);
     launch.image_bytes = image.bytes;
@@ -175,48 +212,49 @@ Result<HttpResponse> Api::create_enclave(const HttpRequest& request) {
     launch.cid = body.cid;
     launch.requested_ns = requested_ns;
     const auto record =
-        TRY(ask<EnclaveRecord>(parts_.loop, config_.patience,
-                               [supervisor = &parts_.supervisor, launch = std::move(launch)](
-                                   auto answer) mutable { answer(supervisor->launch(std::move(launch))); }));
+        TRY(ask<VmRecord>(parts_.loop, config_.patience,
+                          [supervisor = &parts_.supervisor, launch = std::move(launch)](auto answer) mutable {
+                              answer(supervisor->launch(std::move(launch)));
+                          }));
     return json_response(to_json(record), 201);
 }
 
-Result<HttpResponse> Api::list_enclaves() {
-    const auto records = TRY(ask<std::vector<EnclaveRecord>>(
+Result<HttpResponse> Api::list(api::VmRole role) {
+    const auto records = TRY(ask<std::vector<VmRecord>>(
         parts_.loop, config_.patience,
         [supervisor = &parts_.supervisor](auto answer) { answer(supervisor->list()); }));
     Json list = Json::array();
     for (const auto& record : records)
-        list.push_back(to_json(record));
-    return json_response({{"enclaves", std::move(list)}});
+        if (record.role == role) list.push_back(to_json(record));
+    return json_response({{role == api::VmRole::Primary ? "vms" : "enclaves", std::move(list)}});
 }
 
-Result<HttpResponse> Api::get_enclave(const HttpRequest& request, const std::string& id) {
+Result<HttpResponse> Api::get(const HttpRequest& request, const VmRecord& first) {
     const auto wait = request.query.find("wait");
-    if (wait == request.query.end()) {
-        const auto record = TRY(find(id));
-        return json_response(to_json(record));
-    }
-    const bool for_ready = wait->second == "ready";
-    if (!for_ready && wait->second != "stopped")
-        return fail(ErrorCode::InvalidArgument, "'wait' is \"ready\" or \"stopped\"");
+    if (wait == request.query.end()) return json_response(to_json(first));
+    // A primary VM tells nobody that it is ready.
+    const std::string up = first.is_primary() ? "running" : "ready";
+    const bool for_up = wait->second == up;
+    if (!for_up && wait->second != "stopped")
+        return fail(ErrorCode::InvalidArgument, "'wait' is \"" + up + "\" or \"stopped\"");
     const auto longest = static_cast<uint64_t>(config_.longest_wait.count());
     const uint64_t seconds = TRY(query_number(request, "timeout", 30, longest));
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-    // A name may go on to another enclave meanwhile: what was found first is what is waited for.
-    const auto first = TRY(find(id));
+    // A name may go on to another VM meanwhile: what was found first is what is waited for.
     while (true) {
         const uint64_t seen = parts_.changes.count();
-        const auto record = TRY(find(first.id));
-        const bool reached = is_over(record.state) || (for_ready && record.ready);
+        const auto record = TRY(find(first.id, first.role));
+        const bool is_up = record.is_primary() ? record.state == VmState::Running : record.ready;
+        const bool reached = is_over(record.state) || (for_up && is_up);
         if (reached || !parts_.changes.wait_beyond(seen, deadline)) return json_response(to_json(record));
     }
 }
 
-Result<HttpResponse> Api::inspect_enclave(const std::string& id) {
-    auto inspection = TRY(
-        ask<Inspection>(parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id](auto answer) {
-            auto record = supervisor->find(id);
+Result<HttpResponse> Api::inspect(const VmRecord& asked) {
+    auto inspection = TRY(ask<Inspection>(
+        parts_.loop, config_.patience,
+        [supervisor = &parts_.supervisor, id = asked.id, role = asked.role](auto answer) {
+            auto record = supervisor->find(id, role);
             if (!record) return answer(Failure{std::move(record).error()});
             Inspection found{.record = std::move(*record),
                              .grant = {},
@@ -238,7 +276,18 @@ Result<HttpResponse> Api::inspect_enclave(const std::string& id) {
     return json_response(to_json(inspection));
 }
 
-Result<HttpResponse> Api::stop_enclave(const HttpRequest& request, const std::string& id) {
+Result<HttpResponse> Api::get_sockets(const VmRecord& record) {
+    if (is_over(record.state)) return fail(ErrorCode::EnclaveNotReady, record.id + " has ended");
+    auto directory = TRY(ask<std::string>(parts_.loop, config_.patience,
+                                          [supervisor = &parts_.supervisor, vm = record.id](auto answer) {
+                                              answer(supervisor->vm_directory(vm));
+                                          }));
+    Json json = sockets_json(directory);
+    json["id"] = record.id;
+    return json_response(json);
+}
+
+Result<HttpResponse> Api::stop(const HttpRequest& request, const VmRecord& asked) {
     std::chrono::milliseconds force_after{5000};
     if (!request.body.empty()) {
         const auto body = TRY(codec::json::parse(request.body, {.bytes = 4096, .depth = 2}));
@@ -247,17 +296,16 @@ Result<HttpResponse> Api::stop_enclave(const HttpRequest& request, const std::st
             return fail(ErrorCode::InvalidArgument, "'force_after_ms' is at most 60000");
         if (value) force_after = std::chrono::milliseconds(*value);
     }
-    const auto record = TRY(ask<EnclaveRecord>(
-        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id, force_after](auto answer) {
-            answer(supervisor->stop(id, force_after));
-        }));
+    const auto record = TRY(ask<VmRecord>(parts_.loop, config_.patience,
+                                          [supervisor = &parts_.supervisor, id = asked.id, force_after](
+                                              auto answer) { answer(supervisor->stop(id, force_after)); }));
     return json_response(to_json(record), is_over(record.state) ? 200 : 202);
 }
 
-Result<HttpResponse> Api::remove_enclave(const std::string& id) {
-    const auto record = TRY(ask<EnclaveRecord>(
+Result<HttpResponse> Api::remove(const VmRecord& asked) {
+    const auto record = TRY(ask<VmRecord>(
         parts_.loop, config_.patience,
-        [supervisor = &parts_.supervisor, id](auto answer) { answer(supervisor->remove(id)); }));
+        [supervisor = &parts_.supervisor, id = asked.id](auto answer) { answer(supervisor->remove(id)); }));
     return json_response(to_json(record), is_over(record.state) ? 200 : 202);
 }
 
@@ -266,8 +314,7 @@ Result<Fd> Api::console_ring(const std::string& id) {
                    [supervisor = &parts_.supervisor, id](auto answer) { supervisor->console(id, answer); });
 }
 
-Result<HttpResponse> Api::follow_console(const std::string& id) {
-    const auto record = TRY(find(id));
+Result<HttpResponse> Api::follow_console(const VmRecord& record) {
     auto ring = TRY(console_ring(record.id));
     auto reader = TRY(api::ConsoleRingReader::open(ring));
     if (++*console_readers_ > config_.console_readers) {
@@ -279,9 +326,10 @@ Result<HttpResponse> Api::follow_console(const std::string& id) {
     const auto shared = std::make_shared<api::ConsoleRingReader>(std::move(reader));
     HttpResponse response{
         .status = 200, .content_type = "application/octet-stream", .body = {}, .stream = {}};
-    response.stream = [this, seat, shared, id = record.id]() -> std::optional<std::string> {
+    response.stream = [this, seat, shared, id = record.id,
+                       role = record.role]() -> std::optional<std::string> {
         // The end is looked for before the last read, so that nothing is lost between the two.
-        const auto now = find(id);
+        const auto now = find(id, role);
         const bool over = !now || is_over(now->state) || parts_.changes.is_over();
         auto text = piece_text(shared->read());
         if (!text.empty()) return text;
@@ -292,8 +340,8 @@ Result<HttpResponse> Api::follow_console(const std::string& id) {
     return response;
 }
 
-Result<HttpResponse> Api::read_logs(const std::string& id) {
-    const auto ring = TRY(console_ring(id));
+Result<HttpResponse> Api::read_logs(const VmRecord& record) {
+    const auto ring = TRY(console_ring(record.id));
     auto reader = TRY(api::ConsoleRingReader::open(ring));
     return HttpResponse{.status = 200,
                         .content_type = "application/octet-stream",

@@ -13,6 +13,8 @@
 #include "daemon/changes.hpp"
 #include "daemon/descriptor_tokens.hpp"
 #include "daemon/http_server.hpp"
+#include "daemon/image_source.hpp"
+#include "daemon/launch_json.hpp"
 #include "daemon/supervisor.hpp"
 
 namespace alcove::daemon {
@@ -20,7 +22,7 @@ namespace alcove::daemon {
 // Which socket a request came by.
 enum class Access : uint8_t {
     Control,
-    View,  // GET only
+    View,  // GET only, and no sockets of VMs
 };
 
 class Api {
@@ -51,23 +53,29 @@ class Api {
   private:
     using Json = codec::json::Json;
     Result<HttpResponse> route(const HttpRequest& request);
-    Result<HttpResponse> route_enclave(const HttpRequest& request, const std::string& id,
-                                       const std::string& verb);
-    Result<HttpResponse> create_enclave(const HttpRequest& request);
-    Result<HttpResponse> list_enclaves();
-    Result<HttpResponse> get_enclave(const HttpRequest& request, const std::string& id);
-    Result<HttpResponse> inspect_enclave(const std::string& id);
-    Result<HttpResponse> stop_enclave(const HttpRequest& request, const std::string& id);
-    Result<HttpResponse> remove_enclave(const std::string& id);
-    Result<HttpResponse> follow_console(const std::string& id);
-    Result<HttpResponse> read_logs(const std::string& id);
+    // Enclaves and primary VMs have the same paths below /v1/enclaves and /v1/vms.
+    Result<HttpResponse> route_vms(const HttpRequest& request, api::VmRole role);
+    Result<HttpResponse> route_vm(const HttpRequest& request, const VmRecord& record,
+                                  const std::string& verb);
+    Result<HttpResponse> create(const HttpRequest& request, api::VmRole role);
+    Result<HttpResponse> list(api::VmRole role);
+    Result<HttpResponse> get(const HttpRequest& request, const VmRecord& record);
+    Result<HttpResponse> inspect(const VmRecord& record);
+    Result<HttpResponse> get_sockets(const VmRecord& record);
+    Result<HttpResponse> stop(const HttpRequest& request, const VmRecord& record);
+    Result<HttpResponse> remove(const VmRecord& record);
+    Result<HttpResponse> follow_console(const VmRecord& record);
+    Result<HttpResponse> read_logs(const VmRecord& record);
     Result<HttpResponse> get_host();
     Result<HttpResponse> get_root();
     Result<HttpResponse> get_attestation();
     Result<HttpResponse> get_version();
     Result<HttpResponse> get_events(const HttpRequest& request);
 
-    Result<EnclaveRecord> find(const std::string& id);
+    Result<VmRecord> find(const std::string& id_or_name, api::VmRole role);
+    Result<Fd> take_token(const HttpRequest& request, const std::string& token);
+    Result<ImageSource> open_image(const HttpRequest& request, const FileReference& image);
+    Result<LaunchDisk> open_disk(const HttpRequest& request, const FileReference& disk);
     Result<Fd> console_ring(const std::string& id);
 
     Parts parts_;

@@ -84,13 +84,11 @@ void BrokerLink::refuse(Answer<T> answer) {
     });
 }
 
-void BrokerLink::launch(api::broker::Launch order, Fd image, Answer<Launched> answer) {
+void BrokerLink::launch(api::broker::Launch order, std::vector<Fd> files, Answer<Launched> answer) {
     if (!is_connected()) return refuse(std::move(answer));
     const uint32_t id = peer_->next_request();
     order.request = id;
-    std::vector<Fd> descriptors;
-    descriptors.push_back(std::move(image));
-    peer_->request(id, api::encode(order), std::move(descriptors), kAnswerWithin,
+    peer_->request(id, api::encode(order), std::move(files), kAnswerWithin,
                    [answer = std::move(answer)](Result<Peer::Message> reply) {
                        answer(read_launched(std::move(reply)));
                    });

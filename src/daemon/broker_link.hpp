@@ -42,7 +42,7 @@ class BrokerLink {
     const std::string& trouble() const { return trouble_; }
 
     // `order.request` is filled in here.
-    void launch(api::broker::Launch order, Fd image, Answer<Launched> answer);
+    void launch(api::broker::Launch order, std::vector<Fd> files, Answer<Launched> answer);
     void kill(const api::VmId& id, Answer<void> answer);
     // A VM that is not there counts as removed.
     void remove(const api::VmId& id, Answer<void> answer);

@@ -94,11 +94,16 @@ TEST_F(DaemonRunTest, AnEnclaveIsRunInspectedStoppedAndRemoved) {
     EXPECT_EQ(tree["heartbeat"]["answered_by"], "alcove");
     EXPECT_EQ(tree["sockets"]["connect"], run_ + "/vm/" + id + "/connect.sock");
     EXPECT_FALSE(tree["lease"]["cpus"].empty());
+    const auto sockets = json_of(get(control_, "/v1/enclaves/web/sockets"));
+    EXPECT_EQ(sockets["id"], id);
+    EXPECT_EQ(sockets["directory"], run_ + "/vm/" + id);
+    EXPECT_EQ(sockets["connect"], tree["sockets"]["connect"]);
 
     EXPECT_EQ(post(control_, "/v1/enclaves/web/stop", R"({"force_after_ms":100})").status, 202);
     const auto stopped = json_of(get(control_, "/v1/enclaves/" + id + "?wait=stopped&timeout=10"));
     EXPECT_EQ(stopped["state"], "stopped");
     EXPECT_EQ(stopped["reason"], "host_request");
+    EXPECT_EQ(json_of(get(control_, "/v1/enclaves/" + id + "/sockets"))["error"]["code"], "E95");
     EXPECT_EQ(raw_request(control_, "DELETE /v1/enclaves/" + id + " HTTP/1.1\r\n\r\n").status, 200);
     const auto gone = get(control_, "/v1/enclaves/" + id);
     EXPECT_EQ(gone.status, 404);
@@ -160,6 +165,8 @@ TEST_F(DaemonTest, TheViewSocketOnlyReads) {
     EXPECT_EQ(get(view_, "/v1/enclaves").status, 200);
     EXPECT_EQ(post(view_, "/v1/enclaves", "{}").status, 403);
     EXPECT_EQ(raw_request(view_, "DELETE /v1/enclaves/x HTTP/1.1\r\n\r\n").status, 403);
+    EXPECT_EQ(get(view_, "/v1/enclaves/x/sockets").status, 403);
+    EXPECT_EQ(get(control_, "/v1/enclaves/x/sockets").status, 404);
 }
 
 TEST_F(DaemonTest, SocketsAreForTheirGroupsOnly) {

@@ -15,8 +15,7 @@
 
 namespace alcove::daemon::descriptors {
 
-// Next to the numbers of api::Protocol, and never used there.
-inline constexpr auto kProtocol = static_cast<api::Protocol>(64);
+inline constexpr auto kProtocol = api::Protocol::Descriptors;
 inline constexpr api::VersionRange kVersions{.min = 1, .max = 1};
 inline constexpr const char* kSocketName = "descriptors.sock";
 inline constexpr size_t kTokenDigits = 32;  // 128 random bits in hexadecimal

@@ -14,6 +14,7 @@
 namespace alcove::daemon {
 
 struct FakeHost::Shim {
+    bool primary = false;
     std::string id;
     api::shim::State state{};
     std::string detail;
@@ -112,6 +113,7 @@ void FakeHost::launch(const Channel::Message& message) {
                        {reinterpret_cast<uint8_t*>(content.data()), content.size()}, 0)
         .value();
     images_[id] = content;
+    disks_[id] = message.descriptors.size() - 1;
     start_shim(id, order);
     auto pipe = sys::pipe().value();
     shims_[id]->alive = std::move(pipe.second);
@@ -127,8 +129,10 @@ void FakeHost::start_shim(const std::string& id, const api::broker::Launch& orde
     shim->state.phase = static_cast<uint32_t>(api::shim::Phase::Copying);
     shim->state.begun_ns = 1000;
     shim->state.vcpu = 0xffff;
-    if ((order.flags & api::broker::Launch::kDebug) != 0) {
-        shim->state.flags = api::shim::State::kDebug;
+    const bool debug = (order.flags & api::broker::Launch::kDebug) != 0;
+    shim->primary = order.role == static_cast<uint32_t>(api::VmRole::Primary);
+    if (debug || shim->primary) {
+        shim->state.flags = debug ? api::shim::State::kDebug : 0;
         shim->ring = api::make_console_ring().value();
         shim->console = api::ConsoleRingWriter::open(shim->ring).value();
     }
@@ -167,7 +171,7 @@ void FakeHost::play(Shim& shim) {
         shim.detail = "the checksum is another";
         return step(api::shim::Phase::Ended);
     }
-    shim.state.flags = shim.state.flags | api::shim::State::kMeasured;
+    if (!shim.primary) shim.state.flags = shim.state.flags | api::shim::State::kMeasured;
     shim.state.pcr0.fill(0x10);
     shim.state.pcr1.fill(0x11);
     shim.state.pcr2.fill(0x12);
@@ -178,7 +182,7 @@ void FakeHost::play(Shim& shim) {
     shim.state.vmm_pid = 4711;
     shim.state.first_instruction_ns = 3000;
     step(api::shim::Phase::Running);
-    if (script_ == Script::Measured) return;
+    if (script_ == Script::Measured || shim.primary) return;
     shim.state.ready_ns = 4000;
     shim.state.ready_answered_by = static_cast<uint32_t>(api::vmm::ReadyAnsweredBy::Alcove);
     step(api::shim::Phase::Ready);
@@ -258,6 +262,17 @@ void FakeHost::set_phase(const std::string& id, api::shim::Phase phase) {
         push(shim, 0);
     });
 }
+void FakeHost::reset(const std::string& id) {
+    on_thread([this, id] {
+        auto& shim = *shims_.at(id);
+        shim.state.restarts = shim.state.restarts + 1;
+        for (const auto phase :
+             {api::shim::Phase::Reserving, api::shim::Phase::Starting, api::shim::Phase::Running}) {
+            shim.state.phase = static_cast<uint32_t>(phase);
+            push(shim, 0);
+        }
+    });
+}
 void FakeHost::end(const std::string& id, api::StopReason reason, const std::string& detail) {
     on_thread([this, id, reason, detail] {
         auto& shim = *shims_.at(id);
@@ -327,6 +342,9 @@ std::vector<std::string> FakeHost::present() {
 }
 std::string FakeHost::image_content(const std::string& id) {
     return on_thread([this, id] { return images_[id]; });
+}
+size_t FakeHost::disk_count(const std::string& id) {
+    return on_thread([this, id] { return disks_[id]; });
 }
 int FakeHost::attaches(const std::string& id) {
     return on_thread([this, id] { return shims_.at(id)->attaches; });

@@ -42,6 +42,7 @@ class FakeHost {
     void ignore_stops(bool ignore);
 
     void set_phase(const std::string& id, api::shim::Phase phase);
+    void reset(const std::string& id);  // of a primary VM: another life
     void end(const std::string& id, api::StopReason reason, const std::string& detail = {});
     void kill_shim(const std::string& id);        // its socket and process are gone at once
     void drop_connection(const std::string& id);  // the shim lives on and can be connected anew
@@ -55,6 +56,7 @@ class FakeHost {
     std::vector<std::string> removed();
     std::vector<std::string> present();  // VMs that have not been removed
     std::string image_content(const std::string& id);
+    size_t disk_count(const std::string& id);  // descriptors that came with its launch, but for the image
     int attaches(const std::string& id);
 
   private:
@@ -84,6 +86,7 @@ class FakeHost {
     std::vector<api::broker::Launch> launches_;
     std::vector<std::string> removed_;
     std::map<std::string, std::string> images_;
+    std::map<std::string, size_t> disks_;
     std::vector<std::pair<Bytes, int>> held_;
     Script script_ = Script::Ready;
     std::optional<Error> refuse_launch_;

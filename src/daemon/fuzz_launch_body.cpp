@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The body of POST /v1/enclaves: whatever a client sends is refused with an error that can be shown, or is
-// within the ranges that the types of the request promise.
+// The bodies of POST /v1/enclaves and POST /v1/vms: whatever a client sends is refused with an error that can
+// be shown, or is within the ranges that the types of the request promise.
 #include <cstdlib>
 
 #include <nlohmann/json.hpp>
@@ -11,13 +11,16 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     using namespace alcove;
-    const auto body = daemon::parse_launch_body(as_text({data, size}));
-    if (!body) {
-        const auto text = codec::json::dump(daemon::error_json(body.error()));
-        if (!codec::json::parse(text)) std::abort();
-        return 0;
+    for (const auto role : {api::VmRole::Enclave, api::VmRole::Primary}) {
+        const auto body = daemon::parse_launch_body(as_text({data, size}), role);
+        if (!body) {
+            const auto text = codec::json::dump(daemon::error_json(body.error()));
+            if (!codec::json::parse(text)) std::abort();
+            continue;
+        }
+        const bool two_images = !body->image.token.empty() && !body->image.disk.empty();
+        if (two_images || body->memory_mib > UINT64_MAX >> 20) std::abort();
+        if (role == api::VmRole::Enclave && !body->disks.empty()) std::abort();
     }
-    const bool two_images = !body->image_token.empty() && !body->image_disk.empty();
-    if (two_images || body->memory_mib > UINT64_MAX >> 20) std::abort();
     return 0;
 }

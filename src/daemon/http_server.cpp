@@ -15,9 +15,6 @@ namespace alcove::daemon {
 
 namespace {
 
-constexpr std::string_view kTooMany =
-    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
 HttpRequest to_request(const httplib::Request& from) {
     HttpRequest request;
     request.method = from.method;
@@ -119,15 +116,24 @@ class HttpServer::Implementation final : public httplib::Server {
     }
 
     void accept_all() {
+        bool full = false;
         while (true) {
-            std::array<pollfd, 2> waiting{{{.fd = listener_.get(), .events = POLLIN, .revents = 0},
-                                           {.fd = wake_.fd().get(), .events = POLLIN, .revents = 0}}};
+            // A client beyond the limit stays in the listener's queue until another's turn is over.
+            std::array<pollfd, 2> waiting{
+                {{.fd = full ? -1 : listener_.get(), .events = POLLIN, .revents = 0},
+                 {.fd = wake_.fd().get(), .events = POLLIN, .revents = 0}}};
             ::poll(waiting.data(), waiting.size(), -1);
-            const std::lock_guard lock(mutex_);
-            if (stopping_) return;
-            reap();
-            if ((waiting[0].revents & POLLIN) != 0) accept_one();
-            if ((waiting[1].revents & POLLIN) != 0) wake_.drain();
+            bool accepted = true;
+            {
+                const std::lock_guard lock(mutex_);
+                if (stopping_) return;
+                if ((waiting[1].revents & POLLIN) != 0) wake_.drain();
+                reap();
+                if ((waiting[0].revents & POLLIN) != 0) accepted = accept_one();
+                full = workers_.size() >= limits_.connections;
+            }
+            // Out of descriptors: the client stays in the queue, and asking at once again would not help it.
+            if (!accepted) std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
     }
 
@@ -140,20 +146,16 @@ class HttpServer::Implementation final : public httplib::Server {
         });
     }
 
-    // With the lock.
-    void accept_one() {
+    // With the lock. False when the kernel had no descriptor to give.
+    bool accept_one() {
         auto socket = sys::accept(listener_);
-        if (!socket) return;
+        if (!socket) return false;
         const auto credentials = sys::peer_credentials(*socket);
-        if (!credentials) return;
-        if (workers_.size() >= limits_.connections) {
-            static_cast<void>(
-                ::send(socket->get(), kTooMany.data(), kTooMany.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
-            return;
-        }
+        if (!credentials) return true;
         Worker& worker = workers_.emplace_back();
         worker.socket = std::move(*socket);
         worker.thread = std::thread([this, &worker, user = credentials->uid] { serve(worker, user); });
+        return true;
     }
 
     void serve(Worker& worker, uid_t user) {

@@ -41,7 +41,7 @@ struct HttpResponse {
 };
 
 struct HttpLimits {
-    size_t connections = 64;
+    size_t connections = 256;  // served at once; more clients wait in the listener's queue
     size_t body_bytes = 64_KiB;
     size_t header_bytes = 16_KiB;
     size_t header_line_bytes = 4_KiB;

@@ -45,6 +45,22 @@ Result<ImageSource> image_from_descriptor(Fd descriptor) {
 
 Result<ImageSource> image_from_disk(const std::string& serial, uint64_t bytes, const std::string& sys_block,
                                     const std::string& dev) {
+    return disk_from_attached(serial, bytes, FileUse::ReadOnly, sys_block, dev);
+}
+
+Result<ImageSource> disk_from_descriptor(Fd descriptor, FileUse use) {
+    auto source = TRY(image_from_descriptor(std::move(descriptor)).context("a disk"));
+    const int flags = ::fcntl(source.descriptor.get(), F_GETFL);
+    const bool writable = (flags & O_ACCMODE) == O_RDWR && (flags & O_APPEND) == 0;
+    if (writable != (use == FileUse::ReadWrite))
+        return fail(ErrorCode::InvalidArgument, use == FileUse::ReadWrite
+                                                    ? "a disk is not open for reading and writing"
+                                                    : "a read-only disk is not open for reading only");
+    return source;
+}
+
+Result<ImageSource> disk_from_attached(const std::string& serial, uint64_t bytes, FileUse use,
+                                       const std::string& sys_block, const std::string& dev) {
     if (!is_serial(serial))
         return fail(ErrorCode::InvalidArgument,
                     "a disk's serial number has 1 to 20 of A-Z, a-z, 0-9, '.', '_' and '-'");
@@ -53,9 +69,12 @@ Result<ImageSource> image_from_disk(const std::string& serial, uint64_t bytes, c
          it.increment(error)) {
         const std::string directory = it->path().string();
         if (first_line(directory + "/serial") != serial) continue;
-        if (first_line(directory + "/ro") != "1")
-            return fail(ErrorCode::InvalidArgument, "the disk with serial number " + serial + " is writable");
-        auto disk = TRY(sys::open(dev + "/" + it->path().filename().string(), O_RDONLY));
+        const bool writable = first_line(directory + "/ro") != "1";
+        if (writable != (use == FileUse::ReadWrite))
+            return fail(ErrorCode::InvalidArgument, "the disk with serial number " + serial + " is " +
+                                                        (writable ? "writable" : "read-only"));
+        auto disk = TRY(sys::open(dev + "/" + it->path().filename().string(),
+                                  use == FileUse::ReadWrite ? O_RDWR : O_RDONLY));
         const uint64_t size = TRY(sys::file_size(disk));
         if (bytes == 0 || bytes > size)
             return fail(ErrorCode::InvalidArgument, "the disk with serial number " + serial + " has " +

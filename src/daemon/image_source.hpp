@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The image of a launch request as an open descriptor whose size is known. Images come as descriptors that
-// the client opened; only inside the embedded host, where every user is the same one, may an image be named:
-// by the serial number of a read-only virtio disk that the host attached for it.
+// The image of a launch request, or a disk, as an open descriptor whose size is known. They come as
+// descriptors that the client opened; only inside the embedded host, where every user is the same one, may
+// one be named: by the serial number of a virtio disk that the host attached for it.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,8 @@ struct ImageSource {
     uint64_t bytes = 0;
 };
 
+enum class FileUse { ReadOnly, ReadWrite };
+
 // ErrorCode::InvalidArgument unless it is a regular file or a block device open for reading.
 Result<ImageSource> image_from_descriptor(Fd descriptor);
 
@@ -26,5 +28,12 @@ Result<ImageSource> image_from_descriptor(Fd descriptor);
 Result<ImageSource> image_from_disk(const std::string& serial, uint64_t bytes,
                                     const std::string& sys_block = "/sys/block",
                                     const std::string& dev = "/dev");
+
+// A VM's disk: the descriptor has to be open for exactly this use, for what it is open for is what the
+// guest can do.
+Result<ImageSource> disk_from_descriptor(Fd descriptor, FileUse use);
+Result<ImageSource> disk_from_attached(const std::string& serial, uint64_t bytes, FileUse use,
+                                       const std::string& sys_block = "/sys/block",
+                                       const std::string& dev = "/dev");
 
 }  // namespace alcove::daemon

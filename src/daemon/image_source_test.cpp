@@ -78,5 +78,21 @@ TEST_F(ImageSourceTest, ASerialNumberIsNoPath) {
     EXPECT_EQ(disk("123456789012345678901", 4).error().code(), ErrorCode::InvalidArgument);
 }
 
+TEST(DiskSource, ADiskIsOpenForWhatTheGuestMayDo) {
+    const auto file = sys::memfd("disk").value();
+    sys::truncate(file, 512).value();
+    const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+    const auto opened = [&](int flags, FileUse use) {
+        return disk_from_descriptor(sys::open(path, flags).value(), use).has_value();
+    };
+
+    EXPECT_TRUE(opened(O_RDONLY, FileUse::ReadOnly));
+    EXPECT_TRUE(opened(O_RDWR, FileUse::ReadWrite));
+    EXPECT_FALSE(opened(O_RDWR, FileUse::ReadOnly));
+    EXPECT_FALSE(opened(O_RDONLY, FileUse::ReadWrite));
+    EXPECT_FALSE(opened(O_RDWR | O_APPEND, FileUse::ReadWrite));
+    EXPECT_FALSE(opened(O_WRONLY, FileUse::ReadWrite));
+}
+
 }  // namespace
 }  // namespace alcove::daemon

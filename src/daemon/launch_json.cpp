@@ -18,7 +18,10 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
+constexpr std::array<std::string_view, 7> kPrimaryFields = {"name",  "image",  "vcpus", "memory_mib",
+                                                            "pages", "policy", "disks"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
+constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
 
 template <size_t N>
 Result<void> check_fields(const Json& object, const std::array<std::string_view, N>& known) {
@@ -30,31 +33,43 @@ Result<void> check_fields(const Json& object, const std::array<std::string_view,
     return {};
 }
 
-Result<void> read_image(const Json& image, LaunchBody& body) {
-    TRY(check_fields(image, kImageFields).context("image"));
-    const auto token = TRY(codec::json::optional_text_field(image, "token"));
-    const auto disk = TRY(codec::json::optional_text_field(image, "disk"));
+Result<FileReference> read_file(const Json& json, const char* what) {
+    FileReference file;
+    auto token = TRY(codec::json::optional_text_field(json, "token"));
+    auto disk = TRY(codec::json::optional_text_field(json, "disk"));
     if (token.has_value() == disk.has_value())
-        return fail(ErrorCode::InvalidArgument, "'image' needs either 'token' or 'disk'");
-    if (token) {
-        body.image_token = *token;
-        return {};
+        return fail(ErrorCode::InvalidArgument, std::string(what) + " needs either 'token' or 'disk'");
+    if (disk) file.bytes = TRY(codec::json::unsigned_field(json, "size"));
+    file.token = token.value_or("");
+    file.disk = disk.value_or("");
+    return file;
+}
+
+Result<void> read_disks(const Json& json, LaunchBody& body) {
+    const auto* disks = TRY(codec::json::optional_array_field(json, "disks"));
+    if (disks == nullptr) return {};
+    for (const auto& item : *disks) {
+        TRY(check_fields(item, kDiskFields).context("disks"));
+        auto file = TRY(read_file(item, "a disk"));
+        const auto read_only = TRY(codec::json::optional_boolean_field(item, "read_only"));
+        file.read_only = read_only.value_or(false);
+        body.disks.push_back(std::move(file));
     }
-    body.image_disk = *disk;
-    body.image_bytes = TRY(codec::json::unsigned_field(image, "size"));
     return {};
 }
 
 }  // namespace
 
-Result<LaunchBody> parse_launch_body(std::string_view text) {
+Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 4}));
-    TRY(check_fields(json, kFields));
+    TRY(role == api::VmRole::Primary ? check_fields(json, kPrimaryFields) : check_fields(json, kFields));
     LaunchBody body;
     auto name = TRY(codec::json::optional_text_field(json, "name"));
     body.name = name.value_or("");
     const auto* image = TRY(codec::json::object_field(json, "image"));
-    TRY(read_image(*image, body));
+    TRY(check_fields(*image, kImageFields).context("image"));
+    body.image = TRY(read_file(*image, "'image'"));
+    TRY(read_disks(json, body));
     const uint64_t vcpus = TRY(codec::json::unsigned_field(json, "vcpus"));
     if (vcpus > std::numeric_limits<uint32_t>::max())
         return fail(ErrorCode::InvalidArgument, "'vcpus' is out of range");

@@ -1,33 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The body of POST /v1/enclaves, checked for form: fields that are missing, of another kind or unknown are
-// refused. Whether the values can be met is the supervisor's to say.
+// The bodies of POST /v1/enclaves and POST /v1/vms, checked for form: fields that are missing, of another
+// kind or unknown are refused. Whether the values can be met is the supervisor's to say.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "api/vm_role.hpp"
 #include "host/units.hpp"
 #include "support/result.hpp"
 
 namespace alcove::daemon {
 
+// A file that was handed over: by token, or in the embedded host as a disk of so many bytes.
+struct FileReference {
+    std::string token;  // or
+    std::string disk;   // with
+    uint64_t bytes = 0;
+    bool read_only = true;  // of a VM's disk
+};
+
 struct LaunchBody {
     std::string name;
-    std::string image_token;  // or
-    std::string image_disk;   // with
-    uint64_t image_bytes = 0;
+    FileReference image;
     uint32_t vcpus = 0;
     uint64_t memory_mib = 0;
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;
     bool debug = false;
     std::optional<uint64_t> cid;
+    std::vector<FileReference> disks;
 };
 
-// ErrorCode::JsonMalformed or InvalidArgument, with the field's name.
-Result<LaunchBody> parse_launch_body(std::string_view text);
+// What there is for a VM of this role. ErrorCode::JsonMalformed or InvalidArgument, with the field's name.
+Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role = api::VmRole::Enclave);
 
 }  // namespace alcove::daemon

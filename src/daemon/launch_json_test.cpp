@@ -17,8 +17,8 @@ TEST(LaunchJson, AFullBodyIsRead) {
                           .value();
 
     EXPECT_EQ(body.name, "web");
-    EXPECT_EQ(body.image_token, "00ff");
-    EXPECT_TRUE(body.image_disk.empty());
+    EXPECT_EQ(body.image.token, "00ff");
+    EXPECT_TRUE(body.image.disk.empty());
     EXPECT_EQ(body.vcpus, 2U);
     EXPECT_EQ(body.memory_mib, 512U);
     EXPECT_EQ(body.pages, host::PageSize::Size2M);
@@ -31,8 +31,8 @@ TEST(LaunchJson, OptionalFieldsHaveDefaults) {
     const auto body =
         parse_launch_body(R"({"image":{"disk":"img-1","size":9},"vcpus":1,"memory_mib":64})").value();
 
-    EXPECT_EQ(body.image_disk, "img-1");
-    EXPECT_EQ(body.image_bytes, 9U);
+    EXPECT_EQ(body.image.disk, "img-1");
+    EXPECT_EQ(body.image.bytes, 9U);
     EXPECT_EQ(body.pages, host::PageSize::Size4K);
     EXPECT_EQ(body.policy, host::CpuPolicy::Dedicated);
     EXPECT_FALSE(body.debug);
@@ -69,6 +69,25 @@ TEST(LaunchJson, ValuesOutOfRangeAreRefused) {
     EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"pages":"1g"})"),
               ErrorCode::InvalidArgument);
     EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"policy":"any"})"),
+              ErrorCode::InvalidArgument);
+}
+
+TEST(LaunchJson, APrimaryVmHasDisksAndNeitherDebugModeNorAContextId) {
+    const auto parse = [](std::string_view text) { return parse_launch_body(text, api::VmRole::Primary); };
+    const auto body = parse(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"disks":[
+        {"token":"b","read_only":true},{"disk":"vmd-1","size":512}]})")
+                          .value();
+
+    ASSERT_EQ(body.disks.size(), 2U);
+    EXPECT_EQ(body.disks[0].token, "b");
+    EXPECT_TRUE(body.disks[0].read_only);
+    EXPECT_EQ(body.disks[1].disk, "vmd-1");
+    EXPECT_EQ(body.disks[1].bytes, 512U);
+    EXPECT_FALSE(body.disks[1].read_only);
+    EXPECT_FALSE(parse(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"debug":true})"));
+    EXPECT_FALSE(parse(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"cid":5})"));
+    EXPECT_FALSE(parse(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"disks":[{"path":"/dev/sda"}]})"));
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"disks":[]})"),
               ErrorCode::InvalidArgument);
 }
 

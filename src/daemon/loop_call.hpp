@@ -2,7 +2,7 @@
 //
 // How a thread that serves a client asks the event loop's thread, to which everything belongs:
 //
-//     auto record = ask<EnclaveRecord>(loop, kPatience, [&supervisor, id](auto answer) {
+//     auto record = ask<VmRecord>(loop, kPatience, [&supervisor, id](auto answer) {
 //     answer(supervisor.find(id)); });
 //
 // The question runs on the loop's thread and answers at once or later. It captures by value: when the asker

@@ -5,8 +5,11 @@
 #include <charconv>
 #include <chrono>
 
+#include <nlohmann/json.hpp>
+
 #include "codec/hex.hpp"
 #include "crypto/random.hpp"
+#include "daemon/disk_json.hpp"
 
 namespace alcove::daemon {
 
@@ -65,6 +68,16 @@ CREATE TABLE events (
 );
 )sql";
 
+// Schema 2: primary VMs beside enclaves.
+constexpr std::string_view kSchema2 = R"sql(
+ALTER TABLE enclaves RENAME TO vms;
+ALTER TABLE vms ADD COLUMN role     TEXT NOT NULL DEFAULT 'enclave';
+ALTER TABLE vms ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE vms ADD COLUMN disks    TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE leases RENAME COLUMN enclave TO vm;
+ALTER TABLE events RENAME COLUMN enclave TO vm;
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -107,8 +120,8 @@ std::optional<Measurements> unpack(ByteView blob) {
 }
 
 // Columns in the order of the schema.
-Result<EnclaveRecord> read_record(const Statement& row) {
-    EnclaveRecord record;
+Result<VmRecord> read_record(const Statement& row) {
+    VmRecord record;
     int column = 0;
     const auto integer = [&] { return row.integer(column++); };
     const auto number = [&] { return static_cast<uint32_t>(integer()); };
@@ -116,7 +129,7 @@ Result<EnclaveRecord> read_record(const Statement& row) {
     record.id = text();
     record.name = text();
     const auto state = state_from(text());
-    if (!state) return fail(ErrorCode::TextMalformed, "an enclave's state in the database is unknown");
+    if (!state) return fail(ErrorCode::TextMalformed, "a VM's state in the database is unknown");
     record.state = *state;
     record.ready = integer() != 0;
     record.heartbeat = static_cast<HeartbeatAnswer>(std::clamp<int64_t>(integer(), 0, 2));
@@ -151,6 +164,11 @@ Result<EnclaveRecord> read_record(const Statement& row) {
         record.error =
             StoredError{.code = static_cast<ErrorCode>(row.integer(column)), .message = row.text(column + 1)};
     }
+    column += 2;
+    record.role =
+        text() == api::role_name(api::VmRole::Primary) ? api::VmRole::Primary : api::VmRole::Enclave;
+    record.restarts = number();
+    record.disks = TRY(parse_disks(text()).context("the disks of a VM in the database"));
     return record;
 }
 
@@ -160,6 +178,11 @@ int64_t wall_clock_ms() {
     return std::chrono::duration_cast<std::chrono::milliseconds>(
                std::chrono::system_clock::now().time_since_epoch())
         .count();
+}
+
+Result<std::string> make_instance_id() {
+    const auto random = TRY(crypto::random_array<9>());
+    return "i-" + codec::hex_encode(random).substr(0, 17);
 }
 
 Result<Store> Store::open(const std::string& path) {
@@ -181,6 +204,7 @@ Result<void> Store::migrate() {
     if (version == kSchemaVersion) return {};
     auto transaction = TRY(Transaction::begin(database_));
     if (version < 1) TRY(database_.execute(kSchema1));
+    if (version < 2) TRY(database_.execute(kSchema2));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -191,23 +215,22 @@ Result<void> Store::load_instance_id() {
         instance_id_ = query.text(0);
         return query.run();
     }
-    const auto random = TRY(crypto::random_array<9>());
-    instance_id_ = "i-" + codec::hex_encode(random).substr(0, 17);
+    instance_id_ = TRY(make_instance_id());
     auto insert = TRY(database_.prepare("INSERT INTO host VALUES (1, ?, 0)"));
     return insert.bind(1, std::string_view(instance_id_)).run();
 }
 
 Result<std::vector<Store::Saved>> Store::load() const {
     std::vector<Saved> result;
-    auto query = TRY(database_.prepare("SELECT * FROM enclaves ORDER BY created_ms, id"));
+    auto query = TRY(database_.prepare("SELECT * FROM vms ORDER BY created_ms, id"));
     while (TRY(query.step())) {
         auto record = TRY(read_record(query));
         Saved saved{.record = std::move(record), .grant = {}};
         saved.grant.owner = saved.record.id;
         saved.grant.pages = saved.record.pages;
         saved.grant.policy = saved.record.policy;
-        auto leases = TRY(database_.prepare(
-            "SELECT node, cores, memory_bytes FROM leases WHERE enclave = ? ORDER BY node"));
+        auto leases =
+            TRY(database_.prepare("SELECT node, cores, memory_bytes FROM leases WHERE vm = ? ORDER BY node"));
         leases.bind(1, std::string_view(saved.record.id));
         while (TRY(leases.step())) {
             auto cores = TRY(parse_core_list(leases.text(1)));
@@ -220,9 +243,9 @@ Result<std::vector<Store::Saved>> Store::load() const {
     return result;
 }
 
-Result<void> Store::write_record(const EnclaveRecord& record) {
+Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
-        "INSERT INTO enclaves VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
         "excluded.ready, "
         "heartbeat = excluded.heartbeat, ready_ms = excluded.ready_ms, ended_ms = excluded.ended_ms, "
@@ -231,7 +254,7 @@ Result<void> Store::write_record(const EnclaveRecord& record) {
         "excluded.app_value, "
         "reason = excluded.reason, detail = excluded.detail, vmm_pid = excluded.vmm_pid, "
         "exit_status = excluded.exit_status, error_code = excluded.error_code, "
-        "error_message = excluded.error_message"));
+        "error_message = excluded.error_message, restarts = excluded.restarts"));
     int index = 1;
     const auto add = [&](auto value) { statement.bind(index++, value); };
     add(std::string_view(record.id));
@@ -269,15 +292,21 @@ Result<void> Store::write_record(const EnclaveRecord& record) {
     if (record.error) {
         add(static_cast<uint32_t>(record.error->code));
         add(std::string_view(record.error->message));
+    } else {
+        index += 2;
     }
+    add(api::role_name(record.role));
+    add(record.restarts);
+    const std::string disks = codec::json::dump(to_json(record.disks));
+    add(std::string_view(disks));
     return statement.run();
 }
 
 Result<void> Store::write_event(const Event& event) {
     if (event.kind.empty()) return {};
     auto statement =
-        TRY(database_.prepare("INSERT INTO events (time_ms, enclave, kind, detail) VALUES (?, ?, ?, ?)"));
-    statement.bind(1, event.time_ms).bind(2, std::string_view(event.enclave));
+        TRY(database_.prepare("INSERT INTO events (time_ms, vm, kind, detail) VALUES (?, ?, ?, ?)"));
+    statement.bind(1, event.time_ms).bind(2, std::string_view(event.vm));
     statement.bind(3, std::string_view(event.kind)).bind(4, std::string_view(event.detail));
     TRY(statement.run());
     auto prune =
@@ -285,7 +314,7 @@ Result<void> Store::write_event(const Event& event) {
     return prune.bind(1, kKeptEvents).run();
 }
 
-Result<void> Store::add(const EnclaveRecord& record, const host::Grant& grant, const Event& event) {
+Result<void> Store::add(const VmRecord& record, const host::Grant& grant, const Event& event) {
     auto transaction = TRY(Transaction::begin(database_));
     TRY(write_record(record));
     for (const auto& node : grant.nodes) {
@@ -298,17 +327,17 @@ Result<void> Store::add(const EnclaveRecord& record, const host::Grant& grant, c
     return transaction.commit();
 }
 
-Result<void> Store::save(const EnclaveRecord& record, const Event& event) {
+Result<void> Store::save(const VmRecord& record, const Event& event) {
     auto transaction = TRY(Transaction::begin(database_));
     TRY(write_record(record));
     TRY(write_event(event));
     return transaction.commit();
 }
 
-Result<void> Store::save_and_free(const EnclaveRecord& record, const Event& event) {
+Result<void> Store::save_and_free(const VmRecord& record, const Event& event) {
     auto transaction = TRY(Transaction::begin(database_));
     TRY(write_record(record));
-    auto statement = TRY(database_.prepare("DELETE FROM leases WHERE enclave = ?"));
+    auto statement = TRY(database_.prepare("DELETE FROM leases WHERE vm = ?"));
     TRY(statement.bind(1, std::string_view(record.id)).run());
     TRY(write_event(event));
     return transaction.commit();
@@ -316,7 +345,7 @@ Result<void> Store::save_and_free(const EnclaveRecord& record, const Event& even
 
 Result<void> Store::remove(const std::string& id, const Event& event) {
     auto transaction = TRY(Transaction::begin(database_));
-    auto statement = TRY(database_.prepare("DELETE FROM enclaves WHERE id = ?"));
+    auto statement = TRY(database_.prepare("DELETE FROM vms WHERE id = ?"));
     TRY(statement.bind(1, std::string_view(id)).run());
     TRY(write_event(event));
     return transaction.commit();
@@ -324,14 +353,14 @@ Result<void> Store::remove(const std::string& id, const Event& event) {
 
 Result<std::vector<Event>> Store::events(uint64_t since, size_t limit) const {
     auto query =
-        TRY(database_.prepare("SELECT sequence, time_ms, enclave, kind, detail FROM events "
+        TRY(database_.prepare("SELECT sequence, time_ms, vm, kind, detail FROM events "
                               "WHERE sequence > ? ORDER BY sequence LIMIT ?"));
     query.bind(1, std::min<uint64_t>(since, INT64_MAX)).bind(2, static_cast<uint64_t>(limit));
     std::vector<Event> result;
     while (TRY(query.step())) {
         result.push_back({.sequence = static_cast<uint64_t>(query.integer(0)),
                           .time_ms = query.integer(1),
-                          .enclave = query.text(2),
+                          .vm = query.text(2),
                           .kind = query.text(3),
                           .detail = query.text(4)});
     }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What alcoved must not forget: its instance id, enclaves, what they hold of the host, and events. Each
+// What alcoved must not forget: its instance id, VMs, what they hold of the host, and events. Each
 // function is one transaction, on disk when it returns; whoever answers a client calls it first.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "daemon/enclave_record.hpp"
 #include "daemon/sqlite.hpp"
+#include "daemon/vm_record.hpp"
 #include "host/ledger.hpp"
 
 namespace alcove::daemon {
 
 class Store {
   public:
-    static constexpr int kSchemaVersion = 1;
+    static constexpr int kSchemaVersion = 2;
     static constexpr uint64_t kKeptEvents = 10'000;
 
     // Makes or migrates the schema. ErrorCode::VersionMismatch when a newer release made the file.
@@ -25,17 +25,17 @@ class Store {
     const std::string& instance_id() const { return instance_id_; }
 
     struct Saved {
-        EnclaveRecord record;
+        VmRecord record;
         host::Grant grant;  // without nodes when nothing is held
     };
     Result<std::vector<Saved>> load() const;  // by age
 
-    // A new enclave and what it holds, together.
-    Result<void> add(const EnclaveRecord& record, const host::Grant& grant, const Event& event);
-    // A changed enclave. `event` is left out when its kind is empty.
-    Result<void> save(const EnclaveRecord& record, const Event& event = {});
+    // A new VM and what it holds, together.
+    Result<void> add(const VmRecord& record, const host::Grant& grant, const Event& event);
+    // A changed VM. `event` is left out when its kind is empty.
+    Result<void> save(const VmRecord& record, const Event& event = {});
     // The same, and what it held is free again.
-    Result<void> save_and_free(const EnclaveRecord& record, const Event& event);
+    Result<void> save_and_free(const VmRecord& record, const Event& event);
     Result<void> remove(const std::string& id, const Event& event);
 
     // Events after `since`, at most `limit`, by sequence.
@@ -48,7 +48,7 @@ class Store {
     explicit Store(Database database) : database_(std::move(database)) {}
     Result<void> migrate();
     Result<void> load_instance_id();
-    Result<void> write_record(const EnclaveRecord& record);
+    Result<void> write_record(const VmRecord& record);
     Result<void> write_event(const Event& event);
 
     Database database_;
@@ -56,5 +56,7 @@ class Store {
 };
 
 int64_t wall_clock_ms();
+// "i-" and 17 hexadecimal digits, at random.
+Result<std::string> make_instance_id();
 
 }  // namespace alcove::daemon

@@ -10,11 +10,11 @@
 namespace alcove::daemon {
 namespace {
 
-EnclaveRecord full_record(const std::string& id) {
-    EnclaveRecord record;
+VmRecord full_record(const std::string& id) {
+    VmRecord record;
     record.id = id;
     record.name = "web";
-    record.state = EnclaveState::Running;
+    record.state = VmState::Running;
     record.ready = true;
     record.heartbeat = HeartbeatAnswer::HostProgram;
     record.cid = 0xfffffffe;
@@ -38,6 +38,10 @@ EnclaveRecord full_record(const std::string& id) {
     record.vmm_pid = 77;
     record.exit_status = 139;
     record.error = StoredError{.code = ErrorCode::ImageCrc, .message = "bad"};
+    record.role = api::VmRole::Primary;
+    record.restarts = 3;
+    record.disks = {{.bytes = 512_GiB, .read_only = true, .serial = ""},
+                    {.bytes = 1, .read_only = false, .serial = "vmd-\"x\""}};
     return record;
 }
 
@@ -83,11 +87,14 @@ TEST_F(StoreTest, ARecordComesBackWhole) {
     EXPECT_EQ(back.detail, record.detail);
     EXPECT_EQ(back.exit_status, record.exit_status);
     EXPECT_EQ(back.error, record.error);
+    EXPECT_EQ(back.role, record.role);
+    EXPECT_EQ(back.restarts, record.restarts);
+    EXPECT_EQ(back.disks, record.disks);
     EXPECT_EQ(saved[0].grant, grant_of(record.id));
 }
 
 TEST_F(StoreTest, WhatIsNotKnownYetComesBackAsNothing) {
-    EnclaveRecord record;
+    VmRecord record;
     record.id = "i-1-enc1";
     open().add(record, {}, {}).value();
 
@@ -117,7 +124,7 @@ TEST_F(StoreTest, ASecondDaemonIsKeptOut) {
 
 TEST_F(StoreTest, ANewerSchemaIsRefused) {
     open();
-    Database::open(directory_.path() + "/db").value().execute("PRAGMA user_version = 2").value();
+    Database::open(directory_.path() + "/db").value().execute("PRAGMA user_version = 1000").value();
 
     EXPECT_EQ(Store::open(directory_.path() + "/db").error().code(), ErrorCode::VersionMismatch);
 }
@@ -132,14 +139,14 @@ TEST_F(StoreTest, FreeingRemovesTheLeaseOnly) {
     auto store = open();
     auto record = full_record("i-1-enc1");
     store.add(record, grant_of(record.id), {}).value();
-    record.state = EnclaveState::Stopped;
+    record.state = VmState::Stopped;
 
     store.save_and_free(record, {}).value();
 
     const auto saved = store.load().value();
     ASSERT_EQ(saved.size(), 1U);
     EXPECT_TRUE(saved[0].grant.nodes.empty());
-    EXPECT_EQ(saved[0].record.state, EnclaveState::Stopped);
+    EXPECT_EQ(saved[0].record.state, VmState::Stopped);
 }
 
 TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
@@ -156,10 +163,10 @@ TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
 TEST_F(StoreTest, EventsAreNumberedAndPruned) {
     auto store = open();
     const auto record = full_record("i-1-enc1");
-    store.add(record, {}, {.sequence = 0, .time_ms = 1, .enclave = record.id, .kind = "state", .detail = "a"})
+    store.add(record, {}, {.sequence = 0, .time_ms = 1, .vm = record.id, .kind = "state", .detail = "a"})
         .value();
     store.save(record).value();
-    store.save(record, {.sequence = 0, .time_ms = 2, .enclave = record.id, .kind = "ready", .detail = "b"})
+    store.save(record, {.sequence = 0, .time_ms = 2, .vm = record.id, .kind = "ready", .detail = "b"})
         .value();
 
     EXPECT_EQ(store.events(0, 10).value().size(), 2U);
@@ -189,6 +196,46 @@ TEST(Sqlite, ATransactionThatIsNotCommittedIsUndone) {
     auto query = database.prepare("SELECT count(*) FROM t").value();
     ASSERT_TRUE(query.step().value());
     EXPECT_EQ(query.integer(0), 0);
+}
+
+// As the release before primary VMs made it.
+constexpr std::string_view kSchema1 = R"sql(
+CREATE TABLE host (one INTEGER PRIMARY KEY CHECK (one = 1), instance_id TEXT NOT NULL, next_cid INTEGER NOT NULL);
+CREATE TABLE enclaves (id TEXT PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, ready INTEGER NOT NULL,
+    heartbeat INTEGER NOT NULL, cid INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory_bytes INTEGER NOT NULL,
+    pages TEXT NOT NULL, policy TEXT NOT NULL, debug INTEGER NOT NULL, image_bytes INTEGER NOT NULL,
+    vmm_slot INTEGER NOT NULL, created_ms INTEGER NOT NULL, ready_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,
+    measurements BLOB, signer TEXT, not_before INTEGER, not_after INTEGER, app_signalled INTEGER,
+    app_value INTEGER, reason TEXT NOT NULL, detail TEXT NOT NULL, vmm_pid INTEGER NOT NULL,
+    exit_status INTEGER NOT NULL, error_code INTEGER, error_message TEXT) WITHOUT ROWID;
+CREATE TABLE leases (enclave TEXT NOT NULL REFERENCES enclaves (id) ON DELETE CASCADE, node INTEGER NOT NULL,
+    cores TEXT NOT NULL, memory_bytes INTEGER NOT NULL, PRIMARY KEY (enclave, node)) WITHOUT ROWID;
+CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, enclave TEXT NOT NULL,
+    kind TEXT NOT NULL, detail TEXT NOT NULL);
+INSERT INTO host VALUES (1, 'i-0123456789abcdef0', 20);
+INSERT INTO enclaves VALUES ('i-1-enc1', 'web', 'running', 1, 1, 16, 2, 67108864, '4k', 'dedicated', 0, 8, 3,
+    5, 6, 0, NULL, NULL, NULL, NULL, NULL, NULL, '', '', 77, 0, NULL, NULL);
+INSERT INTO leases VALUES ('i-1-enc1', 0, '1', 67108864);
+INSERT INTO events VALUES (9, 5, 'i-1-enc1', 'state', 'running');
+PRAGMA user_version = 1;
+)sql";
+
+TEST_F(StoreTest, ADatabaseFromBeforePrimaryVmsGoesOn) {
+    Database::open(directory_.path() + "/db").value().execute(kSchema1).value();
+
+    auto store = open();
+    const auto saved = store.load().value();
+    const auto events = store.events(0, 10).value();
+
+    EXPECT_EQ(store.instance_id(), "i-0123456789abcdef0");
+    ASSERT_EQ(saved.size(), 1U);
+    EXPECT_EQ(saved[0].record.role, api::VmRole::Enclave);
+    EXPECT_TRUE(saved[0].record.disks.empty());
+    ASSERT_EQ(saved[0].grant.nodes.size(), 1U);
+    ASSERT_EQ(events.size(), 1U);
+    EXPECT_EQ(events[0].vm, "i-1-enc1");
+    store.remove("i-1-enc1", {}).value();
+    EXPECT_TRUE(store.load().value().empty());
 }
 
 }  // namespace

@@ -31,6 +31,11 @@ Result<void> check_name(const std::string& name) {
     return {};
 }
 
+Failure nobody(const std::string& id_or_name, api::VmRole role = api::VmRole::Enclave) {
+    const std::string what = role == api::VmRole::Primary ? "VM" : "enclave";
+    return fail(ErrorCode::EnclaveNotFound, "no " + what + " is called '" + id_or_name + "'");
+}
+
 }  // namespace
 
 Supervisor::Supervisor(EventLoop& loop, Store& store, host::Ledger& ledger, Changes& changes, Config config)
@@ -63,8 +68,7 @@ std::string Supervisor::vm_directory(const std::string& id) const {
 Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (!request.name.empty()) TRY(check_name(request.name));
     if (request.vcpus == 0 || request.vcpus > api::kMaxVcpus)
-        return fail(ErrorCode::InvalidArgument,
-                    "an enclave has 1 to " + std::to_string(api::kMaxVcpus) + " vCPUs");
+        return fail(ErrorCode::InvalidArgument, "a VM has 1 to " + std::to_string(api::kMaxVcpus) + " vCPUs");
     if (!is_aligned<uint64_t>(request.memory_bytes, 2_MiB) ||
         !api::is_memory_size(request.memory_bytes, static_cast<uint32_t>(host::page_bytes(request.pages))))
         return fail(ErrorCode::InvalidArgument, "memory is a multiple of 2 MiB, at most " +
@@ -74,7 +78,7 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
                                                     std::to_string(api::kMaxImageBytes / 1_GiB) + " GiB");
     if (live_count() >= config_.max_enclaves)
         return fail(ErrorCode::LimitExceeded,
-                    "this host runs at most " + std::to_string(config_.max_enclaves) + " enclaves");
+                    "this host runs at most " + std::to_string(config_.max_enclaves) + " VMs");
     for (const auto& [id, vm] : vms_) {
         if (is_over(vm.record.state)) continue;
         if (!request.name.empty() && vm.record.name == request.name)
@@ -83,6 +87,11 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
             return fail(ErrorCode::AlreadyExists,
                         "CID " + std::to_string(*request.cid) + " belongs to " + id);
     }
+    if (!api::is_disk_count_of(request.role, static_cast<uint32_t>(request.disks.size())))
+        return fail(ErrorCode::InvalidArgument,
+                    "a VM has at most " + std::to_string(api::kMaxDisks) + " disks, an enclave none");
+    if (request.role == api::VmRole::Primary && (request.cid || request.debug))
+        return fail(ErrorCode::InvalidArgument, "a context id and debug mode are of enclaves");
     if (request.cid && !api::is_guest_cid(*request.cid))
         return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) +
                                                     " and " + std::to_string(api::kMaxGuestCid));
@@ -92,6 +101,7 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
 }
 
 Result<uint64_t> Supervisor::choose_cid(const LaunchRequest& request) {
+    if (request.role == api::VmRole::Primary) return api::kParentCid;
     if (request.cid) return *request.cid;
     std::set<uint64_t> used;
     for (const auto& [id, vm] : vms_)
@@ -103,7 +113,11 @@ Result<uint64_t> Supervisor::choose_cid(const LaunchRequest& request) {
     }
 }
 
-Result<std::string> Supervisor::make_id() const {
+Result<std::string> Supervisor::make_id(api::VmRole role) const {
+    while (role == api::VmRole::Primary) {
+        std::string id = TRY(make_instance_id());
+        if (id != store_.instance_id() && !vms_.contains(id)) return id;
+    }
     // Ordered by time, as the slot ids that AWS gives: milliseconds, then 16 random bits.
     while (true) {
         const auto random = TRY(crypto::random_array<2>());
@@ -131,14 +145,18 @@ size_t Supervisor::live_count() const {
         std::ranges::count_if(vms_, [](const auto& entry) { return !is_over(entry.second.record.state); }));
 }
 
-const Supervisor::Vm* Supervisor::find_vm(const std::string& id_or_name) const {
+const Supervisor::Vm* Supervisor::find_vm(const std::string& id_or_name,
+                                          std::optional<api::VmRole> role) const {
+    const auto is_asked_for = [&](const Vm& vm) { return !role || vm.record.role == *role; };
     const auto found = vms_.find(id_or_name);
-    if (found != vms_.end()) return &found->second;
+    if (found != vms_.end()) return is_asked_for(found->second) ? &found->second : nullptr;
     if (id_or_name.empty()) return nullptr;
     const Vm* best = nullptr;
-    for (const auto& [id, vm] : vms_) {  // ids ascend with time
-        if (vm.record.name != id_or_name) continue;
-        if (best == nullptr || is_over(best->record.state) || !is_over(vm.record.state)) best = &vm;
+    for (const auto& [id, vm] : vms_) {
+        if (vm.record.name != id_or_name || !is_asked_for(vm)) continue;
+        const bool newer = best == nullptr || vm.record.created_ms >= best->record.created_ms;
+        if (!is_over(vm.record.state) || (newer && (best == nullptr || is_over(best->record.state))))
+            best = &vm;
     }
     return best;
 }
@@ -150,7 +168,7 @@ Supervisor::Vm* Supervisor::find_vm(const std::string& id_or_name) {
 Result<void> Supervisor::commit(Vm& vm, std::string_view event_kind, std::string detail) {
     Event event{.sequence = 0,
                 .time_ms = wall_clock_ms(),
-                .enclave = vm.record.id,
+                .vm = vm.record.id,
                 .kind = std::string(event_kind),
                 .detail = std::move(detail)};
     TRY(is_over(vm.record.state) ? store_.save_and_free(vm.record, event) : store_.save(vm.record, event));
@@ -175,14 +193,15 @@ void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, const std:
     });
 }
 
-Result<EnclaveRecord> Supervisor::launch(LaunchRequest request) {
+Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     TRY(check(request));
     if (config_.memory_now) {
         const auto memory = config_.memory_now();
         if (memory) TRY(host::check_memory_now(*memory, request.memory_bytes, request.pages));
     }
-    EnclaveRecord record;
-    record.id = TRY(make_id());
+    VmRecord record;
+    record.id = TRY(make_id(request.role));
+    record.role = request.role;
     auto lease = TRY(ledger_.reserve({.owner = record.id,
                                       .vcpus = request.vcpus,
                                       .memory_bytes = request.memory_bytes,
@@ -196,42 +215,50 @@ Result<EnclaveRecord> Supervisor::launch(LaunchRequest request) {
     record.policy = request.policy;
     record.debug = request.debug;
     record.image_bytes = request.image_bytes;
+    for (const auto& disk : request.disks)
+        record.disks.push_back(disk.record);
     record.vmm_slot = free_slot();
     record.created_ms = wall_clock_ms();
     record.timings.requested = request.requested_ns;
     const Event event{.sequence = 0,
                       .time_ms = record.created_ms,
-                      .enclave = record.id,
+                      .vm = record.id,
                       .kind = "state",
                       .detail = std::string(state_name(record.state))};
     TRY(store_.add(record, lease.grant(), event));
     Vm& vm = vms_[record.id];
     vm.record = record;
     vm.lease = std::move(lease);
-    order_launch(vm, std::move(request.image));
+    std::vector<Fd> files;
+    files.push_back(std::move(request.image));
+    for (auto& disk : request.disks)
+        files.push_back(std::move(disk.file));
+    order_launch(vm, std::move(files));
     changes_.bump();
     return record;
 }
 
-std::vector<EnclaveRecord> Supervisor::list() const {
-    std::vector<EnclaveRecord> records;
+std::vector<VmRecord> Supervisor::list() const {
+    std::vector<VmRecord> records;
     for (const auto& [id, vm] : vms_)
         records.push_back(vm.record);
+    // An enclave's id ascends with time, a primary VM's does not.
+    std::ranges::stable_sort(records, {}, &VmRecord::created_ms);
     return records;
 }
 
-Result<EnclaveRecord> Supervisor::find(const std::string& id_or_name) const {
-    const auto* vm = find_vm(id_or_name);
-    if (vm == nullptr) return fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'");
+Result<VmRecord> Supervisor::find(const std::string& id_or_name, api::VmRole role) const {
+    const auto* vm = find_vm(id_or_name, role);
+    if (vm == nullptr) return nobody(id_or_name, role);
     return vm->record;
 }
 
-Result<EnclaveRecord> Supervisor::stop(const std::string& id_or_name, std::chrono::milliseconds force_after) {
+Result<VmRecord> Supervisor::stop(const std::string& id_or_name, std::chrono::milliseconds force_after) {
     auto* vm = find_vm(id_or_name);
-    if (vm == nullptr) return fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'");
-    if (is_over(vm->record.state) || vm->record.state == EnclaveState::Stopping) return vm->record;
+    if (vm == nullptr) return nobody(id_or_name);
+    if (is_over(vm->record.state) || vm->record.state == VmState::Stopping) return vm->record;
     const auto before = vm->record;
-    vm->record.state = EnclaveState::Stopping;
+    vm->record.state = VmState::Stopping;
     vm->record.ready = false;
     auto saved = commit(*vm, "state", "stopping: a client asked for it");
     if (!saved) {
@@ -242,9 +269,9 @@ Result<EnclaveRecord> Supervisor::stop(const std::string& id_or_name, std::chron
     return vm->record;
 }
 
-Result<EnclaveRecord> Supervisor::remove(const std::string& id_or_name) {
+Result<VmRecord> Supervisor::remove(const std::string& id_or_name) {
     auto* vm = find_vm(id_or_name);
-    if (vm == nullptr) return fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'");
+    if (vm == nullptr) return nobody(id_or_name);
     const auto record = vm->record;
     if (!is_over(record.state)) {
         vm->forget = true;
@@ -252,7 +279,7 @@ Result<EnclaveRecord> Supervisor::remove(const std::string& id_or_name) {
     }
     TRY(store_.remove(
         record.id,
-        {.sequence = 0, .time_ms = wall_clock_ms(), .enclave = record.id, .kind = "removed", .detail = {}}));
+        {.sequence = 0, .time_ms = wall_clock_ms(), .vm = record.id, .kind = "removed", .detail = {}}));
     vms_.erase(record.id);
     changes_.bump();
     return record;
@@ -260,17 +287,15 @@ Result<EnclaveRecord> Supervisor::remove(const std::string& id_or_name) {
 
 void Supervisor::counters(const std::string& id_or_name, Answer<Counters> answer) {
     auto* vm = find_vm(id_or_name);
-    if (vm == nullptr)
-        return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
+    if (vm == nullptr) return answer(nobody(id_or_name));
     if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
     vm->link->statistics(std::move(answer));
 }
 
 void Supervisor::console(const std::string& id_or_name, Answer<Fd> answer) {
     auto* vm = find_vm(id_or_name);
-    if (vm == nullptr)
-        return answer(fail(ErrorCode::EnclaveNotFound, "no enclave is called '" + id_or_name + "'"));
-    if (!vm->record.debug)
+    if (vm == nullptr) return answer(nobody(id_or_name));
+    if (!vm->record.has_console())
         return answer(
             fail(ErrorCode::EnclaveNotDebug, "the enclave does not run in debug mode: it has no console"));
     if (vm->console_ring.is_open()) {
@@ -294,11 +319,12 @@ void Supervisor::prune() {
     size_t over = 0;
     size_t consoles = 0;
     std::vector<std::string> old;
-    for (auto it = vms_.rbegin(); it != vms_.rend(); ++it) {
-        if (!is_over(it->second.record.state)) continue;
-        if (++over > config_.kept_records) old.push_back(it->first);
-        if (it->second.console_ring.is_open() && ++consoles > config_.kept_consoles)
-            it->second.console_ring.reset();
+    const auto records = list();
+    for (auto it = records.rbegin(); it != records.rend(); ++it) {
+        if (!is_over(it->state)) continue;
+        if (++over > config_.kept_records) old.push_back(it->id);
+        auto& ring = vms_.at(it->id).console_ring;
+        if (ring.is_open() && ++consoles > config_.kept_consoles) ring.reset();
     }
     for (const auto& id : old) {
         const auto removed = store_.remove(id, {});

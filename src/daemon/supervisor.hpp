@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keeps all enclaves: starts them through the broker, follows them through their shims, cleans up behind
-// them, and finds them again after a restart of the daemon. It belongs to the event loop's thread; nothing
-// it does blocks on another process, so one slow VM delays no other.
+// Keeps all VMs, enclaves and primary ones: starts them through the broker, follows them through their shims,
+// cleans up behind them, and finds them again after a restart of the daemon. It belongs to the event loop's
+// thread; nothing it does blocks on another process, so one slow VM delays no other.
 //
-// Every change of an enclave's state is in the Store before anybody is told. What an enclave holds of the
+// Every change of a VM's state is in the Store before anybody is told. What a VM holds of the
 // host is free again only when the broker has said that nothing of it is left.
 #pragma once
 
@@ -17,15 +17,21 @@
 
 #include "daemon/broker_link.hpp"
 #include "daemon/changes.hpp"
-#include "daemon/enclave_record.hpp"
 #include "daemon/store.hpp"
 #include "daemon/vm_link.hpp"
+#include "daemon/vm_record.hpp"
 #include "host/host_memory.hpp"
 #include "host/ledger.hpp"
 
 namespace alcove::daemon {
 
+struct LaunchDisk {
+    Fd file;  // regular file or block device, open as the guest may use it
+    DiskRecord record;
+};
+
 struct LaunchRequest {
+    api::VmRole role = api::VmRole::Enclave;
     std::string name;  // may be empty
     Fd image;          // regular file or block device, open for reading
     uint64_t image_bytes = 0;
@@ -33,9 +39,10 @@ struct LaunchRequest {
     uint64_t memory_bytes = 0;
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;
-    bool debug = false;
-    std::optional<uint64_t> cid;
-    uint64_t requested_ns = 0;  // CLOCK_MONOTONIC
+    bool debug = false;             // of an enclave
+    std::optional<uint64_t> cid;    // of an enclave
+    std::vector<LaunchDisk> disks;  // of a primary VM
+    uint64_t requested_ns = 0;      // CLOCK_MONOTONIC
 };
 
 class Supervisor {
@@ -64,19 +71,21 @@ class Supervisor {
     // Loads what the store knows, connects to the shims that still run, and to the broker.
     Result<void> start();
 
-    // The enclave is in state `reserving`, stored, and on its way. ErrorCode::NoFreeCores, NoFreeMemory,
+    // The VM is in state `reserving`, stored, and on its way. ErrorCode::NoFreeCores, NoFreeMemory,
     // NoHugePages, EnclaveNameTaken, AlreadyExists (CID), LimitExceeded, InvalidArgument, ConnectionLost.
-    Result<EnclaveRecord> launch(LaunchRequest request);
-    std::vector<EnclaveRecord> list() const;  // by age
-    // By id, or by name: the one that is not over, else the latest. ErrorCode::EnclaveNotFound.
-    Result<EnclaveRecord> find(const std::string& id_or_name) const;
+    Result<VmRecord> launch(LaunchRequest request);
+    std::vector<VmRecord> list() const;  // by age
+    // By id, or by name: the one that is not over, else the latest. ErrorCode::EnclaveNotFound. The other
+    // functions know VMs of both roles; who was asked for one of a role asks here first.
+    Result<VmRecord> find(const std::string& id_or_name, api::VmRole role = api::VmRole::Enclave) const;
     // Goes on asynchronously to `stopped`. One that is over already stays as it is.
-    Result<EnclaveRecord> stop(const std::string& id_or_name, std::chrono::milliseconds force_after);
+    Result<VmRecord> stop(const std::string& id_or_name, std::chrono::milliseconds force_after);
     // Stops it first if need be; then it is forgotten.
-    Result<EnclaveRecord> remove(const std::string& id_or_name);
+    Result<VmRecord> remove(const std::string& id_or_name);
 
     void counters(const std::string& id_or_name, Answer<Counters> answer);
-    // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug outside debug mode.
+    // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug of an enclave outside debug
+    // mode.
     void console(const std::string& id_or_name, Answer<Fd> answer);
 
     std::optional<host::Grant> grant(const std::string& id) const;
@@ -85,7 +94,7 @@ class Supervisor {
 
   private:
     struct Vm {
-        EnclaveRecord record;
+        VmRecord record;
         host::Lease lease;
         std::unique_ptr<VmLink> link;
         Fd shim_pidfd;
@@ -104,17 +113,17 @@ class Supervisor {
     // supervisor.cpp
     Result<void> check(const LaunchRequest& request) const;
     Result<uint64_t> choose_cid(const LaunchRequest& request);
-    Result<std::string> make_id() const;
+    Result<std::string> make_id(api::VmRole role) const;
     uint32_t free_slot() const;
     size_t live_count() const;
     Vm* find_vm(const std::string& id_or_name);
-    const Vm* find_vm(const std::string& id_or_name) const;
+    const Vm* find_vm(const std::string& id_or_name, std::optional<api::VmRole> role = {}) const;
     Result<void> commit(Vm& vm, std::string_view event_kind, std::string detail = {});
     void commit_or_retry(Vm& vm, std::string_view event_kind, const std::string& detail = {});
     void prune();
 
-    // supervisor_life.cpp: what happens to one enclave, by id, because it may be gone when it happens
-    void order_launch(Vm& vm, Fd image);
+    // supervisor_life.cpp: what happens to one VM, by id, because it may be gone when it happens
+    void order_launch(Vm& vm, std::vector<Fd> files);
     void launched(const std::string& id, Result<BrokerLink::Launched> answer);
     void watch_shim(Vm& vm, Fd pidfd);
     void connect_shim(const std::string& id);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The life of one enclave, event by event: what the broker answers, what the shim tells, and what is done
-// about it. Everything takes the enclave's id and looks it up, because answers come late.
+// The life of one VM, event by event: what the broker answers, what the shim tells, and what is done
+// about it. Everything takes the VM's id and looks it up, because answers come late.
 #include <algorithm>
 
 #include "api/stop_reason.hpp"
@@ -18,21 +18,21 @@ namespace {
 // A shim's socket that breaks is tried again this often before the VM is given up.
 constexpr int kMaxLinkLosses = 3;
 
-EnclaveState state_of(api::shim::Phase phase) {
+VmState state_of(api::shim::Phase phase) {
     switch (phase) {
         case api::shim::Phase::Copying:
-            return EnclaveState::Measuring;
+            return VmState::Measuring;
         case api::shim::Phase::Reserving:
         case api::shim::Phase::Starting:
-            return EnclaveState::Starting;
+            return VmState::Starting;
         case api::shim::Phase::Running:
         case api::shim::Phase::Ready:
-            return EnclaveState::Running;
+            return VmState::Running;
         case api::shim::Phase::Stopping:
         case api::shim::Phase::Ended:
             break;
     }
-    return EnclaveState::Stopping;
+    return VmState::Stopping;
 }
 
 // PCR4 of a Nitro enclave: zeros extended with the instance id (nitro.md 3.6).
@@ -41,7 +41,7 @@ PcrValue pcr4_of(const std::string& instance_id) {
     return crypto::sha384({zero, as_byte_view(instance_id)});
 }
 
-void take_measurements(EnclaveRecord& record, const api::shim::State& told) {
+void take_measurements(VmRecord& record, const api::shim::State& told) {
     if ((told.flags & api::shim::State::kMeasured) == 0) return;
     record.measurements =
         Measurements{.pcr0 = told.pcr0, .pcr1 = told.pcr1, .pcr2 = told.pcr2, .pcr8 = told.pcr8};
@@ -64,10 +64,11 @@ void take_timings(Timings& timings, const api::shim::State& told) {
     timings.ended = told.ended_ns;
 }
 
-void take_facts(EnclaveRecord& record, const api::shim::State& told) {
+void take_facts(VmRecord& record, const api::shim::State& told) {
     take_measurements(record, told);
     take_timings(record.timings, told);
     record.vmm_pid = told.vmm_pid;
+    record.restarts = told.restarts;
     if (told.app_exit_kind != 0) {
         record.app_exit = AppExit{
             .signalled = told.app_exit_kind == static_cast<uint32_t>(api::vmm::AppExitKind::Signalled),
@@ -92,7 +93,7 @@ api::VmId vm_id(const std::string& id) {
 
 }  // namespace
 
-void Supervisor::order_launch(Vm& vm, Fd image) {
+void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
     const auto& record = vm.record;
     api::broker::Launch order{};
     order.flags = (record.debug ? api::broker::Launch::kDebug : 0U) |
@@ -106,10 +107,14 @@ void Supervisor::order_launch(Vm& vm, Fd image) {
     order.guest_cid = record.cid;
     for (const auto cpu : vm.lease.grant().cpus)
         if (cpu.value < api::kMaxHostCpus) order.host_cpus.add(cpu.value);
-    order.module_id = api::TextField<128>::of(record.id);
-    order.pcr4 = pcr4_of(store_.instance_id());
+    order.role = static_cast<uint32_t>(record.role);
+    order.disk_count = static_cast<uint32_t>(record.disks.size());
+    if (!record.is_primary()) {
+        order.module_id = api::TextField<128>::of(record.id);
+        order.pcr4 = pcr4_of(store_.instance_id());
+    }
     vm.launching = true;
-    broker_.launch(order, std::move(image), [this, id = record.id](Result<BrokerLink::Launched> answer) {
+    broker_.launch(order, std::move(files), [this, id = record.id](Result<BrokerLink::Launched> answer) {
         launched(id, std::move(answer));
     });
 }
@@ -125,7 +130,7 @@ void Supervisor::launched(const std::string& id, Result<BrokerLink::Launched> an
                    StoredError{.code = answer.error().code(), .message = answer.error().to_string()});
     }
     if (!answer->note.empty()) log::warn("{}: {}", id, answer->note);
-    if (vm.record.state == EnclaveState::Stopping)  // stopped while the broker was at it
+    if (vm.record.state == VmState::Stopping)  // stopped while the broker was at it
         return end(vm, std::string(api::stop_reason_name(api::StopReason::Killed)), {}, std::nullopt);
     watch_shim(vm, std::move(answer->shim_pidfd));
     connect_shim(id);
@@ -167,14 +172,15 @@ void Supervisor::shim_told(const std::string& id, const VmLink::State& state) {
         return shim_closed(id, Error(ErrorCode::InvalidMessage, "the shim speaks for another VM"));
     vm.link_losses = 0;
     const bool adopted = std::exchange(vm.adopting, false);
-    const EnclaveState before = vm.record.state;
+    const VmState before = vm.record.state;
     const bool was_ready = vm.record.ready;
+    const uint32_t restarts = vm.record.restarts;
     take_facts(vm.record, state.told);
-    const EnclaveState now = state_of(state.phase);
+    const VmState now = state_of(state.phase);
     if (may_follow(before, now)) vm.record.state = now;
-    if (now != EnclaveState::Measuring) vm.record.progress.reset();
-    vm.record.ready = vm.record.state == EnclaveState::Running && state.phase == api::shim::Phase::Ready;
-    if (state.phase == api::shim::Phase::Starting || now == EnclaveState::Running) fetch_console(vm);
+    if (now != VmState::Measuring) vm.record.progress.reset();
+    vm.record.ready = vm.record.state == VmState::Running && state.phase == api::shim::Phase::Ready;
+    if (state.phase == api::shim::Phase::Starting || now == VmState::Running) fetch_console(vm);
 
     if (state.phase == api::shim::Phase::Ended) {
         const auto reason = api::stop_reason_from(state.told.reason).value_or(api::StopReason::VmmCrashed);
@@ -189,11 +195,13 @@ void Supervisor::shim_told(const std::string& id, const VmLink::State& state) {
         commit_or_retry(vm, "state", std::string(state_name(vm.record.state)));
     } else if (vm.record.ready != was_ready) {
         commit_or_retry(vm, "ready");
+    } else if (vm.record.restarts != restarts) {
+        commit_or_retry(vm, "restarted", std::to_string(vm.record.restarts));
     } else if (!adopted) {
         commit_or_retry(vm, "");
     }
     // Asked to stop before its shim could be told, or by the daemon's earlier life.
-    if (before == EnclaveState::Stopping && now != EnclaveState::Stopping && !vm.stop_sent)
+    if (before == VmState::Stopping && now != VmState::Stopping && !vm.stop_sent)
         send_stop(vm, std::chrono::milliseconds(0));
 }
 
@@ -211,18 +219,17 @@ void Supervisor::shim_closed(const std::string& id, const Error& error) {
     log::warn("{}: its shim is lost: {}", id, error.to_string());
     if (vm.adopting) {
         std::optional<StoredError> failure;
-        if (vm.record.state < EnclaveState::Running)
+        if (vm.record.state < VmState::Running)
             failure = StoredError{.code = ErrorCode::EnclaveLaunchFailed,
-                                  .message = "alcoved ended while the enclave was being launched"};
-        return end(vm, EnclaveRecord::kLost, "nothing of it was left when alcoved came back",
-                   std::move(failure));
+                                  .message = "alcoved ended while it was being launched"};
+        return end(vm, VmRecord::kLost, "nothing of it was left when alcoved came back", std::move(failure));
     }
     end(vm, std::string(api::stop_reason_name(api::StopReason::VmmCrashed)),
         "its shim is lost: " + error.to_string(), std::nullopt);
 }
 
 void Supervisor::fetch_console(Vm& vm) {
-    if (!vm.record.debug || vm.console_ring.is_open() || vm.link == nullptr) return;
+    if (!vm.record.has_console() || vm.console_ring.is_open() || vm.link == nullptr) return;
     vm.link->console([this, id = vm.record.id](Result<Fd> ring) {
         const auto found = vms_.find(id);
         if (found == vms_.end()) return;
@@ -256,7 +263,7 @@ void Supervisor::end(Vm& vm, std::string reason, std::string detail, std::option
     if (vm.cleaning || is_over(vm.record.state)) return;
     vm.cleaning = true;
     loop_.cancel(std::exchange(vm.force_timer, 0));
-    vm.record.state = EnclaveState::Stopping;
+    vm.record.state = VmState::Stopping;
     vm.record.ready = false;
     vm.record.progress.reset();
     vm.record.reason = std::move(reason);
@@ -272,7 +279,7 @@ void Supervisor::clean(const std::string& id) {
     if (found == vms_.end()) return;
     Vm& vm = found->second;
     if (vm.link == nullptr) return remove_from_host(id);
-    if (vm.record.debug && !vm.console_ring.is_open()) {
+    if (vm.record.has_console() && !vm.console_ring.is_open()) {
         // The last chance: the ring goes with the shim.
         vm.link->console([this, id](Result<Fd> ring) {
             const auto again = vms_.find(id);
@@ -301,7 +308,7 @@ void Supervisor::gone(const std::string& id) {
     VmLink::retire(loop_, std::move(vm.link));
     loop_.unwatch(std::exchange(vm.shim_watch, 0));
     vm.shim_pidfd.reset();
-    vm.record.state = vm.record.error ? EnclaveState::Failed : EnclaveState::Stopped;
+    vm.record.state = vm.record.error ? VmState::Failed : VmState::Stopped;
     vm.cleaning = false;
     // Free before it is told: a client that hears of the end may ask for the same cores at once.
     vm.lease.give_back();

@@ -63,7 +63,7 @@ class SupervisorTest : public testing::Test {
         }
         return true;
     }
-    bool until_state(const std::string& id, EnclaveState state) {
+    bool until_state(const std::string& id, VmState state) {
         return until([&] { return supervisor_->find(id)->state == state; });
     }
     void run_for(milliseconds time) {
@@ -102,12 +102,12 @@ class SupervisorTest : public testing::Test {
 TEST_F(SupervisorTest, ALaunchedEnclaveBecomesReady) {
     const auto record = supervisor_->launch(request("web")).value();
 
-    EXPECT_EQ(record.state, EnclaveState::Reserving);
+    EXPECT_EQ(record.state, VmState::Reserving);
     EXPECT_EQ(record.cid, 16U);
     EXPECT_TRUE(record.id.starts_with(store_->instance_id() + "-enc")) << record.id;
     ASSERT_TRUE(until([&] { return supervisor_->find("web")->ready; }));
     const auto ready = supervisor_->find(record.id).value();
-    EXPECT_EQ(ready.state, EnclaveState::Running);
+    EXPECT_EQ(ready.state, VmState::Running);
     EXPECT_EQ(ready.heartbeat, HeartbeatAnswer::Alcove);
     ASSERT_TRUE(ready.measurements);
     EXPECT_EQ(ready.measurements->pcr2[47], 0x12);
@@ -141,8 +141,8 @@ TEST_F(SupervisorTest, AStoppedEnclaveGivesEverythingBack) {
 
     const auto stopping = supervisor_->stop(id, milliseconds(1000)).value();
 
-    EXPECT_EQ(stopping.state, EnclaveState::Stopping);
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    EXPECT_EQ(stopping.state, VmState::Stopping);
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_EQ(supervisor_->find(id)->reason, "host_request");
     EXPECT_TRUE(ledger_->grants().empty());
     EXPECT_TRUE(host_.present().empty());
@@ -152,7 +152,7 @@ TEST_F(SupervisorTest, AHundredCyclesLeaveNothingBehind) {
     for (int i = 0; i < 100; ++i) {
         const auto id = launch_ready();
         ASSERT_TRUE(supervisor_->stop(id, milliseconds(0)));
-        ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+        ASSERT_TRUE(until_state(id, VmState::Stopped));
         ASSERT_TRUE(supervisor_->remove(id));
     }
 
@@ -167,7 +167,7 @@ TEST_F(SupervisorTest, AnEnclaveThatEndsByItselfTellsWhy) {
 
     host_.end(id, api::StopReason::PowerOff, "the guest powered off");
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     const auto record = supervisor_->find(id).value();
     EXPECT_EQ(record.reason, "power_off");
     EXPECT_EQ(record.detail, "the guest powered off");
@@ -182,7 +182,7 @@ TEST_F(SupervisorTest, ABadImageIsAFailureWithItsCode) {
 
     const auto id = supervisor_->launch(request()).value().id;
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Failed));
+    ASSERT_TRUE(until_state(id, VmState::Failed));
     const auto record = supervisor_->find(id).value();
     ASSERT_TRUE(record.error);
     EXPECT_EQ(record.error->code, ErrorCode::ImageCrc);
@@ -196,7 +196,7 @@ TEST_F(SupervisorTest, ARefusedLaunchFailsAndFreesItsLease) {
 
     const auto id = supervisor_->launch(request()).value().id;
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Failed));
+    ASSERT_TRUE(until_state(id, VmState::Failed));
     EXPECT_EQ(supervisor_->find(id)->error->code, ErrorCode::KvmMissing);
     EXPECT_TRUE(ledger_->grants().empty());
 }
@@ -206,11 +206,11 @@ TEST_F(SupervisorTest, AnEnclaveStoppedWhileItIsLaunchedNeverRuns) {
     const auto id = supervisor_->launch(request()).value().id;
     ASSERT_TRUE(supervisor_->stop(id, milliseconds(60'000)));
     run_for(milliseconds(50));
-    EXPECT_EQ(supervisor_->find(id)->state, EnclaveState::Stopping);
+    EXPECT_EQ(supervisor_->find(id)->state, VmState::Stopping);
 
     host_.hold_launches(false);
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_EQ(supervisor_->find(id)->reason, "killed");
     EXPECT_TRUE(host_.present().empty());
 }
@@ -221,7 +221,7 @@ TEST_F(SupervisorTest, AShimThatDoesNotStopIsRemovedByForce) {
 
     ASSERT_TRUE(supervisor_->stop(id, milliseconds(50)));
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_EQ(supervisor_->find(id)->reason, "killed");
     EXPECT_TRUE(host_.present().empty());
 }
@@ -231,7 +231,7 @@ TEST_F(SupervisorTest, ALostShimEndsTheEnclave) {
 
     host_.kill_shim(id);
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_EQ(supervisor_->find(id)->reason, "vmm_crashed");
     EXPECT_EQ(host_.removed(), std::vector{id});
 }
@@ -243,7 +243,7 @@ TEST_F(SupervisorTest, ABrokenConnectionToAShimIsMadeAnew) {
 
     ASSERT_TRUE(until([&] { return host_.attaches(id) == 2; }));
     run_for(milliseconds(50));
-    EXPECT_EQ(supervisor_->find(id)->state, EnclaveState::Running);
+    EXPECT_EQ(supervisor_->find(id)->state, VmState::Running);
     EXPECT_TRUE(supervisor_->find(id)->ready);
 }
 
@@ -258,7 +258,7 @@ TEST_F(SupervisorTest, AShimThatSpeaksForAnotherVmIsNotBelieved) {
     host_.send_raw(first, api::encode(lie, {}));
     run_for(milliseconds(100));
 
-    EXPECT_EQ(supervisor_->find(second)->state, EnclaveState::Running);
+    EXPECT_EQ(supervisor_->find(second)->state, VmState::Running);
     EXPECT_NE(supervisor_->find(first)->reason, "power_off");
 }
 
@@ -277,12 +277,12 @@ TEST_F(SupervisorTest, AFailedRemovalIsTriedAgainAndHoldsTheLease) {
     host_.refuse_removals(true);
     ASSERT_TRUE(supervisor_->stop(id, milliseconds(0)));
     run_for(milliseconds(100));
-    EXPECT_EQ(supervisor_->find(id)->state, EnclaveState::Stopping);
+    EXPECT_EQ(supervisor_->find(id)->state, VmState::Stopping);
     EXPECT_FALSE(ledger_->grants().empty());
 
     host_.refuse_removals(false);
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_TRUE(ledger_->grants().empty());
 }
 
@@ -294,7 +294,7 @@ TEST_F(SupervisorTest, ARestartedDaemonFindsItsEnclaves) {
 
     ASSERT_TRUE(until([&] { return supervisor_->find(id)->ready; }));
     const auto after = supervisor_->find(id).value();
-    EXPECT_EQ(after.state, EnclaveState::Running);
+    EXPECT_EQ(after.state, VmState::Running);
     EXPECT_EQ(after.cid, before.cid);
     EXPECT_EQ(after.measurements, before.measurements);
     EXPECT_EQ(after.ready_ms, before.ready_ms);
@@ -302,7 +302,7 @@ TEST_F(SupervisorTest, ARestartedDaemonFindsItsEnclaves) {
     EXPECT_EQ(ledger_->grants()[0].cpus, (std::vector<host::CpuId>{{2}, {3}}));
     EXPECT_TRUE(host_.removed().empty());
     EXPECT_TRUE(supervisor_->stop(id, milliseconds(0)));
-    EXPECT_TRUE(until_state(id, EnclaveState::Stopped));
+    EXPECT_TRUE(until_state(id, VmState::Stopped));
 }
 
 TEST_F(SupervisorTest, AnEnclaveThatVanishedIsMarked) {
@@ -312,8 +312,8 @@ TEST_F(SupervisorTest, AnEnclaveThatVanishedIsMarked) {
 
     start();
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
-    EXPECT_EQ(supervisor_->find(id)->reason, EnclaveRecord::kLost);
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
+    EXPECT_EQ(supervisor_->find(id)->reason, VmRecord::kLost);
     EXPECT_TRUE(ledger_->grants().empty());
 }
 
@@ -323,7 +323,7 @@ TEST_F(SupervisorTest, AnEnclaveWhoseLaunchWasCutOffFailed) {
 
     restart();
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Failed));
+    ASSERT_TRUE(until_state(id, VmState::Failed));
     EXPECT_EQ(supervisor_->find(id)->error->code, ErrorCode::EnclaveLaunchFailed);
 }
 
@@ -337,7 +337,7 @@ TEST_F(SupervisorTest, ACleanupThatWasCutOffIsFinishedAndKeepsItsReason) {
     host_.refuse_removals(false);
     start();
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_EQ(supervisor_->find(id)->reason, "triple_fault");
 }
 
@@ -351,7 +351,7 @@ TEST_F(SupervisorTest, AStopThatWasCutOffIsRepeated) {
 
     start();
 
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
     EXPECT_EQ(supervisor_->find(id)->reason, "host_request");
 }
 
@@ -388,7 +388,7 @@ TEST_F(SupervisorTest, OneSlowVmDelaysNoOther) {
     const auto quick = launch_ready();
 
     EXPECT_TRUE(supervisor_->find(quick)->ready);
-    EXPECT_EQ(supervisor_->find(slow)->state, EnclaveState::Measuring);
+    EXPECT_EQ(supervisor_->find(slow)->state, VmState::Measuring);
     EXPECT_EQ(supervisor_->find(slow)->progress->total, 2U);
 }
 
@@ -401,7 +401,7 @@ TEST_F(SupervisorTest, NamesAndCidsBelongToOneLiveEnclave) {
     EXPECT_EQ(supervisor_->launch(std::move(same_cid)).error().code(), ErrorCode::AlreadyExists);
 
     ASSERT_TRUE(supervisor_->stop("web", milliseconds(0)));
-    ASSERT_TRUE(until_state(first.id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(first.id, VmState::Stopped));
     const auto second = supervisor_->launch(request("web")).value();
     EXPECT_EQ(second.cid, first.cid + 1);
     EXPECT_EQ(supervisor_->find("web")->id, second.id);
@@ -435,7 +435,7 @@ TEST_F(SupervisorTest, ADebugConsoleOutlivesItsEnclave) {
     const auto id = launch_ready(true);
     host_.write_console(id, "hello from inside");
     ASSERT_TRUE(supervisor_->stop(id, milliseconds(0)));
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
 
     std::string text;
     supervisor_->console(id, [&](Result<Fd> ring) {
@@ -488,7 +488,7 @@ TEST_F(SupervisorTest, RemovingALiveEnclaveStopsItFirst) {
 
     const auto record = supervisor_->remove(id).value();
 
-    EXPECT_EQ(record.state, EnclaveState::Stopping);
+    EXPECT_EQ(record.state, VmState::Stopping);
     ASSERT_TRUE(until([&] { return !supervisor_->find(id); }));
     EXPECT_TRUE(host_.present().empty());
     EXPECT_TRUE(store_->load().value().empty());
@@ -497,7 +497,7 @@ TEST_F(SupervisorTest, RemovingALiveEnclaveStopsItFirst) {
 TEST_F(SupervisorTest, EventsTellTheStory) {
     const auto id = launch_ready();
     ASSERT_TRUE(supervisor_->stop(id, milliseconds(0)));
-    ASSERT_TRUE(until_state(id, EnclaveState::Stopped));
+    ASSERT_TRUE(until_state(id, VmState::Stopped));
 
     const auto events = store_->events(0, 100).value();
 
@@ -508,6 +508,83 @@ TEST_F(SupervisorTest, EventsTellTheStory) {
               (std::vector<std::string>{"state:reserving", "state:measuring", "state:starting",
                                         "state:running", "ready:", "state:stopping: a client asked for it",
                                         "state:stopping: host_request", "state:stopped: host_request"}));
+}
+
+LaunchRequest of_primary(LaunchRequest request, uint32_t disks) {
+    request.role = api::VmRole::Primary;
+    for (uint32_t i = 0; i < disks; ++i)
+        request.disks.push_back({.file = sys::memfd("disk").value(),
+                                 .record = {.bytes = 512, .read_only = i == 0, .serial = {}}});
+    return request;
+}
+
+TEST_F(SupervisorTest, APrimaryVmRunsWithItsDisksAsAParent) {
+    const auto record = supervisor_->launch(of_primary(request("dev"), 2)).value();
+
+    ASSERT_TRUE(
+        until([&] { return supervisor_->find("dev", api::VmRole::Primary)->state == VmState::Running; }));
+    const auto order = host_.launches().at(0);
+    EXPECT_EQ(record.id.size(), 19U);
+    EXPECT_TRUE(record.id.starts_with("i-"));
+    EXPECT_NE(record.id, store_->instance_id());
+    EXPECT_EQ(record.cid, api::kParentCid);
+    EXPECT_EQ(order.guest_cid, api::kParentCid);
+    EXPECT_EQ(order.role, static_cast<uint32_t>(api::VmRole::Primary));
+    EXPECT_EQ(order.disk_count, 2U);
+    EXPECT_EQ(order.module_id.text(), "");
+    EXPECT_EQ(host_.disk_count(record.id), 2U);
+    EXPECT_FALSE(supervisor_->find(record.id, api::VmRole::Primary)->measurements);
+}
+
+TEST_F(SupervisorTest, VmsOfOneRoleAreNotFoundAmongTheOthers) {
+    const auto primary = supervisor_->launch(of_primary(request("dev"), 0)).value().id;
+
+    EXPECT_EQ(supervisor_->find("dev").error().code(), ErrorCode::EnclaveNotFound);
+    EXPECT_EQ(supervisor_->find(primary).error().code(), ErrorCode::EnclaveNotFound);
+    EXPECT_TRUE(supervisor_->find("dev", api::VmRole::Primary));
+    EXPECT_EQ(supervisor_->launch(request("dev")).error().code(), ErrorCode::EnclaveNameTaken);
+}
+
+TEST_F(SupervisorTest, AResetOfAPrimaryVmIsCountedAndItRunsOn) {
+    const auto id = supervisor_->launch(of_primary(request(), 0)).value().id;
+    const auto vm = [&] { return supervisor_->find(id, api::VmRole::Primary).value(); };
+    ASSERT_TRUE(until([&] { return vm().state == VmState::Running; }));
+
+    host_.reset(id);
+
+    ASSERT_TRUE(until([&] { return vm().restarts == 1; }));
+    run_for(milliseconds(50));
+    EXPECT_EQ(vm().state, VmState::Running);
+    EXPECT_EQ(store_->load().value().at(0).record.restarts, 1U);
+    EXPECT_EQ(store_->events(0, 100).value().back().kind, "restarted");
+}
+
+TEST_F(SupervisorTest, ThePrimaryVmsConsoleIsThereWithoutDebugMode) {
+    const auto id = supervisor_->launch(of_primary(request(), 0)).value().id;
+    const auto vm = [&] { return supervisor_->find(id, api::VmRole::Primary).value(); };
+    ASSERT_TRUE(until([&] { return vm().state == VmState::Running; }));
+    host_.write_console(id, "login: ");
+    host_.end(id, api::StopReason::PowerOff);
+    ASSERT_TRUE(until([&] { return vm().state == VmState::Stopped; }));
+
+    std::string text;
+    supervisor_->console(id, [&](Result<Fd> ring) {
+        text = as_text(api::ConsoleRingReader::open(ring.value()).value().read().data);
+    });
+
+    EXPECT_EQ(text, "login: ");
+    EXPECT_EQ(vm().reason, "power_off");
+}
+
+TEST_F(SupervisorTest, WhatIsOfTheOtherRoleIsRefused) {
+    EXPECT_EQ(supervisor_->launch(of_primary(request(), api::kMaxDisks + 1)).error().code(),
+              ErrorCode::InvalidArgument);
+    auto with_cid = of_primary(request(), 0);
+    with_cid.cid = 20;
+    EXPECT_EQ(supervisor_->launch(std::move(with_cid)).error().code(), ErrorCode::InvalidArgument);
+    auto enclave = of_primary(request(), 1);
+    enclave.role = api::VmRole::Enclave;
+    EXPECT_EQ(supervisor_->launch(std::move(enclave)).error().code(), ErrorCode::InvalidArgument);
 }
 
 }  // namespace

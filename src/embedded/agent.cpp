@@ -2,6 +2,7 @@
 #include "embedded/agent.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -20,6 +21,8 @@ namespace alcove::embedded {
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
+constexpr std::string_view kListenPrefix = "listen:";
+constexpr std::string_view kAcceptedPrefix = "accepted:";
 constexpr auto kHostPoll = std::chrono::milliseconds(100);
 
 // Says one text and ends; what it is sent is not for it.
@@ -109,19 +112,27 @@ Result<std::unique_ptr<StreamEndpoint>> Agent::accept(StreamId id, const std::st
         TRY(spawn(options));
         return std::make_unique<TextEndpoint>(mux, id, "");
     }
-    Fd socket;
-    if (target == "exec") {
-        auto started = TRY(start_exec());
-        socket = std::move(started);
-    } else if (target.starts_with(kUnixPrefix)) {
-        // Not blocking: a server that does not accept must not stop every other stream.
-        auto connected =
-            TRY(sys::unix_connect(target.substr(kUnixPrefix.size()), SOCK_STREAM | SOCK_NONBLOCK));
-        socket = std::move(connected);
-    } else {
-        return fail(ErrorCode::InvalidArgument, "the embedded host knows no target '" + target + "'");
+    if (target.starts_with(kListenPrefix)) {
+        auto listening =
+            TRY(ListenEndpoint::create(loop_, mux, id, arrivals_, target.substr(kListenPrefix.size())));
+        return std::unique_ptr<StreamEndpoint>(std::move(listening));
     }
+    auto socket = TRY(socket_of(target));
     return std::make_unique<FdEndpoint>(loop_, mux, id, std::move(socket));
+}
+
+Result<Fd> Agent::socket_of(const std::string& target) {
+    if (target == "exec") return start_exec();
+    // Not blocking: a server that does not accept must not stop every other stream.
+    if (target.starts_with(kUnixPrefix))
+        return sys::unix_connect(target.substr(kUnixPrefix.size()), SOCK_STREAM | SOCK_NONBLOCK);
+    if (target.starts_with(kAcceptedPrefix)) {
+        uint64_t number = 0;
+        const char* const end = target.data() + target.size();
+        const auto read = std::from_chars(target.data() + kAcceptedPrefix.size(), end, number);
+        if (read.ec == std::errc() && read.ptr == end) return arrivals_.take(number);
+    }
+    return fail(ErrorCode::InvalidArgument, "the embedded host knows no target '" + target + "'");
 }
 
 Result<Fd> Agent::start_exec() const {

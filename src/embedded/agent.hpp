@@ -3,16 +3,19 @@
 // The inner end of the bridge: accepts streams that come over the virtio-serial port and connects each to
 // its target. It runs as root inside the embedded host and believes the outer end, whose user owns the host.
 //
-//     unix:/path   a server's Unix stream socket
-//     exec         a process that speaks exec_protocol.hpp
-//     status       one line of JSON about the host, then the end
-//     poweroff     ends the host in order
+//     unix:/path     a server's Unix stream socket
+//     listen:/path   a socket that the outer end serves, connection by connection (listen_endpoint.hpp)
+//     accepted:N     one of those connections
+//     exec           a process that speaks exec_protocol.hpp
+//     status         one line of JSON about the host, then the end
+//     poweroff       ends the host in order
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "embedded/link.hpp"
+#include "embedded/listen_endpoint.hpp"
 #include "support/event_loop.hpp"
 
 namespace alcove::embedded {
@@ -33,13 +36,15 @@ class Agent {
     Agent(EventLoop& loop, Config config) : loop_(loop), config_(std::move(config)) {}
 
     Result<std::unique_ptr<StreamEndpoint>> accept(StreamId id, const std::string& target);
+    Result<Fd> socket_of(const std::string& target);
     Result<Fd> start_exec() const;
     void wait_for_host();
 
     EventLoop& loop_;
     Config config_;
     EventLoop::TimerId timer_ = 0;
-    std::unique_ptr<Link> link_;
+    Arrivals arrivals_;
+    std::unique_ptr<Link> link_;  // last: its endpoints use what is above
 };
 
 }  // namespace alcove::embedded

@@ -270,6 +270,75 @@ TEST_F(Bridge, AClientThatGoesAwayCutsOffAServerThatNeverEnds) {
     EXPECT_TRUE(cut_off);
 }
 
+// What the inner end says of the next connection to a socket that is served from outside.
+std::string next_number(const Fd& listening) {
+    std::string number;
+    while (!number.ends_with('\n')) {
+        Bytes one(1);
+        if (!sys::read_exact(listening, one)) return "";
+        number += static_cast<char>(one[0]);
+    }
+    return number.substr(0, number.size() - 1);
+}
+
+TEST_F(Bridge, ProgramsInsideReachAListenerOutside) {
+    const std::string path = folder_ + "/port-7000.sock";
+    const auto listening = connect("listen:" + path);
+    ASSERT_TRUE(listening.has_value()) << listening.error().to_string();
+
+    const auto one = sys::unix_connect(path, SOCK_STREAM).value();
+    const auto two = sys::unix_connect(path, SOCK_STREAM).value();
+    ASSERT_TRUE(write_whole(one, as_byte_view("first")));
+    ASSERT_TRUE(write_whole(two, as_byte_view("second")));
+    ::shutdown(one.get(), SHUT_WR);
+    ::shutdown(two.get(), SHUT_WR);
+    const auto first = connect("accepted:" + next_number(*listening));
+    const auto second = connect("accepted:" + next_number(*listening));
+    ASSERT_TRUE(first.has_value()) << first.error().to_string();
+    ASSERT_TRUE(second.has_value()) << second.error().to_string();
+
+    EXPECT_EQ(read_to_end(*first), "first");
+    EXPECT_EQ(read_to_end(*second), "second");
+    ASSERT_TRUE(write_whole(*first, as_byte_view("answer")));
+    ::shutdown(first->get(), SHUT_WR);
+    EXPECT_EQ(read_to_end(one), "answer");
+}
+
+TEST_F(Bridge, AListenerThatGoesAwayTakesItsSocketAndWhatWaitsWithIt) {
+    const std::string path = folder_ + "/port-7000.sock";
+    Fd waiting;
+    std::string number;
+    {
+        const auto listening = connect("listen:" + path);
+        ASSERT_TRUE(listening.has_value());
+        EXPECT_EQ(connect("listen:" + path).error().code(), ErrorCode::AlreadyExists);
+        waiting = sys::unix_connect(path, SOCK_STREAM).value();
+        number = next_number(*listening);
+    }
+
+    EXPECT_EQ(read_to_end(waiting), "");
+    EXPECT_NE(::access(path.c_str(), F_OK), 0);
+    EXPECT_EQ(connect("accepted:" + number).error().code(), ErrorCode::NotFound);
+    EXPECT_TRUE(connect("listen:" + path).has_value());
+}
+
+TEST_F(Bridge, AListenerLearnsThatItsFileIsGone) {
+    const std::string path = folder_ + "/port-7000.sock";
+    const auto listening = connect("listen:" + path);
+    ASSERT_TRUE(listening.has_value());
+
+    ::unlink(path.c_str());
+
+    EXPECT_EQ(read_to_end(*listening), "");
+}
+
+TEST_F(Bridge, AConnectionThatWasNeverAcceptedCanNotBeFetched) {
+    EXPECT_EQ(connect("accepted:1").error().code(), ErrorCode::NotFound);
+    EXPECT_EQ(connect("accepted:").error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(connect("accepted:1x").error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(connect("listen:" + folder_ + "/none/port-1.sock").error().code(), ErrorCode::NotFound);
+}
+
 TEST_F(Bridge, StreamsEndWhenTheHostDoes) {
     serve(1, [](Fd fd) { EXPECT_EQ(read_to_end(fd), ""); });
     const auto stream = connect("unix:" + server_path());

@@ -323,6 +323,11 @@ Result<void> EmbeddedHost::stop(milliseconds timeout) {
     return {};
 }
 
+Result<bool> EmbeddedHost::runs() const {
+    const auto running = TRY(folder_.running());
+    return running && running->bridge && is_running(running->qemu) && is_running(*running->bridge);
+}
+
 Result<HostStatus> EmbeddedHost::status() {
     HostStatus status;
     const auto running = TRY(folder_.running());
@@ -404,26 +409,34 @@ Result<EmbeddedHost::Output> EmbeddedHost::exec_collect(const std::vector<std::s
 
 // ---- images ---------------------------------------------------------------------------------------------
 
-Result<EmbeddedHost::AttachedImage> EmbeddedHost::attach_image(const std::string& serial, const Fd& image) {
+Result<EmbeddedHost::AttachedImage> EmbeddedHost::attach(const std::string& serial, const Fd& image,
+                                                         DiskAccess access) {
     TRY(check_serial(serial));
     TRY(require_running());
     const uint64_t size = TRY(sys::file_size(image));
     if (size == 0) return fail(ErrorCode::InvalidArgument, "the image is empty");
-    // Opened again for reading only: QEMU takes from a set the descriptor whose access mode fits.
-    const auto readable = TRY(sys::open("/proc/self/fd/" + std::to_string(image.get()), O_RDONLY)
-                                  .context("opening the image for reading"));
+    const bool read_only = access == DiskAccess::ReadOnly;
+    // Opened again: QEMU takes from a set the descriptor whose access mode fits.
+    const auto opened =
+        TRY(sys::open("/proc/self/fd/" + std::to_string(image.get()), read_only ? O_RDONLY : O_RDWR)
+                .context("opening the image"));
 
     auto qmp = TRY(QmpClient::connect(socket_path(kQmpSocket), seconds(10)));
-    const auto added = TRY(qmp.execute("add-fd", {{"opaque", image_node(serial)}}, &readable));
+    const auto added = TRY(qmp.execute("add-fd", {{"opaque", image_node(serial)}}, &opened));
     const auto set = added.is_object() && added.contains("fdset-id") ? added["fdset-id"] : Json(0);
     const Json remove_set = {{"fdset-id", set}};
     const std::string filename = "/dev/fdset/" + set.dump();
-    const auto node = qmp.execute(
-        "blockdev-add",
-        {{"driver", "raw"},
-         {"node-name", image_node(serial)},
-         {"read-only", true},
-         {"file", {{"driver", "file"}, {"filename", filename}, {"read-only", true}, {"locking", "off"}}}});
+    const auto node = qmp.execute("blockdev-add", {{"driver", "raw"},
+                                                   {"node-name", image_node(serial)},
+                                                   {"read-only", read_only},
+                                                   {"discard", "unmap"},
+                                                   {"file",
+                                                    {{"driver", "file"},
+                                                     {"filename", filename},
+                                                     {"read-only", read_only},
+                                                     {"discard", "unmap"},
+                                                     // A file that is written belongs to this QEMU alone.
+                                                     {"locking", read_only ? "off" : "auto"}}}});
     // From now on QEMU's node holds the descriptor, or nobody does.
     static_cast<void>(qmp.execute("remove-fd", remove_set).has_value());
     if (!node) return Failure{node.error()};

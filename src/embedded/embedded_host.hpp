@@ -37,7 +37,7 @@ struct HostConfig {
     uint64_t memory_mib = 6144;
     uint64_t state_disk_mib = 16 * 1024;  // largest size; the file is sparse
     std::vector<Forward> forwards = {{"alcoved.sock", "unix:/run/alcove/alcoved.sock"},
-                                     {"alcoved-view.sock", "unix:/run/alcove/alcoved-view.sock"}};
+                                     {"alcoved-view.sock", "unix:/run/alcove-view/alcoved-view.sock"}};
     std::string extra_command_line;
     std::vector<std::string> extra_qemu_arguments;
 };
@@ -75,6 +75,8 @@ class EmbeddedHost {
     // Powers off in order; after the deadline by force. Success when nothing runs.
     Result<void> stop(std::chrono::milliseconds timeout = std::chrono::seconds(20));
     Result<HostStatus> status();
+    // Whether both processes are there, without asking them: cheap, also for many callers at once.
+    Result<bool> runs() const;
 
     // A byte stream to "unix:/path" inside, or another target of agent.hpp.
     Result<Fd> open_stream(const std::string& target);
@@ -95,7 +97,13 @@ class EmbeddedHost {
         std::string path;  // inside
         uint64_t size = 0;
     };
-    Result<AttachedImage> attach_image(const std::string& serial, const Fd& image);
+    Result<AttachedImage> attach_image(const std::string& serial, const Fd& image) {
+        return attach(serial, image, DiskAccess::ReadOnly);
+    }
+    // A disk of a VM inside, in the same way; it can be written, and then what is written is in the file when
+    // the host was told to flush it.
+    enum class DiskAccess { ReadOnly, ReadWrite };
+    Result<AttachedImage> attach(const std::string& serial, const Fd& file, DiskAccess access);
     Result<void> detach_image(const std::string& serial);
 
     const std::string& folder() const { return folder_.path(); }

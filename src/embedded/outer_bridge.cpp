@@ -17,7 +17,7 @@ namespace alcove::embedded {
 
 namespace {
 
-constexpr size_t kMaxAsking = 64;
+constexpr size_t kMaxAsking = kMaxStreams;
 constexpr auto kAskingTime = std::chrono::seconds(10);
 constexpr size_t kMaxAnswer = 2048;
 

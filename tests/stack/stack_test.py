@@ -5,15 +5,22 @@
     tests/stack/stack_test.py RELEASE_BUILD KERNEL_ROOT [unittest arguments]
 
 Guests of a few instructions show the life of an enclave; one Debian enclave shows everything inside."""
+import contextlib
+import gzip
 import json
 import os
 import pathlib
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+import cbor2
+from cryptography import x509
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 KERNEL_ROOT = pathlib.Path(sys.argv.pop(1)).resolve()
@@ -26,7 +33,10 @@ EXIT_NOT_VERIFIED = 3
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guests/probe"))
 import stream_check  # noqa: E402
 
+import key_search
+
 BULK_BYTES = 100 << 20
+STREAMS = 64
 
 
 class Refused(AssertionError):
@@ -129,16 +139,120 @@ class StackTest(unittest.TestCase):
                 return enclave
         self.fail(f"{name} does not end")
 
-    def wait_for_port(self, name, port):
+    def wait_for_port(self, name, port, kind="enclave"):
         """The heartbeat comes from the enclave's init; its program listens a moment later."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            tried = subprocess.run([ALCOVE, "--quiet", "enclave", "connect", name, str(port)], stdin=subprocess.DEVNULL,
+            tried = subprocess.run([ALCOVE, "--quiet", kind, "connect", name, str(port)], stdin=subprocess.DEVNULL,
                                    capture_output=True, timeout=60)
             if tried.returncode == 0:
                 return
             time.sleep(0.2)
         self.fail(f"nothing listens on port {port} of {name}: {tried.stderr}")
+
+    @contextlib.contextmanager
+    def listening(self, name, port, *options, **kwargs):
+        """`alcove enclave listen` for the time of a block; what it did is in the block's `counts` afterwards."""
+        with subprocess.Popen([ALCOVE, "--json", "enclave", "listen", name, str(port), *options], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listener:
+            try:
+                self.assertIn("listening on port", listener.stderr.readline())
+                counts = {}
+                yield counts
+                listener.send_signal(signal.SIGTERM)
+                output, errors = listener.communicate(timeout=60)
+                self.assertEqual(listener.returncode, 0, errors)
+                counts.update(json.loads(output))
+            finally:
+                listener.kill()
+
+    def traces(self):
+        """What enclaves leave behind in the host, if they do."""
+        count = "ls /proc/$(pidof {0})/fd | wc -l"
+        return inside("; ".join([count.format("alcoved"), count.format("alcove-broker"), count.format("alcove-attestor"),
+                                 "ls /run/alcove/vm | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
+                                 "pidof alcove-shim alcove-vmm | wc -w"]))
+
+    def lent(self):
+        """Who holds what of the host."""
+        return alcove("host", "status")["resources"]["ledger"]
+
+    def kill_inside(self, program):
+        """kill -9, and until the next one has taken its place."""
+        before = inside(f"pidof {program}").split()
+        self.assertEqual(len(before), 1)
+        inside(f"kill -9 {before[0]}")
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            now = inside(f"pidof {program}").split()
+            if now and now != before:
+                return
+            time.sleep(0.2)
+        self.fail(f"{program} does not come back")
+
+    def memory_of(self, program):
+        """The private writable memory of a process inside: all that it computes with, guest memory left out."""
+        script = ("pid=$(pidof %s); while read range mode rest; do [ $mode = rw-p ] || continue;"
+                  " begin=$((0x${range%%-*} / 4096)); end=$((0x${range#*-} / 4096));"
+                  " dd if=/proc/$pid/mem bs=4096 skip=$begin count=$((end - begin)) 2>/dev/null; done < /proc/$pid/maps | gzip -1")
+        packed = subprocess.run([ALCOVE, "host", "shell", "--", "sh", "-c", script % program], capture_output=True, timeout=240)
+        memory = gzip.decompress(packed.stdout)
+        self.assertGreater(len(memory), 100_000, packed.stderr)
+        return memory
+
+    def key_service_image(self):
+        image = self.folder / "key-service.eif"
+        if not image.exists():
+            application = self.folder / "key-service"
+            application.mkdir()
+            shutil.copy(GUESTS / "key_service", application)
+            alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/key_service")
+        return image
+
+    def probe_image(self):
+        image = self.folder / "probe.eif"
+        if not image.exists():
+            application = self.folder / "probe"
+            application.mkdir()
+            shutil.copy(GUESTS / "probe", application)
+            alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/probe", "all")
+        return image
+
+    def challenge(self, name):
+        """A document of the key service with a fresh nonce: the file and the nonce."""
+        document = self.folder / "document.cbor"
+        document.unlink(missing_ok=True)
+        nonce = os.urandom(32).hex()
+        with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
+            subprocess.run([GUESTS / "key_client", "--stdio", "challenge", "--nonce", nonce, "--out", document],
+                           stdin=line.stdout, stdout=line.stdin, timeout=60, check=True)
+            line.stdin.close()
+        return document, nonce
+
+    # --- the host ---
+
+    def test_the_host_is_checked_with_a_guest(self):
+        check = json.loads(inside("alcove --json host check --host local"))
+        self.assertEqual(check["guest"]["ran"], "yes", check["guest"])
+        self.assertGreater(check["guest"]["plain_exit_ns"], 0)
+        self.assertGreater(check["guest"]["timed_loop_ns"], 0)
+        self.assertEqual(check["kvm"]["second_view"], "yes")
+        self.assertTrue(check["cores"]["smt"])
+        self.assertEqual({len(cpus) for cpus in check["cores"]["siblings"]}, {2})
+        self.assertTrue(check["vulnerabilities"])
+
+    def test_huge_pages_are_lent_and_given_back(self):
+        pages = "/sys/kernel/mm/hugepages/hugepages-2048kB"
+        self.addCleanup(inside, f"echo 0 > {pages}/nr_hugepages; kill $(pidof alcoved)")
+        inside(f"echo 64 > {pages}/nr_hugepages")
+        self.kill_inside("alcoved")
+        name = self.run_enclave(self.image("halt"), "--no-wait", "--pages", "2m")
+        self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "32")
+        alcove("enclave", "stop", name)
+        self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "64")
+        with self.assertRaises(Refused) as refused:
+            self.run_enclave(self.image("halt"), "--no-wait", "--pages", "2m", memory="256M")
+        self.assertEqual(refused.exception.error["code"], "E22")
 
     # --- the life of an enclave ---
 
@@ -169,6 +283,21 @@ class StackTest(unittest.TestCase):
         console = subprocess.run([ALCOVE, "enclave", "logs", debug], capture_output=True, text=True, timeout=60)
         self.assertIn("hello from a guest", console.stdout)
 
+    def test_a_debug_enclave_replays_its_console_and_says_that_it_panicked(self):
+        name = self.run_enclave(self.probe_image(), "--debug", memory="512M", timeout=240)
+        self.wait_for_port(name, 6000)
+        connect = stream_check.process_opener([str(ALCOVE), "enclave", "connect", name, "6000"])
+        with subprocess.Popen([ALCOVE, "enclave", "console", name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as console:
+            replayed = ""
+            while "describe_nsm" not in replayed:
+                line = console.stdout.readline()
+                self.assertTrue(line, replayed)
+                replayed += line
+            stream_check.end(connect(), "panic")
+            live, _ = console.communicate(timeout=120)
+        self.assertIn("Kernel panic - not syncing", live)
+        self.assertEqual(self.end_of(name)["reason"], "guest_panic")
+
     def test_a_tampered_image_does_not_run(self):
         good = self.image("hello").read_bytes()
         bad = self.folder / "tampered.eif"
@@ -188,12 +317,6 @@ class StackTest(unittest.TestCase):
     def test_many_runs_leave_nothing_behind(self):
         image = self.image("halt")
 
-        def traces():
-            count = "ls /proc/$(pidof {0})/fd | wc -l"
-            return inside("; ".join([count.format("alcoved"), count.format("alcove-broker"), count.format("alcove-attestor"),
-                                     "ls /run/alcove/vm | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
-                                     "pidof alcove-shim alcove-vmm | wc -w"]))
-
         def cycle():
             enclave = alcove("enclave", "run", "--image", image, "--cpus", 2, "--memory", "64M", "--no-wait")["id"]
             alcove("enclave", "stop", enclave)
@@ -201,29 +324,107 @@ class StackTest(unittest.TestCase):
 
         for _ in range(3):
             cycle()
-        before = traces()
+        before = self.traces()
         for _ in range(RUNS):
             cycle()
-        self.assertEqual(traces(), before)
+        self.assertEqual(self.traces(), before)
         self.assertEqual(alcove("enclave", "list")["enclaves"], [])
+
+    def test_an_interrupted_run_takes_back_what_it_began(self):
+        big = self.folder / "interrupted.eif"
+        alcove("image", "build", "--kernel", GUESTS / "halt.elf", "--modules", "none",
+               "--directory", self.application("interrupted", 200 << 20), "--output", big, "--cmd", "/none")
+        before = self.traces(), self.lent()
+
+        def attached():
+            return alcove("host", "status")["embedded"]["images"]
+
+        for interruption in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(interruption.name), \
+                    subprocess.Popen([ALCOVE, "--json", "enclave", "run", "--image", big, "--memory", "1G"], text=True,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+                while not attached() and run.poll() is None:
+                    pass
+                run.send_signal(interruption)
+                output, errors = run.communicate(timeout=60)
+                self.assertEqual(json.loads(output)["error"]["code"], "E16", output + errors)
+                self.assertEqual(run.returncode, 1)
+                self.assertEqual(attached(), [])
+        for enclave in alcove("enclave", "list")["enclaves"]:
+            self.assertIn(enclave["state"], ("stopped", "failed"))
+            alcove("enclave", "remove", enclave["id"])
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    # --- processes that are killed ---
+
+    def test_a_killed_vmm_is_recorded_and_gives_everything_back(self):
+        warm_up = self.run_enclave(self.image("halt"), "--no-wait")
+        self.remove(warm_up)
+        before = self.traces(), self.lent()
+        name = self.run_enclave(self.image("halt"), "--no-wait")
+        self.assertNotEqual(self.lent(), before[1])
+
+        inside("kill -9 $(pidof alcove-vmm)")
+
+        ended = self.end_of(name)
+        self.assertEqual((ended["state"], ended["reason"]), ("stopped", "vmm_crashed"))
+        self.assertEqual(alcove("enclave", "inspect", name)["vmm"]["exit_status"], 128 + signal.SIGKILL)
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def test_an_enclave_outlives_every_daemon(self):
+        image = self.key_service_image()
+        name = self.run_enclave(image, memory="512M", timeout=240)
+        self.wait_for_port(name, 5000)
+        enclave = alcove("enclave", "inspect", name)
+        with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
+            for program in ("alcoved", "alcove-broker", "alcove-attestor"):
+                with self.subTest(program):
+                    self.kill_inside(program)
+                    listed = [one for one in alcove("enclave", "list")["enclaves"] if one["name"] == name]
+                    self.assertEqual([(one["id"], one["state"], one["ready"]) for one in listed],
+                                     [(enclave["enclave"]["id"], "running", True)])
+                    self.assertEqual(alcove("enclave", "inspect", name)["vmm"]["pid"], enclave["vmm"]["pid"])
+                    document, nonce = self.challenge(name)
+                    self.assertTrue(alcove("attest", "verify", "--document", document, "--image", image, "--root-from-host",
+                                           "--nonce", nonce, "--allow-development")["verified"])
+            # A stream does not pass through either of them.
+            document = self.folder / "held.cbor"
+            subprocess.run([GUESTS / "key_client", "--stdio", "challenge", "--nonce", os.urandom(32).hex(), "--out", document],
+                           stdin=line.stdout, stdout=line.stdin, timeout=60, check=True)
+            line.stdin.close()
+
+        alcove("enclave", "stop", name)
+        self.assertEqual(self.end_of(name)["reason"], "host_request")
+        self.assertEqual(inside("ls /run/alcove/vm /run/alcove/slots; pidof alcove-shim alcove-vmm").split(),
+                         ["/run/alcove/slots:", "/run/alcove/vm:"])
+        self.assertEqual(inside("ls /run/alcove-attestor/vms").split(), [])
+        self.assertEqual(self.run_to_end(self.image("hello"))["reason"], "i8042_reset")
+
+    # --- who may ask ---
+
+    def test_who_may_only_look_changes_nothing(self):
+        def ask(method, path):
+            with socket.socket(socket.AF_UNIX) as view:
+                view.connect(str(self.folder / "state/host/alcoved-view.sock"))
+                view.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n".encode())
+                answer = b"".join(iter(lambda: view.recv(65536), b""))
+            return int(answer.split()[1])
+
+        name = self.run_enclave(self.image("halt"), "--no-wait")
+        self.assertEqual(ask("GET", "/v1/enclaves"), 200)
+        self.assertEqual(ask("GET", f"/v1/enclaves/{name}/inspect"), 200)
+        self.assertEqual(ask("GET", f"/v1/enclaves/{name}/sockets"), 403)
+        self.assertEqual(ask("POST", f"/v1/enclaves/{name}/stop"), 403)
+        self.assertEqual(ask("DELETE", f"/v1/enclaves/{name}"), 403)
 
     # --- what a verifier gets ---
 
     def test_the_key_service_answers_with_a_document_that_verifies(self):
-        application = self.folder / "key-service"
-        application.mkdir()
-        shutil.copy(GUESTS / "key_service", application)
-        image = self.folder / "key-service.eif"
-        alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/key_service")
+        image = self.key_service_image()
         name = self.run_enclave(image, memory="512M", timeout=240)
 
         self.wait_for_port(name, 5000)
-        document = self.folder / "document.cbor"
-        nonce = os.urandom(32).hex()
-        with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
-            subprocess.run([GUESTS / "key_client", "--stdio", "challenge", "--nonce", nonce, "--out", document],
-                           stdin=line.stdout, stdout=line.stdin, timeout=60, check=True)
-            line.stdin.close()
+        document, nonce = self.challenge(name)
         verify = ("attest", "verify", "--document", document, "--image", image, "--root-from-host")
 
         self.assertTrue(alcove(*verify, "--nonce", nonce, "--allow-development")["verified"])
@@ -234,6 +435,8 @@ class StackTest(unittest.TestCase):
             self.assertEqual(refused.exception.exit_code, EXIT_NOT_VERIFIED)
             self.assertIn(code, str(refused.exception))
 
+        self.keys_are_with_the_attestor_alone(document)
+
         state = alcove("enclave", "inspect", name)
         self.assertTrue(state["heartbeat"]["ready"])
         self.assertEqual(state["heartbeat"]["answered_by"], "alcove")
@@ -241,27 +444,175 @@ class StackTest(unittest.TestCase):
         self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
 
 
+    def keys_are_with_the_attestor_alone(self, document):
+        """The private halves of the certificates' keys are nowhere else; where they are, the search finds them."""
+        envelope = cbor2.loads(document.read_bytes())
+        payload = cbor2.loads(getattr(envelope, "value", envelope)[2])
+        chain = [payload["certificate"], *payload["cabundle"]]
+        keys = [x509.load_der_x509_certificate(certificate).public_key() for certificate in chain]
+        self.assertEqual(key_search.keys_in(self.memory_of("alcove-attestor"), keys[:1]), [0])
+        for program in ("alcove-vmm", "alcove-shim", "alcoved", "alcove-broker"):
+            with self.subTest(program):
+                self.assertEqual(key_search.keys_in(self.memory_of(program), keys), [])
+
+    # --- primary VMs ---
+
+    def vm_ramdisk(self):
+        """An init that says what it finds; its first life writes to its disk and resets, its second serves vsock."""
+        root = self.folder / "vm-init"
+        for folder in ("bin", "dev", "modules", "proc", "sys"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy("/bin/busybox", root / "bin")
+        shutil.copy(GUESTS / "probe", root / "probe")
+        modules = next(KERNEL_ROOT.glob("**/lib/modules/*/kernel"))
+        vsock = "net/vmw_vsock/"
+        names = ("drivers/block/virtio_blk", vsock + "vsock", vsock + "vmw_vsock_virtio_transport_common",
+                 vsock + "vmw_vsock_virtio_transport")
+        for number, name in enumerate(names):
+            with open(root / f"modules/{number}.ko", "wb") as file:
+                subprocess.run(["xz", "-dc", modules / f"{name}.ko.xz"], stdout=file, check=True)
+        (root / "init").write_text("""#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc
+$b mount -t sysfs sys /sys
+$b mount -t devtmpfs dev /dev
+for module in /modules/*; do $b insmod $module; done
+echo "vm: board $($b cat /sys/class/dmi/id/board_asset_tag)"
+echo "vm: disk $($b cat /sys/block/vda/size) sectors, read-only $($b cat /sys/block/vda/ro) $($b cat /sys/block/vdb/ro)"
+echo "vm: second disk says $($b dd if=/dev/vdb bs=5 count=1 2> /dev/null)"
+if [ "$($b dd if=/dev/vda bs=5 count=1 2> /dev/null)" = lived ]; then
+    echo "vm: lived before"
+    /probe vsock
+    $b poweroff -f
+fi
+echo "vm: first life"
+printf lived | $b dd of=/dev/vda conv=fsync 2> /dev/null
+$b reboot -f
+""")
+        (root / "init").chmod(0o755)
+        ramdisk = self.folder / "vm-init.cpio"
+        with open(ramdisk, "wb") as file:
+            subprocess.run("find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
+        return ramdisk
+
+    def remove_vm(self, name):
+        for command in (("stop", name), ("remove", name)):
+            try:
+                alcove("vm", *command)
+            except Refused as refused:
+                if refused.error["code"] not in GONE:
+                    raise
+
+    def wait_for_vm(self, name, condition):
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            vm = alcove("vm", "inspect", name)["vm"]
+            if condition(vm):
+                return vm
+            if vm["state"] in ("stopped", "failed"):
+                break
+            time.sleep(0.5)
+        self.fail(f"{name}: {vm}: " + alcove("vm", "logs", name)["console"])
+
+    def test_a_primary_vm_runs_is_reset_and_powered_off(self):
+        disk, second = self.folder / "vm.img", self.folder / "vm-second.img"
+        for path, content in ((disk, b""), (second, b"hello")):
+            path.write_bytes(content)
+            os.truncate(path, 64 << 20)
+        before = self.traces(), self.lent()
+        configuration = self.folder / "vm.toml"
+        configuration.write_text(f'ramdisk = "{self.vm_ramdisk()}"\ncmdline = "console=ttyS0 reboot=k panic=30 quiet"\nmemory = "512M"\n')
+        self.addCleanup(self.remove_vm, "dev")
+
+        started = alcove("vm", "start", "dev", "--config", configuration, "--cpus", 2, "--disk", disk,
+                         "--disk", f"{second},readonly", timeout=240)
+        self.assertEqual(started["state"], "running")
+        self.assertNotEqual(self.lent(), before[1])
+        self.assertEqual([vm["id"] for vm in alcove("vm", "list")["vms"]], [started["id"]])
+        self.assertEqual(alcove("enclave", "list")["enclaves"], [])
+        vm = self.wait_for_vm("dev", lambda now: now["restarts"] == 1)
+        self.assertEqual(vm["state"], "running")
+
+        connect = stream_check.process_opener([str(ALCOVE), "vm", "connect", "dev", "6000"])
+        self.wait_for_port("dev", 6000, "vm")
+        stream_check.sink(connect(), 1 << 20)
+        stream_check.source(connect(), 1 << 20)
+        state = alcove("vm", "inspect", "dev")
+        self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
+        self.assertGreater(state["counters"]["disk_reads"]["total"], 0)
+        stream_check.end(connect(), "exit 7")
+        ended = self.wait_for_vm("dev", lambda now: now["state"] == "stopped")
+
+        self.assertEqual((ended["reason"], ended["restarts"]), ("power_off", 1))
+        self.assertEqual(disk.read_bytes()[:5], b"lived")
+        # What the console said in both lives is kept.
+        console = subprocess.run([ALCOVE, "vm", "console", "dev"], capture_output=True, text=True, timeout=60).stdout
+        self.assertEqual(console.count(f"vm: board {started['id']}"), 2, console)
+        for line in ("vm: first life", "vm: lived before", "vm: disk 131072 sectors, read-only 0 1", "vm: second disk says hello"):
+            self.assertIn(line, console)
+        alcove("vm", "remove", "dev")
+        self.assertEqual(alcove("host", "status")["embedded"]["images"], [])
+        self.assertEqual((self.traces(), self.lent()), before)
+
     # --- everything inside, once ---
 
     def test_the_nsm_and_vsock_serve_a_probe_inside(self):
-        application = self.folder / "probe"
-        application.mkdir()
-        shutil.copy(GUESTS / "probe", application)
-        image = self.folder / "probe.eif"
-        alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/probe", "all")
-        name = self.run_enclave(image, memory="512M", timeout=240)
+        name = self.run_enclave(self.probe_image(), memory="512M", timeout=240)
         connect = stream_check.process_opener([str(ALCOVE), "enclave", "connect", name, "6000"])
 
         self.wait_for_port(name, 6000)
         stream_check.check_report(connect())
         stream_check.sink(connect(), BULK_BYTES)
         stream_check.source(connect(), BULK_BYTES)
-        stream_check.parallel(connect, 8, 1 << 20)
+        stream_check.parallel(connect, STREAMS, BULK_BYTES // STREAMS)
+        self.connections_of_the_enclave_are_served(name, connect)
 
         stream_check.end(connect(), "exit 7")
         ended = self.end_of(name)
         self.assertEqual(ended["reason"], "i8042_reset")
         self.assertEqual((ended["app_exit"]["kind"], ended["app_exit"]["value"]), ("exited", 7))
+
+
+    def connections_of_the_enclave_are_served(self, name, connect):
+        """`alcove enclave listen` in each of its forms."""
+        with socket.socket(socket.AF_UNIX) as server:
+            path = self.folder / "forward.sock"
+            server.bind(str(path))
+            server.listen(2 * STREAMS)
+
+            def connect_back(stream, count, seed=0):
+                stream_check.connect_back(stream, server, 7000, count)
+
+            with self.listening(name, 7000, "--keep", "--forward", f"unix:{path}") as counts:
+                connect_back(connect(), BULK_BYTES)
+                stream_check.parallel(connect, STREAMS, BULK_BYTES // STREAMS, connect_back)
+                with self.assertRaises(Refused) as refused:
+                    alcove("enclave", "listen", name, 7000, "--exec", "cat")
+                self.assertEqual(refused.exception.error["code"], "E04")
+            self.assertEqual((counts["connections"], counts["failed"]), (1 + STREAMS, 0))
+
+        with self.listening(name, 7001, "--keep", "--exec", "sha256sum | cut -d ' ' -f 1"):
+            with connect() as stream:
+                stream.write(b"connect 7001 1000000\n")
+                self.assertEqual(stream.read_line(), stream_check.pattern_sha256(7001, 1_000_000))
+
+        # One connection on standard input and output. The enclave ends its half first and still gets the answer.
+        with subprocess.Popen([ALCOVE, "enclave", "listen", name, "7002"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as listener:
+            self.assertIn(b"listening on port 7002", listener.stderr.readline())
+            with connect() as stream:
+                stream.write(b"connect 7002 100000\n")
+                self.assertEqual(listener.stdout.read(), b"".join(stream_check.pattern_chunks(7002, 100_000)))
+                listener.stdin.write(b"well received\n")
+                listener.stdin.close()
+                self.assertEqual(stream.read_line(), "well received")
+            self.assertEqual(listener.wait(timeout=60), 0)
+
+        # Nobody listens any more.
+        with connect() as stream:
+            stream.write(b"connect 7000 10\n")
+            with self.assertRaises(stream_check.StreamError):
+                stream.read_line()
 
 
 RUNS = int(os.environ.get("ALCOVE_STACK_RUNS", "30"))

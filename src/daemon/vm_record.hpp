@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// All that alcoved knows of one enclave: what was asked for, what it got, what its shim told. Values only.
-// Everything but `progress` and `timings` is kept in the database.
+// All that alcoved knows of one VM, of either role: what was asked for, what it got, what its shim told.
+// Values only. Everything but `progress` and `timings` is kept in the database.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "daemon/enclave_state.hpp"
+#include "api/vm_role.hpp"
+#include "daemon/vm_state.hpp"
 #include "host/units.hpp"
 #include "support/error.hpp"
 
@@ -64,11 +66,20 @@ struct Timings {
 
 enum class HeartbeatAnswer : uint8_t { None, Alcove, HostProgram };
 
-struct EnclaveRecord {
-    std::string id;    // "i-...-enc...": also its VmId and its module_id
+struct DiskRecord {
+    uint64_t bytes = 0;
+    bool read_only = false;
+    std::string serial;  // in the embedded host: the disk that was attached for it; else empty
+    bool operator==(const DiskRecord&) const = default;
+};
+
+struct VmRecord {
+    // "i-...-enc..." of an enclave, "i-..." of a primary VM: also its VmId, and its module_id or asset tag.
+    std::string id;
+    api::VmRole role = api::VmRole::Enclave;
     std::string name;  // may be empty
-    EnclaveState state = EnclaveState::Reserving;
-    bool ready = false;  // its heartbeat came
+    VmState state = VmState::Reserving;
+    bool ready = false;  // its heartbeat came; never of a primary VM
     HeartbeatAnswer heartbeat = HeartbeatAnswer::None;
 
     uint64_t cid = 0;
@@ -79,6 +90,8 @@ struct EnclaveRecord {
     bool debug = false;
     uint64_t image_bytes = 0;
     uint32_t vmm_slot = 0;
+    std::vector<DiskRecord> disks;
+    uint32_t restarts = 0;  // lives that ended in a reset
 
     int64_t created_ms = 0;  // wall clock, since 1970; 0 for what has not happened
     int64_t ready_ms = 0;
@@ -96,15 +109,18 @@ struct EnclaveRecord {
     std::optional<Progress> progress;
     Timings timings;
 
-    // The reason of an enclave of which nothing was left when alcoved came back: the host was restarted.
+    bool is_primary() const { return role == api::VmRole::Primary; }
+    bool has_console() const { return debug || is_primary(); }
+
+    // The reason of a VM of which nothing was left when alcoved came back: the host was restarted.
     static constexpr const char* kLost = "lost";
 };
 
 struct Event {
     uint64_t sequence = 0;  // ascending, never reused
     int64_t time_ms = 0;
-    std::string enclave;  // id; empty for the host's own
-    std::string kind;     // "state", "ready", "removed", "adopted"
+    std::string vm;    // id; empty for the host's own
+    std::string kind;  // "state", "ready", "restarted", "removed", "adopted"
     std::string detail;
 };
 

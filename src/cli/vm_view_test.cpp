@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/enclave_view.hpp"
+#include "cli/vm_view.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -11,11 +11,11 @@ namespace alcove::cli {
 namespace {
 
 // What the daemon says today is what the command line reads: both ends of the contract in one test.
-daemon::EnclaveRecord running_record() {
-    daemon::EnclaveRecord record;
+daemon::VmRecord running_record() {
+    daemon::VmRecord record;
     record.id = "i-0-enc1";
     record.name = "web";
-    record.state = daemon::EnclaveState::Running;
+    record.state = daemon::VmState::Running;
     record.ready = true;
     record.cid = 16;
     record.vcpus = 2;
@@ -26,11 +26,11 @@ daemon::EnclaveRecord running_record() {
     return record;
 }
 
-EnclaveView view_of(const daemon::EnclaveRecord& record) {
-    return read_enclave(daemon::to_json(record)).value();
+VmView view_of(const daemon::VmRecord& record) {
+    return read_vm(daemon::to_json(record)).value();
 }
 
-TEST(EnclaveView, TheDaemonsAnswerIsRead) {
+TEST(VmView, TheDaemonsAnswerIsRead) {
     const auto view = view_of(running_record());
 
     EXPECT_EQ(view.id, "i-0-enc1");
@@ -42,11 +42,11 @@ TEST(EnclaveView, TheDaemonsAnswerIsRead) {
     EXPECT_FALSE(view.error);
 }
 
-TEST(EnclaveView, TheListIsATable) {
+TEST(VmView, TheListIsATable) {
     auto failed = running_record();
     failed.name.clear();
     failed.ready = false;
-    failed.state = daemon::EnclaveState::Failed;
+    failed.state = daemon::VmState::Failed;
     failed.error = daemon::StoredError{.code = ErrorCode::ImageCrc, .message = "bad"};
 
     const auto text = render_list({view_of(running_record()), view_of(failed)});
@@ -59,28 +59,28 @@ TEST(EnclaveView, TheListIsATable) {
     EXPECT_EQ(render_list({}), "no enclaves\n");
 }
 
-TEST(EnclaveView, ADebugEnclaveSaysWhatItsMeasurementsAreWorth) {
+TEST(VmView, ADebugEnclaveSaysWhatItsMeasurementsAreWorth) {
     auto record = running_record();
     record.debug = true;
 
-    EXPECT_NE(render_enclave(view_of(record)).find("zeros in PCR0"), std::string::npos);
-    EXPECT_EQ(render_enclave(view_of(running_record())).find("zeros"), std::string::npos);
+    EXPECT_NE(render_vm(view_of(record)).find("zeros in PCR0"), std::string::npos);
+    EXPECT_EQ(render_vm(view_of(running_record())).find("zeros"), std::string::npos);
 }
 
-TEST(EnclaveView, ProgressIsTold) {
+TEST(VmView, ProgressIsTold) {
     auto record = running_record();
     record.ready = false;
     EXPECT_EQ(progress_text(view_of(record)), "waiting for the heartbeat");
-    record.state = daemon::EnclaveState::Measuring;
+    record.state = daemon::VmState::Measuring;
     EXPECT_EQ(progress_text(view_of(record)), "measuring the image");
     record.progress = daemon::Progress{.done = 45, .total = 100};
     EXPECT_EQ(progress_text(view_of(record)), "measuring the image, 45 %");
 }
 
-TEST(EnclaveView, AnEndBeforeReadyIsAnError) {
+TEST(VmView, AnEndBeforeReadyIsAnError) {
     auto record = running_record();
     record.ready = false;
-    record.state = daemon::EnclaveState::Stopped;
+    record.state = daemon::VmState::Stopped;
     record.reason = "triple_fault";
     record.detail = "at 0x1000";
     EXPECT_EQ(ending_error(view_of(record)).code(), ErrorCode::EnclaveDied);
@@ -89,12 +89,12 @@ TEST(EnclaveView, AnEndBeforeReadyIsAnError) {
     EXPECT_EQ(ending_error(view_of(record)).code(), ErrorCode::ImageCrc);
 }
 
-TEST(EnclaveView, AnAnswerThatLacksAFieldIsRefused) {
+TEST(VmView, AnAnswerThatLacksAFieldIsRefused) {
     auto json = daemon::to_json(running_record());
     json.erase("cid");
 
-    EXPECT_EQ(read_enclave(json).error().code(), ErrorCode::JsonMalformed);
-    EXPECT_EQ(read_enclave("text").error().code(), ErrorCode::JsonMalformed);
+    EXPECT_EQ(read_vm(json).error().code(), ErrorCode::JsonMalformed);
+    EXPECT_EQ(read_vm("text").error().code(), ErrorCode::JsonMalformed);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/enclave_state.hpp"
+#include "daemon/vm_state.hpp"
 
 #include <array>
 
@@ -12,20 +12,20 @@ constexpr std::array<std::string_view, 7> kNames = {"reserving", "measuring", "s
 
 }  // namespace
 
-std::string_view state_name(EnclaveState state) {
+std::string_view state_name(VmState state) {
     return kNames[static_cast<size_t>(state)];
 }
 
-std::optional<EnclaveState> state_from(std::string_view name) {
+std::optional<VmState> state_from(std::string_view name) {
     for (size_t i = 0; i < kNames.size(); ++i)
-        if (kNames[i] == name) return static_cast<EnclaveState>(i);
+        if (kNames[i] == name) return static_cast<VmState>(i);
     return std::nullopt;
 }
 
-bool may_follow(EnclaveState now, EnclaveState next) {
+bool may_follow(VmState now, VmState next) {
     if (now == next) return true;
     if (is_over(now)) return false;
-    if (is_over(next)) return now == EnclaveState::Stopping;
+    if (is_over(next)) return now == VmState::Stopping;
     return next > now;
 }
 

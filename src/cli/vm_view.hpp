@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the API says of an enclave, as values and as text. Pure.
+// What the API says of an enclave or a primary VM, as values and as text. Pure.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "cli/invocation.hpp"
 #include "codec/json.hpp"
 #include "support/error.hpp"
 #include "support/result.hpp"
 
 namespace alcove::cli {
 
-struct EnclaveView {
+struct DiskView {
+    uint64_t bytes = 0;
+    bool read_only = false;
+    std::string serial;  // of the disk attached to the embedded host, if it is one
+};
+
+struct VmView {
+    VmKind kind = VmKind::Enclave;
     std::string id;
     std::string name;
     std::string state;
@@ -31,22 +39,25 @@ struct EnclaveView {
     std::string reason;
     std::string detail;
     std::optional<Error> error;
+    std::vector<DiskView> disks;                            // of a primary VM
+    uint64_t restarts = 0;                                  // of a primary VM
     std::optional<std::pair<uint64_t, uint64_t>> progress;  // done, total
 
     bool is_over() const { return state == "stopped" || state == "failed"; }
 };
 
 // ErrorCode::JsonMalformed when it is not what the API promises.
-Result<EnclaveView> read_enclave(const codec::json::Json& json);
+Result<VmView> read_vm(const codec::json::Json& json, VmKind kind = VmKind::Enclave);
 
-std::string render_list(const std::vector<EnclaveView>& enclaves);
-std::string render_enclave(const EnclaveView& enclave);
+// Of one kind.
+std::string render_list(const std::vector<VmView>& vms, VmKind kind = VmKind::Enclave);
+std::string render_vm(const VmView& vm);
 
 // "running", "running (ready)", "stopped: power_off", "failed: E32".
-std::string state_text(const EnclaveView& enclave);
-// What an enclave on its way is doing: "measuring the image, 45 %".
-std::string progress_text(const EnclaveView& enclave);
-// Why an enclave that is over never was ready.
-Error ending_error(const EnclaveView& enclave);
+std::string state_text(const VmView& vm);
+// What a VM on its way is doing: "measuring the image, 45 %".
+std::string progress_text(const VmView& vm);
+// Why a VM that is over never was ready, or never ran.
+Error ending_error(const VmView& vm);
 
 }  // namespace alcove::cli

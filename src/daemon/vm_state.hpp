@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The states an enclave goes through, and which may follow which.
+// The states a VM goes through, and which may follow which.
 //
 //     reserving --> measuring --> starting --> running
 //         |             |             |           |
@@ -11,8 +11,9 @@
 //                              +------> failed     it never ran: `error` says why
 //
 // `stopping` covers all that is left to do after the end, whatever brought it about: the guest may be gone
-// already, but its cores and memory are not free before everything of it is. An enclave in one of the last
-// two states holds nothing. Names are contract: stored in the database and shown by the API.
+// already, but its cores and memory are not free before everything of it is. A VM in one of the last two
+// states holds nothing. A primary VM that is reset stays `running`. Names are contract: stored in the
+// database and shown by the API.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@
 
 namespace alcove::daemon {
 
-enum class EnclaveState : uint8_t {
+enum class VmState : uint8_t {
     Reserving,
     Measuring,
     Starting,
@@ -31,14 +32,14 @@ enum class EnclaveState : uint8_t {
     Failed,
 };
 
-std::string_view state_name(EnclaveState state);
-std::optional<EnclaveState> state_from(std::string_view name);
+std::string_view state_name(VmState state);
+std::optional<VmState> state_from(std::string_view name);
 
-constexpr bool is_over(EnclaveState state) {
-    return state == EnclaveState::Stopped || state == EnclaveState::Failed;
+constexpr bool is_over(VmState state) {
+    return state == VmState::Stopped || state == VmState::Failed;
 }
 
 // Whether `next` may follow `now`. A state may follow itself; steps forward may be skipped.
-bool may_follow(EnclaveState now, EnclaveState next);
+bool may_follow(VmState now, VmState next);
 
 }  // namespace alcove::daemon

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/vm_access.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+namespace alcove::cli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPoll{1};  // an interruption is looked for this often
+constexpr std::chrono::seconds kStopPatience{30};
+
+}  // namespace
+
+std::string vms_field(VmKind kind) {
+    return kind == VmKind::Enclave ? "enclaves" : "vms";
+}
+
+std::string vms_path(VmKind kind) {
+    return "/v1/" + vms_field(kind);
+}
+
+std::string vm_path(VmKind kind, const std::string& vm) {
+    return vms_path(kind) + "/" + path_part(vm);
+}
+
+Result<std::vector<VmView>> list_vms(const ApiClient& api, VmKind kind) {
+    const auto json = TRY(api.get(vms_path(kind)));
+    const auto* array = TRY(codec::json::array_field(json, vms_field(kind)));
+    std::vector<VmView> vms;
+    for (const auto& item : *array) {
+        auto view = TRY(read_vm(item, kind));
+        vms.push_back(std::move(view));
+    }
+    return vms;
+}
+
+Result<Json> follow(const ApiClient& api, VmKind kind, const std::string& id, const std::string& wait,
+                    Clock::time_point deadline, const Enough& enough) {
+    while (true) {
+        const auto left = std::chrono::ceil<std::chrono::seconds>(deadline - Clock::now());
+        const auto seconds = std::clamp(left, std::chrono::seconds(0), kPoll);
+        auto json =
+            TRY(api.get(vm_path(kind, id) + "?wait=" + wait + "&timeout=" + std::to_string(seconds.count())));
+        const auto view = TRY(read_vm(json, kind));
+        if (enough(view) || Clock::now() >= deadline) return json;
+    }
+}
+
+Failure interrupted(const std::string& what) {
+    return fail(ErrorCode::Cancelled, "interrupted; " + what);
+}
+
+// The image must not go away before nobody reads it.
+Failure take_back(const ApiClient& api, VmKind kind, const std::string& id) {
+    const auto stopped = api.post(vm_path(kind, id) + "/stop", {{"force_after_ms", 0}});
+    const auto over = stopped ? follow(api, kind, id, "stopped", Clock::now() + kStopPatience,
+                                       [](const VmView& view) { return view.is_over(); })
+                              : stopped;
+    return interrupted(over ? id + " was stopped"
+                            : id + " could not be stopped: " + over.error().to_string());
+}
+
+}  // namespace alcove::cli

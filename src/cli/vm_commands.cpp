@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// alcove enclave | vm: list | inspect | console | logs | stop | remove. They are the same for both kinds.
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.hpp"
+#include "cli/progress.hpp"
+#include "cli/tree.hpp"
+#include "cli/vm_access.hpp"
+
+namespace alcove::cli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Of the disks that were attached to the embedded host for this VM.
+std::vector<std::string> serials_of(const VmView& view) {
+    std::vector<std::string> serials;
+    for (const auto& disk : view.disks)
+        if (!disk.serial.empty()) serials.push_back(disk.serial);
+    return serials;
+}
+
+Result<void> stop_one(const VmStop& command, const std::string& vm, HostAccess& host, Json& results) {
+    const auto& api = host.api();
+    auto json =
+        TRY(api.post(vm_path(command.kind, vm) + "/stop", {{"force_after_ms", command.force_after_ms}}));
+    const auto view = TRY(read_vm(json, command.kind));
+    if (command.wait && !view.is_over()) {
+        const auto deadline =
+            Clock::now() + std::chrono::milliseconds(command.force_after_ms) + std::chrono::seconds(30);
+        json = TRY(follow(api, command.kind, view.id, "stopped", deadline,
+                          [](const VmView& now) { return now.is_over(); }));
+        const auto after = TRY(read_vm(json, command.kind));
+        if (!after.is_over()) return fail(ErrorCode::Timeout, view.id + " is still " + after.state);
+    }
+    if (command.wait) host.detach_disks(serials_of(view));
+    results.push_back(std::move(json));
+    return {};
+}
+
+// A guest's bytes for whoever reads standard output.
+std::string console_text(const Output& output, bool raw, std::string_view bytes) {
+    return output.streams().out_is_terminal && !raw ? for_terminal(bytes) : std::string(bytes);
+}
+
+}  // namespace
+
+Result<Exit> run(const VmList& command, const Context& context) {
+    auto host = TRY(context.open_host());
+    if (context.output.json()) {
+        const auto json = TRY(host->api().get(vms_path(command.kind)));
+        context.output.object(json);
+        return Exit::Ok;
+    }
+    const auto vms = TRY(list_vms(host->api(), command.kind));
+    context.output.text(render_list(vms, command.kind));
+    return Exit::Ok;
+}
+
+Result<Exit> run(const VmInspect& command, const Context& context) {
+    auto host = TRY(context.open_host());
+    const auto tree = TRY(host->api().get(vm_path(command.kind, command.vm) + "/inspect"));
+    const auto* part = TRY(find_part(tree, command.path));
+    context.output.result(*part, render_tree(*part));
+    return Exit::Ok;
+}
+
+Result<Exit> run(const VmConsole& command, const Context& context) {
+    auto host = TRY(context.open_host());
+    TRY(host->api().stream(vm_path(command.kind, command.vm) + "/console", [&](std::string_view piece) {
+        context.output.text(console_text(context.output, command.raw, piece));
+        return true;
+    }));
+    return Exit::Ok;
+}
+
+Result<Exit> run(const VmLogs& command, const Context& context) {
+    auto host = TRY(context.open_host());
+    const auto text = TRY(host->api().get_text(vm_path(command.kind, command.vm) + "/logs"));
+    context.output.result({{"console", text}}, console_text(context.output, command.raw, text));
+    return Exit::Ok;
+}
+
+Result<Exit> run(const VmStop& command, const Context& context) {
+    if (command.all != command.vms.empty())
+        return fail(ErrorCode::InvalidArgument, "name what to stop, or say --all");
+    auto host = TRY(context.open_host());
+    std::vector<std::string> vms = command.vms;
+    if (command.all) {
+        const auto all = TRY(list_vms(host->api(), command.kind));
+        for (const auto& view : all)
+            if (!view.is_over()) vms.push_back(view.id);
+    }
+    Json results = Json::array();
+    {
+        Progress progress(context.output, "stopping");
+        for (const auto& vm : vms) {
+            progress.update("stopping " + vm);
+            TRY(stop_one(command, vm, *host, results));
+        }
+    }
+    std::string text;
+    for (const auto& result : results) {
+        const auto view = TRY(read_vm(result, command.kind));
+        text += view.id + "  " + state_text(view) + "\n";
+    }
+    context.output.result({{vms_field(command.kind), results}}, text);
+    return Exit::Ok;
+}
+
+Result<Exit> run(const VmRemove& command, const Context& context) {
+    auto host = TRY(context.open_host());
+    const auto json = TRY(host->api().remove(vm_path(command.kind, command.vm)));
+    const auto view = TRY(read_vm(json, command.kind));
+    if (view.is_over()) host->detach_disks(serials_of(view));
+    context.output.result(json, view.id + "  removed\n");
+    return Exit::Ok;
+}
+
+}  // namespace alcove::cli

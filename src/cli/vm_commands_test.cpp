@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands for primary VMs against the real daemon, behind which a broker and shims play along.
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "cli/captured_test.hpp"
+#include "daemon/daemon.hpp"
+#include "daemon/fake_host_test.hpp"
+#include "eif/image.hpp"
+
+namespace alcove::cli {
+namespace {
+
+class VmCommands : public testing::Test {
+  protected:
+    void SetUp() override {
+        if (host::read_topology()->cores.size() < 2)
+            GTEST_SKIP() << "this host has a single core, and that is never lent";
+        config_.run_directory = run_;
+        config_.view_directory = directory_.path() + "/view";
+        config_.state_directory = directory_.path() + "/state";
+        config_.supervisor.retry_after = std::chrono::milliseconds(20);
+        daemon_ = daemon::Daemon::start(config_).value();
+        for (const char* name : {"kernel", "ramdisk", "disk.img", "data.img"})
+            sys::replace_file(path(name), as_byte_view(std::string("the ") + name), 0600).value();
+        while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>())
+            ::usleep(10'000);
+    }
+    std::string path(const std::string& name) { return directory_.path() + "/" + name; }
+    Captured alcove(const std::vector<std::string>& arguments) {
+        ::setenv("ALCOVE_SOCKET", (run_ + "/alcoved.sock").c_str(), 1);
+        auto captured = call(arguments);
+        ::unsetenv("ALCOVE_SOCKET");
+        return captured;
+    }
+    Captured start(std::vector<std::string> more = {}) {
+        std::vector<std::string> arguments = {"vm",     "start", "dev",      "--kernel", path("kernel"),
+                                              "--cpus", "1",     "--memory", "2",        "--json"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return alcove(arguments);
+    }
+
+    daemon::TestDirectory directory_;
+    std::string run_ = directory_.path() + "/run";
+    daemon::FakeHost host_{run_};
+    daemon::DaemonConfig config_;
+    std::unique_ptr<daemon::Daemon> daemon_;
+};
+
+TEST_F(VmCommands, StartHandsOverKernelRamdiskAndDisks) {
+    const auto started = start({"--ramdisk", path("ramdisk"), "--cmdline", "console=ttyS0 quiet", "--disk",
+                                path("disk.img"), "--disk", path("data.img") + ",readonly"});
+
+    ASSERT_EQ(started.exit, 0) << started.err;
+    const auto vm = started.json();
+    EXPECT_EQ(vm["name"], "dev");
+    EXPECT_EQ(vm["state"], "running");
+    EXPECT_EQ(vm["restarts"], 0);
+    EXPECT_EQ(vm["disks"][0]["read_only"], false);
+    EXPECT_EQ(vm["disks"][1]["read_only"], true);
+    EXPECT_EQ(host_.disk_count(vm["id"]), 2U);
+    const std::string content = host_.image_content(vm["id"]);
+    const auto image = eif::Image::parse(as_byte_view(content));
+    ASSERT_TRUE(image) << image.error().to_string();
+    EXPECT_EQ(as_text(image->kernel()), "the kernel");
+    EXPECT_EQ(image->command_line(), "console=ttyS0 quiet");
+    ASSERT_EQ(image->ramdisks().size(), 1U);
+    EXPECT_EQ(as_text(image->ramdisks()[0]), "the ramdisk");
+}
+
+TEST_F(VmCommands, AConfigurationSaysWhatTheCommandDoesNot) {
+    sys::replace_file(path("vm.toml"), as_byte_view("kernel = \"kernel\"\ncpus = 1\nmemory = 2\n"), 0600)
+        .value();
+
+    const auto started = alcove({"vm", "start", "--config", path("vm.toml"), "--json"});
+
+    ASSERT_EQ(started.exit, 0) << started.err;
+    EXPECT_EQ(started.json()["memory_mib"], 2);
+    EXPECT_EQ(started.json()["name"], nullptr);
+}
+
+TEST_F(VmCommands, VmsAndEnclavesAreListedApart) {
+    ASSERT_EQ(start().exit, 0);
+
+    EXPECT_EQ(alcove({"vm", "list", "--json"}).json()["vms"][0]["name"], "dev");
+    EXPECT_EQ(alcove({"enclave", "list", "--json"}).json()["enclaves"].size(), 0U);
+    EXPECT_NE(alcove({"vm", "list"}).out.find("RESTARTS"), std::string::npos);
+    EXPECT_EQ(alcove({"vm", "inspect", "dev", "vm.cid"}).out, "3\n");
+    EXPECT_EQ(alcove({"enclave", "inspect", "dev"}).exit, 1);
+}
+
+TEST_F(VmCommands, TheConsoleIsReadAfterTheEnd) {
+    const std::string id = start().json()["id"];
+    host_.write_console(id, "login: ");
+    host_.end(id, api::StopReason::PowerOff);
+
+    const auto console = alcove({"vm", "console", "dev"});
+
+    EXPECT_EQ(console.exit, 0) << console.err;
+    EXPECT_EQ(console.out, "login: ");
+}
+
+TEST_F(VmCommands, StopAndRemoveWaitForTheEnd) {
+    ASSERT_EQ(start({"--disk", path("disk.img")}).exit, 0);
+
+    const auto stopped = alcove({"vm", "stop", "dev", "--json"});
+
+    ASSERT_EQ(stopped.exit, 0) << stopped.err;
+    EXPECT_EQ(stopped.json()["vms"][0]["reason"], "host_request");
+    EXPECT_EQ(alcove({"vm", "remove", "dev"}).exit, 0);
+    EXPECT_EQ(alcove({"vm", "list"}).out, "no VMs\n");
+}
+
+TEST_F(VmCommands, ADiskThatIsNotThereStartsNothing) {
+    const auto started = start({"--disk", path("nothing.img")});
+
+    EXPECT_NE(started.exit, 0);
+    EXPECT_TRUE(host_.launches().empty());
+}
+
+}  // namespace
+}  // namespace alcove::cli

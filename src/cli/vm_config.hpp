@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A primary VM's configuration file, in TOML:
+//
+//     name = "dev"
+//     kernel = "debian"            # or a file
+//     kernel_root = "/"            # where a package's kernel is
+//     ramdisk = "initrd.img"       # or a list
+//     disk = ["root.img", "data.img,readonly"]
+//     cpus = 2
+//     memory = "2G"                # or MiB as a number
+//     pages = "4k"
+//     policy = "dedicated"
+//     cmdline = "root=/dev/vda1 console=ttyS0"
+//
+// Files are looked for beside the configuration. Unknown keys are refused.
+#pragma once
+
+#include <string_view>
+
+#include "cli/invocation.hpp"
+#include "support/result.hpp"
+
+namespace alcove::cli {
+
+// What `command` leaves open is filled in from the text. `folder` is where its files are. ErrorCode::
+// InvalidArgument with line or key.
+Result<VmStart> apply_configuration(VmStart command, std::string_view text, const std::string& folder);
+
+// Reads command.configuration, if there is one.
+Result<VmStart> with_configuration(VmStart command);
+
+}  // namespace alcove::cli

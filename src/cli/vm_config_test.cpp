@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/vm_config.hpp"
+
+#include <gtest/gtest.h>
+
+namespace alcove::cli {
+namespace {
+
+TEST(VmConfig, EveryKeyIsRead) {
+    const auto vm = apply_configuration({}, R"(
+        name = "dev"
+        kernel = "bzImage"
+        kernel_root = "/kernels"
+        ramdisk = "initrd.img"
+        disk = ["root.img", "/data.img,readonly"]
+        cpus = 4
+        memory = "2G"
+        pages = "2m"
+        policy = "shared"
+        cmdline = "root=/dev/vda1"
+    )",
+                                        "/vms")
+                        .value();
+
+    EXPECT_EQ(vm.name, "dev");
+    EXPECT_EQ(vm.kernel, "/vms/bzImage");
+    EXPECT_EQ(vm.kernel_root, "/kernels");
+    EXPECT_EQ(vm.ramdisks, std::vector<std::string>{"/vms/initrd.img"});
+    EXPECT_EQ(vm.disks, (std::vector<std::string>{"/vms/root.img", "/data.img,readonly"}));
+    EXPECT_EQ(vm.vcpus, 4U);
+    EXPECT_EQ(vm.memory_mib, 2048U);
+    EXPECT_EQ(vm.pages, "2m");
+    EXPECT_EQ(vm.policy, "shared");
+    EXPECT_EQ(vm.command_line, "root=/dev/vda1");
+}
+
+TEST(VmConfig, WhatTheCommandSaysIsKept) {
+    VmStart command;
+    command.name = "mine";
+    command.kernel = "debian";
+    command.disks = {"here.img"};
+    command.vcpus = 1;
+    command.command_line = "";
+
+    const auto vm = apply_configuration(command, R"(
+        name = "dev"
+        kernel = "bzImage"
+        disk = "root.img"
+        cpus = 4
+        memory = 512
+        cmdline = "quiet"
+    )",
+                                        "")
+                        .value();
+
+    EXPECT_EQ(vm.name, "mine");
+    EXPECT_EQ(vm.kernel, "debian");
+    EXPECT_EQ(vm.disks, std::vector<std::string>{"here.img"});
+    EXPECT_EQ(vm.vcpus, 1U);
+    EXPECT_EQ(vm.memory_mib, 512U);
+    EXPECT_EQ(vm.command_line, "");
+}
+
+TEST(VmConfig, TheDebianKernelIsNoFile) {
+    EXPECT_EQ(apply_configuration({}, "kernel = \"debian\"", "/vms")->kernel, "debian");
+}
+
+TEST(VmConfig, MistakesAreNamed) {
+    const std::pair<const char*, const char*> mistakes[] = {
+        {"memroy = 5", "memroy"},        {"cpus = \"two\"", "'cpus'"},
+        {"cpus = 0", "'cpus'"},          {"disk = [1]", "'disk'"},
+        {"memory = \"5X\"", "5X"},       {"name = [\"a\", \"b\"]", "'name'"},
+        {"cpus = 1\nname = ", "line 2"}, {"cpus = 99999999999", "'cpus'"},
+    };
+    for (const auto& [text, word] : mistakes) {
+        const auto vm = apply_configuration({}, text, "");
+
+        ASSERT_FALSE(vm) << text;
+        EXPECT_EQ(vm.error().code(), ErrorCode::InvalidArgument) << text;
+        EXPECT_NE(vm.error().to_string().find(word), std::string::npos) << vm.error().to_string();
+    }
+}
+
+}  // namespace
+}  // namespace alcove::cli

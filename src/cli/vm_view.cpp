@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/vm_view.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/progress.hpp"
+#include "cli/table.hpp"
+#include "support/bits.hpp"
+#include "support/error_catalog.hpp"
+
+namespace alcove::cli {
+
+using codec::json::Json;
+
+namespace {
+
+Result<std::string> text_or_nothing(const Json& json, std::string_view name) {
+    auto text = TRY(codec::json::optional_text_field(json, name));
+    return text.value_or("");
+}
+
+Result<void> read_outcome(const Json& json, VmView& view) {
+    view.reason = TRY(text_or_nothing(json, "reason"));
+    view.detail = TRY(text_or_nothing(json, "detail"));
+    if (const auto* error = TRY(codec::json::optional_object_field(json, "error"))) {
+        const auto code = TRY(codec::json::text_field(*error, "code"));
+        const auto message = TRY(codec::json::text_field(*error, "message"));
+        const auto entry = find_error(code);
+        view.error = Error(entry ? entry->code : ErrorCode::EnclaveLaunchFailed, message);
+    }
+    return {};
+}
+
+Result<void> read_measurements(const Json& json, VmView& view) {
+    const auto* measurements = TRY(codec::json::optional_object_field(json, "measurements"));
+    for (const char* name : {"pcr0", "pcr1", "pcr2", "pcr8"}) {
+        if (measurements == nullptr) break;
+        const auto value = TRY(codec::json::optional_text_field(*measurements, name));
+        std::string label(name);
+        std::ranges::transform(label, label.begin(),
+                               [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+        if (value) view.pcrs.emplace_back(label, *value);
+    }
+    if (const auto* signature = TRY(codec::json::optional_object_field(json, "signature")))
+        view.signer = TRY(codec::json::text_field(*signature, "subject"));
+    return {};
+}
+
+Result<void> read_enclave_fields(const Json& json, VmView& view) {
+    view.ready = TRY(codec::json::boolean_field(json, "ready"));
+    view.debug = TRY(codec::json::boolean_field(json, "debug"));
+    return read_measurements(json, view);
+}
+
+Result<void> read_primary_fields(const Json& json, VmView& view) {
+    view.restarts = TRY(codec::json::unsigned_field(json, "restarts"));
+    const auto* disks = TRY(codec::json::array_field(json, "disks"));
+    for (const auto& item : *disks) {
+        DiskView disk;
+        disk.bytes = TRY(codec::json::unsigned_field(item, "bytes"));
+        disk.read_only = TRY(codec::json::boolean_field(item, "read_only"));
+        disk.serial = TRY(text_or_nothing(item, "serial"));
+        view.disks.push_back(std::move(disk));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<VmView> read_vm(const Json& json, VmKind kind) {
+    VmView view;
+    view.kind = kind;
+    view.id = TRY(codec::json::text_field(json, "id"));
+    view.name = TRY(text_or_nothing(json, "name"));
+    view.state = TRY(codec::json::text_field(json, "state"));
+    view.cid = TRY(codec::json::unsigned_field(json, "cid"));
+    view.vcpus = TRY(codec::json::unsigned_field(json, "vcpus"));
+    view.memory_mib = TRY(codec::json::unsigned_field(json, "memory_mib"));
+    view.pages = TRY(codec::json::text_field(json, "pages"));
+    view.policy = TRY(codec::json::text_field(json, "policy"));
+    view.created = TRY(text_or_nothing(json, "created"));
+    TRY(kind == VmKind::Enclave ? read_enclave_fields(json, view) : read_primary_fields(json, view));
+    TRY(read_outcome(json, view));
+    if (const auto* progress = TRY(codec::json::optional_object_field(json, "progress"))) {
+        const uint64_t done = TRY(codec::json::unsigned_field(*progress, "done"));
+        const uint64_t total = TRY(codec::json::unsigned_field(*progress, "total"));
+        view.progress = {done, total};
+    }
+    return view;
+}
+
+std::string state_text(const VmView& vm) {
+    if (vm.ready) return vm.state + " (ready)";
+    if (vm.error) return vm.state + ": " + code_label(vm.error->code());
+    if (!vm.reason.empty()) return vm.state + ": " + vm.reason;
+    return vm.state;
+}
+
+std::string render_list(const std::vector<VmView>& vms, VmKind kind) {
+    const bool enclaves = kind == VmKind::Enclave;
+    if (vms.empty()) return enclaves ? "no enclaves\n" : "no VMs\n";
+    std::vector<std::vector<std::string>> rows = {{"NAME", "ID", "STATE", enclaves ? "CID" : "RESTARTS",
+                                                   "CPUS", "MEMORY", "PAGES", enclaves ? "DEBUG" : "DISKS",
+                                                   "CREATED"}};
+    for (const auto& vm : vms)
+        rows.push_back({vm.name.empty() ? "-" : vm.name, vm.id, state_text(vm),
+                        std::to_string(enclaves ? vm.cid : vm.restarts), std::to_string(vm.vcpus),
+                        size_text(vm.memory_mib * 1_MiB), vm.pages,
+                        enclaves ? (vm.debug ? "yes" : "no") : std::to_string(vm.disks.size()), vm.created});
+    return render_table(rows);
+}
+
+std::string render_vm(const VmView& vm) {
+    std::vector<std::pair<std::string, std::string>> fields;
+    if (!vm.name.empty()) fields.emplace_back("name", vm.name);
+    fields.emplace_back("state", state_text(vm));
+    fields.emplace_back("cid", std::to_string(vm.cid));
+    fields.emplace_back("cpus", std::to_string(vm.vcpus) + " (" + vm.policy + ")");
+    fields.emplace_back("memory", size_text(vm.memory_mib * 1_MiB) + " in " + vm.pages + " pages");
+    if (vm.restarts > 0) fields.emplace_back("restarts", std::to_string(vm.restarts));
+    for (const auto& disk : vm.disks)
+        fields.emplace_back("disk", size_text(disk.bytes) + (disk.read_only ? ", read-only" : ""));
+    for (const auto& pcr : vm.pcrs)
+        fields.push_back(pcr);
+    if (!vm.signer.empty()) fields.emplace_back("signed by", vm.signer);
+    std::string text = vm.id + "\n" + render_fields(fields, 2);
+    if (vm.debug) text += "  debug mode: attestation documents carry zeros in PCR0, PCR1 and PCR2\n";
+    return text;
+}
+
+std::string progress_text(const VmView& vm) {
+    if (vm.state == "reserving") return "reserving memory and cores";
+    const std::string copying =
+        vm.kind == VmKind::Enclave ? "measuring the image" : "copying kernel and ramdisk";
+    if (vm.state == "measuring" && vm.progress)
+        return copying + ", " + percent_text(vm.progress->first, vm.progress->second);
+    if (vm.state == "measuring") return copying;
+    if (vm.state == "starting") return "starting";
+    if (vm.state == "running") return "waiting for the heartbeat";
+    return vm.state;
+}
+
+Error ending_error(const VmView& vm) {
+    if (vm.error) {
+        Error error = *vm.error;
+        return std::move(error).context(vm.id);
+    }
+    std::string message = "it ended (" + (vm.reason.empty() ? vm.state : vm.reason) + ")";
+    if (!vm.detail.empty()) message += ": " + vm.detail;
+    return Error(ErrorCode::EnclaveDied, message).context(vm.id);
+}
+
+}  // namespace alcove::cli
