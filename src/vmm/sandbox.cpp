@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "kvm/list_ioctl.hpp"
 #include "sandbox/syscall_filter.hpp"
 
 namespace alcove::vmm {
@@ -46,7 +47,7 @@ constexpr std::array<unsigned long, 5> kIoctls = {KVM_RUN, KVM_GET_REGS, KVM_IOE
                                                   KVM_SET_USER_MEMORY_REGION};
 
 // Interrupts by message go where the guest says, when it says so: a primary VM's, which has PCI.
-constexpr unsigned long kMessageRoutesIoctl = KVM_SET_GSI_ROUTING;
+constexpr unsigned long kMessageRoutesIoctl = kvm::kSetGsiRouting;
 
 constexpr uint64_t kInt = 0xffff'ffff;  // what the kernel looks at of an int
 
