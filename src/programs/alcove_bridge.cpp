@@ -13,6 +13,8 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,7 +68,18 @@ Result<void> outer(const std::string& folder, const std::vector<std::string>& fo
     return loop->run();
 }
 
+// An empty VM for as long as the embedded host runs. KVM patches the kernel's scheduler when the first VM
+// comes and when the last one goes, and QEMU's TCG, which this host runs on, now and then executes the
+// breakpoint that stands there meanwhile: the host panics. With a VM always there nothing is patched.
+Fd hold_a_vm() {
+    const auto device = sys::open("/dev/kvm", O_RDWR);
+    Fd vm(device ? ::ioctl(device->get(), KVM_CREATE_VM, 0UL) : -1);
+    if (!vm.is_open()) log::warn("KVM does not work in this host");
+    return vm;
+}
+
 Result<void> agent(const std::string& port) {
+    const Fd held = hold_a_vm();
     // Programs' ends are nobody's business here: their own processes report them.
     ::signal(SIGCHLD, SIG_IGN);
     auto loop = TRY(EventLoop::create());
