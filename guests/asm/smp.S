@@ -8,22 +8,9 @@
  * that does not come, `cpu <id> did not start`.
  */
 #include "long_mode.inc"
+#include "processors.inc"
 #include "start_info.inc"
 
-#define LAPIC_ID 0xfee00020
-#define LAPIC_SPURIOUS 0xfee000f0
-#define LAPIC_SPURIOUS_ENABLE 0x1ff
-#define LAPIC_ICR_LOW 0xfee00300
-#define LAPIC_ICR_HIGH 0xfee00310
-#define ICR_INIT_ASSERT 0x4500
-#define ICR_STARTUP(page) (0x4600 | (page))
-#define ICR_PENDING (1 << 12)
-
-/* Below 1 MiB, where real mode reaches. Nothing that the loader left there is read any more. */
-#define TRAMPOLINE 0x8000
-
-/* Long on every machine, and a start takes a few of these only where nothing comes. */
-#define SHORT_WAIT_CYCLES 10000000
 #define WAITS_FOR_A_CPU 500
 
 guest_main:
@@ -36,13 +23,7 @@ guest_main:
     say "smp: cpus=<n> is missing on the command line\n"
     ret
 .Lcount_given:
-    mov $LAPIC_SPURIOUS, %ebx
-    movl $LAPIC_SPURIOUS_ENABLE, (%rbx)
-
-    mov $trampoline, %esi
-    mov $TRAMPOLINE, %edi
-    mov $trampoline_end - trampoline, %ecx
-    rep movsb
+    call prepare_processors
 
     call print_own_id
     mov $1, %r13d
@@ -86,30 +67,6 @@ start_cpu:
 .Lstarted:
     ret
 
-/* EAX: the low half of the interrupt command; R13: the destination. */
-send_message:
-    mov %r13d, %edx
-    shl $24, %edx
-    mov $LAPIC_ICR_HIGH, %ebx
-    mov %edx, (%rbx)
-    mov $LAPIC_ICR_LOW, %ebx
-    mov %eax, (%rbx)
-.Lpending:
-    testl $ICR_PENDING, (%rbx)
-    jnz .Lpending
-    ret
-
-short_wait:
-    rdtsc
-    mov %eax, %ebx
-.Lwaiting:
-    pause
-    rdtsc
-    sub %ebx, %eax
-    cmp $SHORT_WAIT_CYCLES, %eax
-    jb .Lwaiting
-    ret
-
 print_own_id:
     say "cpu "
     mov $LAPIC_ID, %ebx
@@ -119,35 +76,7 @@ print_own_id:
     call print_newline
     ret
 
-/* A processor that was started: real mode, at TRAMPOLINE. */
-    .code16
-trampoline:
-    cli
-    mov %cs, %ax
-    mov %ax, %ds
-    lgdtl trampoline_gdt_pointer - trampoline
-    mov %cr0, %eax
-    or $1, %eax
-    mov %eax, %cr0
-    ljmpl $CODE32, $started_in_protected_mode
-trampoline_gdt_pointer:
-    .word gdt_end - gdt - 1
-    .long gdt
-trampoline_end:
-
-    .code32
-started_in_protected_mode:
-    mov $DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %ss
-    enter_long_mode started_in_long_mode
-
-    .code64
-started_in_long_mode:
-    settle_in_long_mode
-    /* One stack serves all: they come one at a time, and halt before the next is called. */
-    mov $second_stack_top, %esp
+processor_started:
     call print_own_id
     lock incl cpus_running
     halt_for_ever
@@ -160,8 +89,3 @@ cpus_key:
     .balign 4
 cpus_running:
     .long 1
-
-    .bss
-    .balign 16
-    .skip 4096
-second_stack_top:

@@ -12,22 +12,12 @@
  * first eight bytes of a sweep that are not as they were, a line `wrong <address> <value>` (hexadecimal).
  */
 #include "long_mode.inc"
+#include "processors.inc"
 #include "start_info.inc"
 
 #define SWEEP_START (4 << 20)
 #define PATTERN_FACTOR 0x9e3779b97f4a7c15
 #define PAGE 4096
-
-#define LAPIC_SPURIOUS 0xfee000f0
-#define LAPIC_SPURIOUS_ENABLE 0x1ff
-#define LAPIC_ICR_LOW 0xfee00300
-#define LAPIC_ICR_HIGH 0xfee00310
-#define ICR_INIT_ASSERT 0x4500
-#define ICR_STARTUP(page) (0x4600 | (page))
-
-/* Below 1 MiB, where real mode reaches. Nothing that the loader left there is read any more. */
-#define TRAMPOLINE 0x8000
-#define WAIT_CYCLES 10000000
 
 guest_main:
     lea from_key, %rsi
@@ -123,63 +113,21 @@ touch_for_ever:
     jmp touch_for_ever
 
 start_other:
-    mov $LAPIC_SPURIOUS, %ebx
-    movl $LAPIC_SPURIOUS_ENABLE, (%rbx)
-    mov $trampoline, %esi
-    mov $TRAMPOLINE, %edi
-    mov $trampoline_end - trampoline, %ecx
-    rep movsb
+    call prepare_processors
+    mov $1, %r13d
     mov $ICR_INIT_ASSERT, %eax
     call send_message
+    call short_wait
     mov $ICR_STARTUP(TRAMPOLINE >> 12), %eax
     call send_message
+    call short_wait
+    /* For a processor that missed the first. */
     mov $ICR_STARTUP(TRAMPOLINE >> 12), %eax
-    /* Falls through: the second message is for a processor that missed the first. */
-
-/* EAX: the low half of the interrupt command, to the processor with APIC id 1; waits a while after it. */
-send_message:
-    mov $LAPIC_ICR_HIGH, %ebx
-    movl $1 << 24, (%rbx)
-    mov $LAPIC_ICR_LOW, %ebx
-    mov %eax, (%rbx)
-    rdtsc
-    mov %eax, %ebx
-.Lwaiting:
-    pause
-    rdtsc
-    sub %ebx, %eax
-    cmp $WAIT_CYCLES, %eax
-    jb .Lwaiting
+    call send_message
+    call short_wait
     ret
 
-/* The second processor: real mode, at TRAMPOLINE. */
-    .code16
-trampoline:
-    cli
-    mov %cs, %ax
-    mov %ax, %ds
-    lgdtl trampoline_gdt_pointer - trampoline
-    mov %cr0, %eax
-    or $1, %eax
-    mov %eax, %cr0
-    ljmpl $CODE32, $started_in_protected_mode
-trampoline_gdt_pointer:
-    .word gdt_end - gdt - 1
-    .long gdt
-trampoline_end:
-
-    .code32
-started_in_protected_mode:
-    mov $DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %ss
-    enter_long_mode started_in_long_mode
-
-    .code64
-started_in_long_mode:
-    settle_in_long_mode
-    mov $second_stack_top, %esp
+processor_started:
     cmpl $0, touches
     jne touch_for_ever
     mov window_end, %r12
@@ -207,6 +155,3 @@ ram_end:
     .skip 8
 touches:
     .skip 4
-    .balign 16
-    .skip 4096
-second_stack_top:

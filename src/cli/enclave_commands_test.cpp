@@ -12,33 +12,17 @@
 
 #include <gtest/gtest.h>
 
-#include "cli/captured_test.hpp"
-#include "daemon/daemon.hpp"
-#include "daemon/fake_host_test.hpp"
+#include "cli/daemon_commands_test.hpp"
 
 namespace alcove::cli {
 namespace {
 
-class EnclaveCommands : public testing::Test {
+class EnclaveCommands : public DaemonCommandsTest {
   protected:
     void SetUp() override {
-        if (host::read_topology()->cores.size() < 2)
-            GTEST_SKIP() << "this host has a single core, and that is never lent";
-        config_.run_directory = run_;
-        config_.view_directory = directory_.path() + "/view";
-        config_.state_directory = directory_.path() + "/state";
-        config_.supervisor.retry_after = std::chrono::milliseconds(20);
-        daemon_ = daemon::Daemon::start(config_).value();
-        image_ = directory_.path() + "/image.eif";
+        DaemonCommandsTest::SetUp();
+        image_ = path("image.eif");
         sys::replace_file(image_, as_byte_view("the image"), 0600).value();
-        while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>())
-            ::usleep(10'000);
-    }
-    Captured alcove(const std::vector<std::string>& arguments) {
-        ::setenv("ALCOVE_SOCKET", (run_ + "/alcoved.sock").c_str(), 1);
-        auto captured = call(arguments);
-        ::unsetenv("ALCOVE_SOCKET");
-        return captured;
     }
     Captured run(std::vector<std::string> more = {}) {
         std::vector<std::string> arguments = {"enclave", "run",      image_, "--cpus",
@@ -47,11 +31,6 @@ class EnclaveCommands : public testing::Test {
         return alcove(arguments);
     }
 
-    daemon::TestDirectory directory_;
-    std::string run_ = directory_.path() + "/run";
-    daemon::FakeHost host_{run_};
-    daemon::DaemonConfig config_;
-    std::unique_ptr<daemon::Daemon> daemon_;
     std::string image_;
 };
 

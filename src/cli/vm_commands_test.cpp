@@ -5,35 +5,18 @@
 
 #include <gtest/gtest.h>
 
-#include "cli/captured_test.hpp"
-#include "daemon/daemon.hpp"
-#include "daemon/fake_host_test.hpp"
+#include "cli/daemon_commands_test.hpp"
 #include "eif/image.hpp"
 
 namespace alcove::cli {
 namespace {
 
-class VmCommands : public testing::Test {
+class VmCommands : public DaemonCommandsTest {
   protected:
     void SetUp() override {
-        if (host::read_topology()->cores.size() < 2)
-            GTEST_SKIP() << "this host has a single core, and that is never lent";
-        config_.run_directory = run_;
-        config_.view_directory = directory_.path() + "/view";
-        config_.state_directory = directory_.path() + "/state";
-        config_.supervisor.retry_after = std::chrono::milliseconds(20);
-        daemon_ = daemon::Daemon::start(config_).value();
+        DaemonCommandsTest::SetUp();
         for (const char* name : {"kernel", "ramdisk", "disk.img", "data.img"})
             sys::replace_file(path(name), as_byte_view(std::string("the ") + name), 0600).value();
-        while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>())
-            ::usleep(10'000);
-    }
-    std::string path(const std::string& name) { return directory_.path() + "/" + name; }
-    Captured alcove(const std::vector<std::string>& arguments) {
-        ::setenv("ALCOVE_SOCKET", (run_ + "/alcoved.sock").c_str(), 1);
-        auto captured = call(arguments);
-        ::unsetenv("ALCOVE_SOCKET");
-        return captured;
     }
     Captured start(std::vector<std::string> more = {}) {
         std::vector<std::string> arguments = {"vm",     "start", "dev",      "--kernel", path("kernel"),
@@ -41,12 +24,6 @@ class VmCommands : public testing::Test {
         arguments.insert(arguments.end(), more.begin(), more.end());
         return alcove(arguments);
     }
-
-    daemon::TestDirectory directory_;
-    std::string run_ = directory_.path() + "/run";
-    daemon::FakeHost host_{run_};
-    daemon::DaemonConfig config_;
-    std::unique_ptr<daemon::Daemon> daemon_;
 };
 
 TEST_F(VmCommands, StartHandsOverKernelRamdiskAndDisks) {

@@ -17,6 +17,7 @@
 #include "ne/backend_fake.hpp"
 #include "ne/device.hpp"
 #include "ne/driver_fake.hpp"
+#include "support/fuzz_input.hpp"
 
 namespace {
 
@@ -26,28 +27,6 @@ using namespace alcove::ne;
 void require(bool condition) {
     if (!condition) std::abort();
 }
-
-class Input {
-  public:
-    explicit Input(ByteView data) : data_(data) {}
-    bool is_empty() const { return data_.empty(); }
-    ByteView take(size_t count) {
-        const auto taken = data_.first(std::min(count, data_.size()));
-        data_ = data_.subspan(taken.size());
-        return taken;
-    }
-    uint8_t byte() {
-        const auto one = take(1);
-        return one.empty() ? uint8_t{0} : one[0];
-    }
-    uint64_t offset(size_t length) {
-        const uint64_t low = byte();
-        return (low | uint64_t{byte()} << 8) % (Device::kWindowSize - length + 1);
-    }
-
-  private:
-    ByteView data_;
-};
 
 class Bench {
   public:
@@ -119,7 +98,11 @@ class Bench {
     uint64_t begun_before_ = 0;  // commands of earlier periods
 };
 
-void whole_command(Bench& bench, Input& input) {
+uint64_t any_offset(FuzzInput& input, size_t length) {
+    return input.number(2) % (Device::kWindowSize - length + 1);
+}
+
+void whole_command(Bench& bench, FuzzInput& input) {
     const uint32_t command = input.byte();
     const auto body = input.take(24);
     bench.write(reg::SEND_DATA, body);
@@ -130,18 +113,18 @@ void whole_command(Bench& bench, Input& input) {
     bench.driver.put<uint32_t>(reg::COMMAND, command);
 }
 
-void step(Bench& bench, Input& input) {
+void step(Bench& bench, FuzzInput& input) {
     switch (input.byte() % 12) {
         case 0: {
             const size_t length = 1 + input.byte() % 16;
-            const uint64_t offset = input.offset(length);
+            const uint64_t offset = any_offset(input, length);
             const auto bytes = input.take(length);
             if (!bytes.empty()) bench.write(offset, bytes);
             break;
         }
         case 1: {
             const size_t length = 1 + input.byte() % 16;
-            bench.read(input.offset(length), length);
+            bench.read(any_offset(input, length), length);
             break;
         }
         case 2:
@@ -198,7 +181,7 @@ void probe_afterwards(Bench& bench) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Bench bench;
-    Input input({data, size});
+    FuzzInput input({data, size});
     for (int steps = 0; !input.is_empty() && steps < 512; ++steps)
         step(bench, input);
     probe_afterwards(bench);

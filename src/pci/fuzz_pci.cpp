@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "pci/function_fake.hpp"
+#include "support/fuzz_input.hpp"
 
 namespace {
 
@@ -19,27 +20,9 @@ void require(bool condition) {
     if (!condition) std::abort();
 }
 
-class Input {
-  public:
-    explicit Input(ByteView bytes) : bytes_(bytes) {}
-    bool is_empty() const { return bytes_.empty(); }
-    uint8_t byte() {
-        if (bytes_.empty()) return 0;
-        const uint8_t value = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return value;
-    }
-    uint64_t number(size_t bytes) {
-        uint64_t value = 0;
-        for (size_t i = 0; i < bytes; ++i)
-            value |= uint64_t{byte()} << (8 * i);
-        return value;
-    }
-    size_t width() { return size_t{1} << (byte() % 4); }
-
-  private:
-    ByteView bytes_;
-};
+size_t any_width(FuzzInput& input) {
+    return size_t{1} << (input.byte() % 4);
+}
 
 struct Fixture {
     pci::FakeInterrupts interrupts;
@@ -55,8 +38,8 @@ struct Fixture {
 };
 
 // One step of a guest. `face` is any of the bus's faces, `size` the window's.
-void access(Input& input, bus::BusDevice& face, uint64_t size, uint64_t offset) {
-    const size_t width = input.width();
+void access(FuzzInput& input, bus::BusDevice& face, uint64_t size, uint64_t offset) {
+    const size_t width = any_width(input);
     const bool writes = input.byte() % 2 == 0;
     offset = std::min(offset % size, size - width);
     Bytes data(width);
@@ -75,7 +58,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static Fixture fixture;
     auto& bus = fixture.bus;
-    Input input({data, size});
+    FuzzInput input({data, size});
 
     while (!input.is_empty()) {
         const uint8_t slot = input.byte() % 2 == 0 ? 2 : 5;
@@ -89,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                 access(input, bus.ecam(), 1_MiB, pci::ecam::Device::put(input.byte(), slot));
                 break;
             case 2: {
-                const size_t width = input.width() % 8;  // 1, 2 or 4, as ports are
+                const size_t width = any_width(input) % 8;  // 1, 2 or 4, as ports are
                 Bytes bytes(width == 0 ? 4 : width);
                 for (auto& byte : bytes)
                     byte = input.byte();

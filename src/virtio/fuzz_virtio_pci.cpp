@@ -9,6 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "support/fuzz_input.hpp"
 #include "virtio/pci_driver_fake.hpp"
 #include "virtio/rng.hpp"
 
@@ -30,32 +31,6 @@ void require(bool condition) {
     if (!condition) std::abort();
 }
 
-class Input {
-  public:
-    explicit Input(ByteView bytes) : bytes_(bytes) {}
-    bool is_empty() const { return bytes_.empty(); }
-    uint8_t byte() {
-        if (bytes_.empty()) return 0;
-        const uint8_t value = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return value;
-    }
-    uint64_t number(size_t bytes) {
-        uint64_t value = 0;
-        for (size_t i = 0; i < bytes; ++i)
-            value |= uint64_t{byte()} << (8 * i);
-        return value;
-    }
-    ByteView take(size_t count) {
-        const ByteView part = bytes_.first(std::min(count, bytes_.size()));
-        bytes_ = bytes_.subspan(part.size());
-        return part;
-    }
-
-  private:
-    ByteView bytes_;
-};
-
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
@@ -69,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     auto& os = driver.os();
     auto& memory = *fixture.machine.memory();
     memory.fill_zero(GuestAddress(kRings), 8192).value();
-    Input input({data, size});
+    FuzzInput input({data, size});
 
     while (!input.is_empty()) {
         switch (input.byte() % 10) {

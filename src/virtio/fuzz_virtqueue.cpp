@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "support/fuzz_input.hpp"
 #include "virtio/driver_fake.hpp"
 #include "virtio/queue.hpp"
 
@@ -16,21 +17,6 @@ using memory::GuestAddress;
 constexpr uint64_t kRamSize = 64 * 1024;
 constexpr uint16_t kSize = 16;
 
-struct Input {
-    ByteView bytes;
-    uint8_t byte() {
-        if (bytes.empty()) return 0;
-        const uint8_t value = bytes.front();
-        bytes = bytes.subspan(1);
-        return value;
-    }
-    ByteView take(size_t count) {
-        const ByteView part = bytes.first(std::min(count, bytes.size()));
-        bytes = bytes.subspan(part.size());
-        return part;
-    }
-};
-
 void require(bool condition) {
     if (!condition) std::abort();
 }
@@ -41,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const auto memory =
         memory::GuestMemory::create_anonymous({.base = GuestAddress(0), .size = kRamSize}).value();
     memory->fill_zero(GuestAddress(0), 4096).value();
-    Input input{{data, size}};
+    FuzzInput input({data, size});
     const uint64_t features = virtio::feature::VERSION_1 |
                               ((input.byte() & 1) != 0 ? virtio::feature::EVENT_IDX : 0) |
                               virtio::feature::INDIRECT_DESC;
@@ -53,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     virtio::Chain chain;
     std::vector<uint16_t> heads;
 
-    while (!input.bytes.empty()) {
+    while (!input.is_empty()) {
         switch (input.byte() % 6) {
             case 0: {  // descriptors, and the indirect tables that follow them
                 const uint64_t at = 8U * input.byte();

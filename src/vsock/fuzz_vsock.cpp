@@ -11,6 +11,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "support/fuzz_input.hpp"
 #include "support/system.hpp"
 #include "vsock/guest_fake.hpp"
 
@@ -20,27 +21,6 @@ using namespace alcove;
 using namespace alcove::vsock;
 using memory::GuestAddress;
 namespace mmio = virtio::mmio;
-
-struct Input {
-    ByteView bytes;
-    uint8_t byte() {
-        if (bytes.empty()) return 0;
-        const uint8_t value = bytes.front();
-        bytes = bytes.subspan(1);
-        return value;
-    }
-    uint32_t word() {
-        uint32_t value = 0;
-        for (int i = 0; i < 4; ++i)
-            value = (value << 8) | byte();
-        return value;
-    }
-    ByteView take(size_t count) {
-        const ByteView part = bytes.first(std::min(count, bytes.size()));
-        bytes = bytes.subspan(part.size());
-        return part;
-    }
-};
 
 void require(bool condition) {
     if (!condition) std::abort();
@@ -60,7 +40,14 @@ void check(const FakeVsock& vsock) {
             kBudget + kMaxConnections * (WindowBudget::kMinWindow + kMaxPayload));
 }
 
-Header make_any_header(Input& input) {
+uint32_t any_word(FuzzInput& input) {
+    uint32_t value = 0;
+    for (int i = 0; i < 4; ++i)
+        value = (value << 8) | input.byte();
+    return value;
+}
+
+Header make_any_header(FuzzInput& input) {
     static constexpr uint64_t kCids[] = {16, 16, 16, 17, 3, 2, 1, ~uint64_t{0}};
     auto header = FakeGuest::header(static_cast<Op>(input.byte() % 10), Port{uint32_t{input.byte()} % 4},
                                     Port{5000U + input.byte() % 3});
@@ -69,13 +56,13 @@ Header make_any_header(Input& input) {
     if ((twists & 2) != 0) header.dst_cid = kCids[input.byte() % 8];
     if ((twists & 4) != 0) header.type = input.byte();
     if ((twists & 8) != 0) header.flags = input.byte();
-    if ((twists & 16) != 0) header.buf_alloc = input.word();
-    if ((twists & 32) != 0) header.fwd_cnt = input.word();
-    if ((twists & 64) != 0) header.len = input.word();
+    if ((twists & 16) != 0) header.buf_alloc = any_word(input);
+    if ((twists & 32) != 0) header.fwd_cnt = any_word(input);
+    if ((twists & 64) != 0) header.len = any_word(input);
     return header;
 }
 
-void act_for_programs(FakeVsock& vsock, Input& input) {
+void act_for_programs(FakeVsock& vsock, FuzzInput& input) {
     auto& opener = vsock.opener;
     const uint8_t action = input.byte();
     switch (action % 6) {
@@ -122,12 +109,12 @@ void act_for_programs(FakeVsock& vsock, Input& input) {
     }
 }
 
-void attack_with_packets(Input& input) {
+void attack_with_packets(FuzzInput& input) {
     auto& vsock = fixture();
     vsock.machine.release_all();
     vsock.guest.start(virtio::FakeDriver::kUsualFeatures, {16, 32, 8});
     static const Bytes kPayload(kMaxPayload, 0x5a);
-    while (!input.bytes.empty()) {
+    while (!input.is_empty()) {
         switch (input.byte() % 8) {
             case 0:
             case 1:
@@ -168,7 +155,7 @@ constexpr uint16_t kSize = 16;
 constexpr uint64_t kRing = 1024;
 constexpr uint64_t kBase = virtio::FakeMachine::kMemoryBase;
 
-void attack_with_rings(Input& input) {
+void attack_with_rings(FuzzInput& input) {
     auto& vsock = fixture();
     auto& driver = vsock.guest.driver();
     const auto& memory = *vsock.machine.memory();
@@ -185,7 +172,7 @@ void attack_with_rings(Input& input) {
     vsock.machine.run();
 
     uint16_t available[queue_index::kCount] = {};
-    while (!input.bytes.empty()) {
+    while (!input.is_empty()) {
         const uint16_t queue = input.byte() % queue_index::kCount;
         const uint64_t ring = kBase + queue * kRing;
         switch (input.byte() % 7) {
@@ -235,7 +222,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    Input input{{data, size}};
+    FuzzInput input({data, size});
     auto& vsock = fixture();
     vsock.opener.answer = FakeOpener::Answer::Accept;
     if (input.byte() % 2 == 0)
