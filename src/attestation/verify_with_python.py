@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Our attestation documents against an implementation that shares no code with ours: Python's cbor2 and
-cryptography. Documents that we make are verified here, documents that are made here are verified by us, and each
+"""Our attestation documents against implementations that share no code with ours: Python's cbor2 and
+cryptography, and openssl's command. Documents that we make are verified here, documents that are made here are verified by us, and each
 fault that a forger could put into one has to be named by its code.
 
     verify_with_python.py DOCUMENT_TOOL
@@ -46,8 +46,8 @@ def tool(*arguments):
     return done.returncode, done.stdout.strip()
 
 
-class OurDocuments(unittest.TestCase):
-    """What we make, taken apart here."""
+class OurDocument(unittest.TestCase):
+    """A document that we make."""
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -66,6 +66,10 @@ class OurDocuments(unittest.TestCase):
         """Leaf first, the pinned root last."""
         bundle = [x509.load_der_x509_certificate(der) for der in self.document["cabundle"]]
         return [x509.load_der_x509_certificate(self.document["certificate"])] + bundle[::-1]
+
+
+class OurDocuments(OurDocument):
+    """What we make, taken apart here."""
 
     def test_the_envelope_is_es384_and_untagged(self):
         self.assertEqual(self.encoded[:8].hex(), "8444a1013822a059")
@@ -119,6 +123,46 @@ class OurDocuments(unittest.TestCase):
             self.assertEqual(usage.critical, depth > 0)
         self.assertTrue(chain[0].extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature)
         self.assertEqual(chain[1].extensions.get_extension_for_class(x509.BasicConstraints).value.path_length, 0)
+
+
+class OpensslsOpinion(OurDocument):
+    """The same document before openssl's command: its chain and its signature."""
+
+    def file(self, name, content):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def pem_file(self, name, certificates):
+        return self.file(name, b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates))
+
+    def openssl(self, *arguments):
+        return subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+
+    def verify_chain(self, leaf, authorities, root):
+        return self.openssl("verify", "-CAfile", self.pem_file("root.pem", [root]),
+                            "-untrusted", self.pem_file("authorities.pem", authorities),
+                            self.pem_file("leaf.pem", [leaf]))
+
+    def test_the_chain_is_valid(self):
+        leaf, *authorities = self.chain()
+        done = self.verify_chain(leaf, authorities[:-1], self.root)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_the_chain_is_invalid_under_another_root_or_with_a_gap(self):
+        leaf, *authorities = self.chain()
+        self.assertNotEqual(self.verify_chain(leaf, authorities[:-1], Authority("root").certificate).returncode, 0)
+        self.assertNotEqual(self.verify_chain(leaf, authorities[1:-1], self.root).returncode, 0)
+
+    def test_the_signature_is_the_leafs_by_openssl(self):
+        key = self.file("key.pem", self.chain()[0].public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+        signature = self.file("signature", raw_to_der(self.signature))
+        message = sig_structure(self.protected, self.payload)
+        for content, code in ((message, 0), (message + b"\0", 1)):
+            done = self.openssl("dgst", "-sha384", "-verify", key, "-signature", signature, self.file("message", content))
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
 
 
 def name_of(common_name):

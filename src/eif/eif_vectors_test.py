@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Enclave images made and checked by other code than ours: hashlib, zlib, cbor2 and cryptography.
+"""Enclave images made and checked by other code than ours: hashlib, zlib, cbor2, cryptography and openssl's
+command.
 
 One half builds images here and lets our program describe them; the other lets our program build and sign
 images and takes them apart here. The format is written down twice, independently, in two languages.
@@ -289,6 +290,22 @@ class VectorsTest(unittest.TestCase):
         _, certificate = make_identity("P-256")
         path = self.write("certificate.pem", pem_of(certificate))
         self.assertEqual(self.probe("pcr-certificate", path).stdout.strip(), pcr(der_of(certificate)).hex())
+
+    def openssl_pcr(self, *parts):
+        """A register as `openssl dgst` computes it, over files."""
+        content = self.write("hashed", b"".join(parts))
+        digest = subprocess.run(["openssl", "dgst", "-sha384", "-binary", content], capture_output=True, check=True).stdout
+        extended = self.write("extended", ZERO + digest)
+        printed = subprocess.run(["openssl", "dgst", "-sha384", "-r", extended], capture_output=True, text=True, check=True)
+        return printed.stdout.split()[0]
+
+    def test_measurements_by_openssls_command(self):
+        sections = usual_sections()
+        kernel, command_line, _, boot, *rest = (payload for _, payload in sections)
+        described, _ = self.describe(build_eif(4, sections))
+        self.assertEqual(described["Measurements"]["PCR0"], self.openssl_pcr(kernel, command_line, boot, *rest))
+        self.assertEqual(described["Measurements"]["PCR1"], self.openssl_pcr(kernel, command_line, boot))
+        self.assertEqual(described["Measurements"]["PCR2"], self.openssl_pcr(*rest))
 
     # what our program writes is read here
 
