@@ -54,7 +54,7 @@ class DevTest(unittest.TestCase):
         return {"APT_CONFIG": str(configuration)}
 
     def one_line_of(self, *arguments, **environment):
-        result = subprocess.run([self.folder / "tools/dev", *arguments], capture_output=True, text=True, timeout=60,
+        result = subprocess.run([self.folder / "tools/dev", *arguments], capture_output=True, text=True, timeout=300,
                                 env={"PATH": str(self.programs), "TMPDIR": str(self.folder), **environment})
         self.assertEqual(result.returncode, 1, result)
         lines = [line for line in (result.stdout + result.stderr).splitlines() if not line.startswith("\033[1m== ")]
