@@ -69,7 +69,7 @@ constexpr ErrorEntry kCatalog[] = {
     {ErrorCode::EmbeddedHostNotRunning, "embedded-host-not-running", "The embedded host is not running.",
      "Start it with `alcove host start`."},
     {ErrorCode::DaemonNotRunning, "daemon-not-running", "alcoved does not answer.",
-     "Start the service, or `alcove host start` for the embedded host."},
+     "Start the service (docs/install.md says how), or `alcove host start` for the embedded host."},
     {ErrorCode::ImageMalformed, "image-malformed", "The file is not a well-formed enclave image (EIF).",
      "Build it anew with `alcove image build`, or copy it again if it was damaged on the way."},
     {ErrorCode::ImageVersion, "image-version", "The image's format version is not supported; 2, 3 and 4 are.",
