@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/aes.hpp"
 
+#include <cstring>
 #include <limits>
 
 #include <openssl/core_names.h>
@@ -10,6 +11,7 @@
 #include "crypto/openssl_handles.hpp"
 #include "crypto/secret.hpp"
 #include "support/check.hpp"
+#include "support/endian.hpp"
 
 namespace alcove::crypto {
 
@@ -46,6 +48,13 @@ AesTag aes_cmac(const AesKey& key, std::initializer_list<ByteView> parts) {
     done = done && EVP_MAC_final(context.get(), tag.data(), &size, tag.size()) == 1 && size == tag.size();
     ALCOVE_CHECK(done, "a library that computes CMAC");
     return tag;
+}
+
+GcmNonce gcm_nonce(uint64_t counter) {
+    const Le64 bytes = counter;
+    GcmNonce nonce{};
+    std::memcpy(nonce.data() + 4, &bytes, sizeof bytes);
+    return nonce;
 }
 
 AesTag aes_gcm_seal(const AesKey& key, const GcmNonce& nonce, ByteView associated, ByteView plain,

@@ -17,6 +17,9 @@ using AesKey = std::array<uint8_t, 16>;
 using AesTag = std::array<uint8_t, 16>;
 using GcmNonce = std::array<uint8_t, 12>;  // never twice under one key
 
+// The nonce of this value of a counter.
+GcmNonce gcm_nonce(uint64_t counter);
+
 // Over the parts one behind the other.
 AesTag aes_cmac(const AesKey& key, std::initializer_list<ByteView> parts);
 

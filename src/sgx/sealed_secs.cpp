@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sgx/sealed_secs.hpp"
+
+namespace alcove::sgx {
+
+namespace {
+
+// At the beginning of SECS.RESERVED4.
+struct Hidden {
+    Le64 eid;
+    std::array<Le32, 8> measurement_words;
+    Le64 measurement_blocks;
+    std::array<uint8_t, 16> isvfamilyid;
+    std::array<uint8_t, 16> isvextprodid;
+    Le64 entries;
+    Le64 asynchronous_exits;
+};
+static_assert(sizeof(Hidden) <= sizeof(SECS::RESERVED4));
+
+}  // namespace
+
+PageBytes to_page(const Enclave& enclave) {
+    Hidden hidden{};
+    hidden.eid = enclave.eid;
+    const auto& state = enclave.measurement.state();
+    std::copy(state.words.begin(), state.words.end(), hidden.measurement_words.begin());
+    hidden.measurement_blocks = state.blocks;
+    hidden.isvfamilyid = enclave.isvfamilyid;
+    hidden.isvextprodid = enclave.isvextprodid;
+    hidden.entries = enclave.entries;
+    hidden.asynchronous_exits = enclave.asynchronous_exits;
+    SECS secs = enclave.secs;
+    std::memcpy(secs.RESERVED4.data(), &hidden, sizeof hidden);
+    return std::bit_cast<PageBytes>(secs);
+}
+
+std::unique_ptr<Enclave> enclave_from_page(const PageBytes& page) {
+    auto enclave = std::make_unique<Enclave>();
+    enclave->secs = std::bit_cast<SECS>(page);
+    Hidden hidden;
+    std::memcpy(&hidden, enclave->secs.RESERVED4.data(), sizeof hidden);
+    enclave->secs.RESERVED4 = {};
+    enclave->eid = hidden.eid;
+    crypto::Sha256Blocks::State state{};
+    std::copy(hidden.measurement_words.begin(), hidden.measurement_words.end(), state.words.begin());
+    state.blocks = hidden.measurement_blocks;
+    enclave->measurement = crypto::Sha256Blocks(state);
+    enclave->isvfamilyid = hidden.isvfamilyid;
+    enclave->isvextprodid = hidden.isvextprodid;
+    enclave->entries = hidden.entries;
+    enclave->asynchronous_exits = hidden.asynchronous_exits;
+    return enclave;
+}
+
+}  // namespace alcove::sgx

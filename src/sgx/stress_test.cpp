@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Several processors run conflicting leaves on the same few pages at once. What must hold after each step:
+// the EPCM's invariants; an answer that the architecture has; and of every page that some enclave can reach,
+// the contents that were put there for this enclave and address, wherever it went in between. At the end
+// everything can be removed: no latch was kept.
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "sgx/enclave_maker.hpp"
+
+namespace alcove::sgx {
+namespace {
+
+using enum StatusCode;
+
+constexpr uint32_t kThreads = 4;
+constexpr int kSteps = 1500;
+constexpr PageIndex kVa{16};
+constexpr PageIndex kFirstFree{17};
+constexpr uint32_t kFreePages = 10;
+constexpr uint64_t kDebug = attributes::MODE64BIT | attributes::DEBUG;
+
+// What a kernel keeps of a page that it evicted. Whoever takes it out may load it; two may try.
+struct Evicted {
+    PageBytes bytes;
+    PCMD pcmd;
+    uint64_t linear;
+    uint32_t enclave;
+    uint32_t slot;
+};
+
+class Stress : public testing::Test {
+  protected:
+    Stress() : setup_cpu_(machine_, 7), setup_(setup_cpu_) {
+        for (uint32_t i = 0; i < 2; ++i)
+            enclaves_[i] = TestEnclave::make(setup_, PageIndex{i * 8}, kDebug,
+                                             TestEnclave::kBase + i * TestEnclave::kSize);
+        EXPECT_EQ(setup_.epa(kVa), success());
+    }
+
+    // A pattern that says whose the page is.
+    static uint64_t pattern(uint32_t enclave, uint64_t linear) {
+        return linear ^ (uint64_t{enclave} + 1) << 60;
+    }
+
+    static bool is_one_of(const Answer& answer, std::initializer_list<Answer> allowed) {
+        return std::ranges::find(allowed, answer) != allowed.end();
+    }
+    void require(bool holds, const char* what, const Answer& answer) {
+        if (holds) return;
+        ++wrong_;
+        const std::lock_guard lock(mutex_);
+        if (wrong_ < 10) std::cerr << what << ": " << answer << "\n";
+    }
+
+    void run(uint32_t id) {
+        FakeCpu cpu(machine_, id);
+        EnclaveMaker kernel(cpu);
+        std::mt19937 random(id + 1);
+        const auto pick = [&](uint32_t count) { return static_cast<uint32_t>(random() % count); };
+        // The data pages of both enclaves, and free ones.
+        const auto any_page = [&] {
+            const uint32_t choice = pick(kFreePages + 4);
+            if (choice < kFreePages) return PageIndex{number(kFirstFree) + choice};
+            return enclaves_[choice % 2].epc(3 + choice / 2 % 2);
+        };
+        for (int step = 0; step < kSteps; ++step) {
+            const PageIndex page = any_page();
+            const auto& enclave = enclaves_[pick(2)];
+            const Exception invalid{vector::PF, 0x8003, epc_linear(page)};
+            switch (pick(9)) {
+                case 0:
+                    require_answer("EREMOVE", kernel.eremove(page), {success(), gp(), status(ENCLAVE_ACT)});
+                    break;
+                case 1:
+                    require_answer(
+                        "EBLOCK", kernel.eblock(page),
+                        {success(), status(EPC_PAGE_CONFLICT), status(PG_INVLD), notice(BLKSTATE)});
+                    break;
+                case 2:
+                    require_answer("ETRACK", kernel.etrack(enclave.secs),
+                                   {success(), gp(), status(PREV_TRK_INCMPL)});
+                    break;
+                case 3: {
+                    const uint32_t slot = id * 64 + pick(64);
+                    const auto answer = kernel.ewb(page, kernel.spare(), kVa, slot);
+                    require_answer("EWB", answer,
+                                   {success(),
+                                    gp(),
+                                    {.fault = invalid},
+                                    status(PAGE_NOT_BLOCKED),
+                                    status(NOT_TRACKED),
+                                    notice(VA_SLOT_OCCUPIED)});
+                    if (!answer.fault && !answer.zf) keep(kernel, slot);
+                    break;
+                }
+                case 4:
+                    load(kernel, page, pick(2) == 0);
+                    break;
+                case 5: {
+                    const uint64_t linear = enclave.free_linear(pick(4));
+                    require_answer("EAUG", kernel.eaug(page, enclave.secs, linear),
+                                   {success(), gp(), {.fault = invalid}});
+                    break;
+                }
+                case 6:
+                    require_answer("EMODT", kernel.emod(Encls::EMODT, page, secinfo::pt(PageType::TRIM)),
+                                   {success(),
+                                    {.fault = invalid},
+                                    status(EPC_PAGE_CONFLICT),
+                                    status(PAGE_NOT_MODIFIABLE)});
+                    break;
+                case 7:
+                    require_answer("EMODPR", kernel.emod(Encls::EMODPR, page, secinfo::R),
+                                   {success(),
+                                    {.fault = invalid},
+                                    status(EPC_PAGE_CONFLICT),
+                                    status(PAGE_NOT_MODIFIABLE)});
+                    break;
+                case 8:
+                    visit(cpu, kernel, enclave, pick(2) == 0 ? enclave.tcs() : enclave.tcs2(), random());
+                    break;
+            }
+            const auto inconsistency = machine_.engine().find_inconsistency();
+            require(!inconsistency, inconsistency ? inconsistency->c_str() : "", {});
+        }
+    }
+    void require_answer(const char* leaf, const Answer& answer, std::initializer_list<Answer> allowed) {
+        require(is_one_of(answer, allowed), leaf, answer);
+    }
+
+    void keep(EnclaveMaker& kernel, uint32_t slot) {
+        const auto pcmd = kernel.get<PCMD>(kernel.pcmd());
+        const auto info = kernel.get<PAGEINFO>(kernel.pageinfo());
+        const std::lock_guard lock(mutex_);
+        std::erase_if(evicted_, [&](const Evicted& other) { return other.slot == slot; });
+        evicted_.push_back({.bytes = kernel.get<PageBytes>(kernel.spare()),
+                            .pcmd = pcmd,
+                            .linear = info.LINADDR,
+                            .enclave = info.LINADDR >= enclaves_[1].base ? 1U : 0U,
+                            .slot = slot});
+    }
+    void load(EnclaveMaker& kernel, PageIndex page, bool blocked) {
+        std::optional<Evicted> sealed;
+        {
+            const std::lock_guard lock(mutex_);
+            if (evicted_.empty()) return;
+            sealed = evicted_[page_count_++ % evicted_.size()];  // left there: others try it too
+        }
+        kernel.put(kernel.spare(), sealed->bytes);
+        kernel.put(kernel.pcmd(), sealed->pcmd);
+        const auto answer = kernel.eld(blocked ? Encls::ELDB : Encls::ELDU, page, kernel.spare(),
+                                       sealed->linear, enclaves_[sealed->enclave].secs, kVa, sealed->slot);
+        const Exception invalid{vector::PF, 0x8003, epc_linear(page)};
+        require_answer("ELD", answer, {success(), gp(), {.fault = invalid}, status(MAC_COMPARE_FAIL)});
+        if (answer != success()) return;
+        const std::lock_guard lock(mutex_);
+        ++loads_[sealed->pcmd.MAC];
+    }
+
+    // Enters, uses what it reaches, leaves one way or the other.
+    void visit(FakeCpu& cpu, EnclaveMaker& kernel, const TestEnclave& enclave, uint64_t tcs,
+               uint64_t chance) {
+        const auto entered = kernel.enter(tcs);
+        require_answer("EENTER", entered, {success(), gp()});
+        if (entered != success()) return;
+        const uint32_t which = enclave.secs == enclaves_[0].secs ? 0 : 1;
+        for (const uint64_t linear : {enclave.data(), enclave.data2()}) {
+            Le64 word;
+            if (!cpu.load(linear, {reinterpret_cast<uint8_t*>(&word), sizeof word})) continue;
+            require(word == 0 || word == pattern(which, linear), "contents of another page", {});
+            word = pattern(which, linear);
+            static_cast<void>(cpu.store(linear, object_bytes(word)));
+        }
+        if (chance % 3 == 0) {
+            kernel.interrupt();
+            require_answer("ERESUME", kernel.resume(tcs), {success(), gp()});
+            if (!cpu.processor().is_inside()) {
+                resume_later(kernel, tcs);
+                return;
+            }
+        }
+        require_answer("EEXIT", kernel.exit(), {success()});
+    }
+    // Somebody else was at the TCS in that moment; the frame must not stay full.
+    void resume_later(EnclaveMaker& kernel, uint64_t tcs) {
+        while (kernel.resume(tcs) != success())
+            std::this_thread::yield();
+        require_answer("EEXIT", kernel.exit(), {success()});
+    }
+
+    FakeMachine machine_;
+    FakeCpu setup_cpu_;
+    EnclaveMaker setup_;
+    std::array<TestEnclave, 2> enclaves_{};
+    std::mutex mutex_;
+    std::vector<Evicted> evicted_;
+    size_t page_count_ = 0;
+    std::map<std::array<uint8_t, 16>, int> loads_;  // by the sealed page's MAC
+    std::atomic<int> wrong_{0};
+};
+
+TEST_F(Stress, ConflictingLeavesKeepTheInvariants) {
+    std::vector<std::thread> threads;
+    for (uint32_t id = 0; id < kThreads; ++id)
+        threads.emplace_back([this, id] { run(id); });
+    for (auto& thread : threads)
+        thread.join();
+    EXPECT_EQ(wrong_, 0);
+    for (const auto& [mac, times] : loads_)
+        EXPECT_EQ(times, 1) << "one sealed page became two";
+
+    for (uint32_t page = 0; page < 64; ++page) {
+        if (PageIndex{page} != enclaves_[0].secs && PageIndex{page} != enclaves_[1].secs) {
+            EXPECT_EQ(setup_.eremove(PageIndex{page}), success());
+        }
+    }
+    for (const auto& enclave : enclaves_)
+        EXPECT_EQ(setup_.eremove(enclave.secs), success());
+    EXPECT_EQ(machine_.engine().report().valid_pages, 0U);
+}
+
+}  // namespace
+}  // namespace alcove::sgx
