@@ -11,6 +11,7 @@
 
 #include "ne_client/enclave.hpp"
 #include "ne_client/enclave_memory.hpp"
+#include "ne_client/image_run.hpp"
 #include "ne_client/report.hpp"
 #include "ne_client/rules.hpp"
 
@@ -134,7 +135,9 @@ Result<void> run_scenario(std::string_view name, int count, Report& report) {
 int main(int argc, char** argv) {
     using namespace alcove::ne_client;
     if (argc < 2) {
-        std::fprintf(stderr, "usage: ne_client run [COUNT] | pair | hold | rules | no-memory | processor\n");
+        std::fprintf(stderr,
+                     "usage: ne_client run [COUNT] | pair | hold | rules | no-memory | image FILE [COUNT] | "
+                     "processor\n");
         return kUsageExit;
     }
     if (std::string_view(argv[1]) == "processor") {
@@ -142,7 +145,9 @@ int main(int argc, char** argv) {
         return 0;
     }
     Report report(argv[1]);
-    const auto done = run_scenario(argv[1], argc > 2 ? std::atoi(argv[2]) : 1, report);
+    const bool has_image = std::string_view(argv[1]) == "image" && argc > 2;
+    const auto done = has_image ? run_image(report, argv[2], argc > 3 ? std::atoi(argv[3]) : 1)
+                                : run_scenario(argv[1], argc > 2 ? std::atoi(argv[2]) : 1, report);
     if (!done) {
         std::printf("ne: FAILED %s: %s\n", argv[1], done.error().to_string().c_str());
         return 1;

@@ -38,7 +38,7 @@
 
 namespace alcove::api::attestor {
 
-inline constexpr VersionRange kVersions{.min = 2, .max = 2};
+inline constexpr VersionRange kVersions{.min = 3, .max = 3};
 
 // The NSM's error names (nitro.md 4.3), numbered in that order.
 enum class NsmStatus : uint32_t {
@@ -70,10 +70,8 @@ using ResumeToken = std::array<uint8_t, 16>;
 // From the broker, first on a connection.
 struct Open {
     static constexpr uint16_t kType = 16;
-    static constexpr uint32_t kDebug = 1;  // PCR0 to 2 will be zero, whatever Measured says
-
     Le32 request;
-    Le32 flags;
+    Le32 reserved;
     VmId::Field vm_id;         // of no VM that is open
     TextField<128> module_id;  // not empty, printable ASCII
     PcrValue pcr3;             // final values: H(zeros || role); zero where there is none
@@ -82,12 +80,14 @@ struct Open {
 };
 static_assert(sizeof(Open) == 304);
 
-// From the launcher, once.
+// From the launcher, once. Whether an enclave runs in debug mode is known when it is started, which for a
+// carved one is later than Open.
 struct Measured {
     static constexpr uint16_t kType = 17;
+    static constexpr uint32_t kDebug = 1;  // PCR0 to 2 are zero, whatever stands here
 
     Le32 request;
-    Le32 reserved;
+    Le32 flags;
     PcrValue pcr0;
     PcrValue pcr1;
     PcrValue pcr2;

@@ -7,6 +7,7 @@
 //     Kill             ->  Done                 the VMM is killed; the shim stays and tells why it ended
 //     Remove           ->  Done                 everything of the VM is gone: processes, cgroup, folder
 //     List             ->  Listing              what there is, for a daemon that has been restarted
+//     AssignCores      ->  CoresAssigned        the VMM runs on other CPUs from now on
 //     any              ->  Failed               (api/protocol.hpp)
 //
 // The broker believes a process whose user is alcoved's, and of it only what it can check.
@@ -21,25 +22,30 @@
 
 namespace alcove::api::broker {
 
-inline constexpr VersionRange kVersions{.min = 2, .max = 2};
+inline constexpr VersionRange kVersions{.min = 3, .max = 3};
 
 // With 1 + disk_count descriptors, regular files or block devices: the image, open for reading only, and the
-// disks, open for reading only or for both, as the guest may then do.
+// disks, open for reading only or for both, as the guest may then do. A carved enclave's one descriptor is
+// the RAM file of its primary VM, open for both: its image comes out of there, with all its memory, and what
+// it will be is said to its shim later (shim::Begin): vcpu_count, image_size, guest_cid and threads_per_core
+// are 0, debug and dedicated mode are not set, and memory_bytes is the most that it can come to have.
 struct Launch {
     static constexpr uint16_t kType = 16;
     static constexpr uint32_t kDebug = 1;  // of an enclave: a console; PCR0 to 2 are zero
     static constexpr uint32_t kDedicated =
-        2;  // host_cpus are whole cores for this VM alone; otherwise shared
+        2;                                    // host_cpus are whole cores for this VM alone; otherwise shared
+    static constexpr uint32_t kCarved = 4;    // an enclave that is carved out of a primary VM
+    static constexpr uint32_t kEnclaves = 8;  // a primary VM that may carve: it has the NE device
 
     Le32 request;
     Le32 flags;
     VmId::Field vm_id;
-    Le32 vcpu_count;  // 1 to 32
-    Le32 page_size;   // bytes: 4096 or 2097152
-    Le32 vmm_slot;    // 0 to 999, of no other VM there is: the VMM's user is 60000 + vmm_slot
-    Le32 role;        // VmRole
-    Le32 disk_count;  // 0 to 8 of a primary VM, 0 of an enclave
-    Le32 reserved;
+    Le32 vcpu_count;               // 1 to 32
+    Le32 page_size;                // bytes: 4096 or 2097152
+    Le32 vmm_slot;                 // 0 to 999, of no other VM there is: the VMM's user is 60000 + vmm_slot
+    Le32 role;                     // VmRole
+    Le32 disk_count;               // 0 to 8 of a primary VM, 0 of an enclave
+    Le32 threads_per_core;         // as the guest sees its vCPUs: 1 or 2, which divides vcpu_count
     Le64 memory_bytes;             // a multiple of page_size
     Le64 image_size;               // bytes from the image's beginning that are the image
     Le64 guest_cid;                // 4 or more; 3 of a primary VM
@@ -60,6 +66,25 @@ struct Launched {
     Le32 flags;
     Le32 shim_pid;
     Le32 reserved;
+};
+
+// A VM that runs moves, with all its threads, to other CPUs: a primary VM whose enclave has got some of its
+// cores or has given them back, and that enclave. Who loses CPUs is asked before who gets them.
+struct AssignCores {
+    static constexpr uint16_t kType = 23;
+
+    Le32 request;
+    Le32 flags;  // Launch::kDedicated or 0
+    VmId::Field vm_id;
+    CpuMask host_cpus;  // at least one; with kDedicated whole cores
+};
+
+struct CoresAssigned {
+    static constexpr uint16_t kType = 24;
+    static constexpr size_t kMaxTail = 256;  // as Launched
+
+    Le32 request;
+    Le32 flags;  // Launched::kExclusiveCores
 };
 
 struct Kill {

@@ -23,6 +23,13 @@ class CpuMask {
     constexpr bool has(uint32_t cpu) const {
         return cpu < kMaxHostCpus && (bytes_[cpu / 8] >> cpu % 8 & 1) != 0;
     }
+    // What either of them has.
+    constexpr CpuMask operator|(const CpuMask& other) const {
+        CpuMask both = *this;
+        for (size_t i = 0; i < bytes_.size(); ++i)
+            both.bytes_[i] = static_cast<uint8_t>(both.bytes_[i] | other.bytes_[i]);
+        return both;
+    }
     constexpr uint32_t count() const {
         uint32_t sum = 0;
         for (const uint8_t byte : bytes_)

@@ -44,15 +44,22 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     plain<api::vmm::AppExit>(*envelope, input);
     plain<api::vmm::OpenPort>(*envelope, input);
     plain<api::vmm::AttestorLost>(*envelope, input);
+    plain<api::vmm::NeLineWanted>(*envelope, input);
     plain<api::broker::Launch>(*envelope, input);
+    plain<api::broker::AssignCores>(*envelope, input);
+    plain<api::shim::AddMemory>(*envelope, input);
+    plain<api::shim::Begin>(*envelope, input);
     plain<api::lives::LifeBegun>(*envelope, input);
     plain<api::lives::LifeEnded>(*envelope, input);
     with_tail<api::vmm::Stopped>(*envelope, input);
     with_tail<api::shim::State>(*envelope, input);
+    with_tail<api::broker::CoresAssigned>(*envelope, input);
     (void)api::accept_hello(*envelope, api::Protocol::Vmm, api::vmm::kVersions);
     (void)api::decode_failed(*envelope);
     (void)api::vmm::decode_statistics(*envelope);
     (void)api::broker::decode_listing(*envelope);
     (void)api::vmm::decode_launch(*envelope, {});
+    (void)api::vmm::decode_fabric_join(*envelope, {});
+    (void)api::shim::decode_fabric_join(*envelope, {});
     return 0;
 }

@@ -45,6 +45,7 @@ vmm::LaunchOrder make_launch(uint32_t flags) {
     order.launch.machine_version = kMachineVersion;
     order.launch.flags = flags;
     order.launch.vcpu_count = 2;
+    order.launch.threads_per_core = 2;
     order.launch.page_size = kSmallPage;
     order.launch.memory_bytes = 64_MiB;
     order.launch.image_size = 1000;
@@ -111,6 +112,19 @@ TEST(VmmLaunch, APrimaryVmHasDisksAndNoAttestor) {
     EXPECT_EQ(name_of(order->descriptors.disks[1]), "/memfd:disk1 (deleted)");
 }
 
+TEST(VmmLaunch, OnlyAPrimaryVmCarvesAndOnlyAnEnclaveIsCarved) {
+    auto carved = make_launch(0);
+    carved.launch.flags = vmm::Launch::kCarved;
+    auto primary = make_primary_launch(0);
+    primary.launch.flags = vmm::Launch::kConsole | vmm::Launch::kEnclaves;
+    auto wrong = make_primary_launch(0);
+    wrong.launch.flags = vmm::Launch::kConsole | vmm::Launch::kCarved;
+
+    EXPECT_TRUE(decode_launch(vmm::encode_launch(std::move(carved)).value()));
+    EXPECT_TRUE(decode_launch(vmm::encode_launch(std::move(primary)).value()));
+    EXPECT_FALSE(vmm::encode_launch(std::move(wrong)));
+}
+
 TEST(VmmLaunch, ADiskThatIsNotThereIsRefused) {
     auto message = vmm::encode_launch(make_primary_launch(2)).value();
     message.descriptors.pop_back();
@@ -131,9 +145,13 @@ TEST(VmmLaunch, AMissingOrExtraDescriptorIsRefused) {
 TEST(VmmLaunch, EveryNumberOutOfRangeIsRefused) {
     const std::function<void(vmm::Launch&)> spoilers[] = {
         [](auto& launch) { launch.machine_version = 2; },
-        [](auto& launch) { launch.flags = 2; },
+        [](auto& launch) { launch.flags = 8; },
+        [](auto& launch) { launch.flags = vmm::Launch::kEnclaves; },
         [](auto& launch) { launch.vcpu_count = 0; },
         [](auto& launch) { launch.vcpu_count = 33; },
+        [](auto& launch) { launch.threads_per_core = 0; },
+        [](auto& launch) { launch.threads_per_core = 3; },
+        [](auto& launch) { launch.vcpu_count = 3; },  // of cores with two threads
         [](auto& launch) { launch.page_size = 8192; },
         [](auto& launch) { launch.memory_bytes = 64_MiB + 1; },
         [](auto& launch) { launch.memory_bytes = 0; },
@@ -209,6 +227,7 @@ start::Order make_start() {
     start::Order order;
     order.start.vm_id = VmId::parse("0123").value().field();
     order.start.vcpu_count = 1;
+    order.start.threads_per_core = 1;
     order.start.page_size = kSmallPage;
     order.start.memory_bytes = 64_MiB;
     order.start.image_size = 1000;
@@ -255,14 +274,53 @@ TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
     EXPECT_EQ(name_of(received->descriptors.vmm_kill), "/memfd:kill (deleted)");
 }
 
-TEST(ShimStart, ANumberOutOfRangeIsRefused) {
+// A carved enclave: what it will be is said later.
+void make_carved(start::Start& start) {
+    start.flags = start::Start::kCarved;
+    start.vcpu_count = 0;
+    start.threads_per_core = 0;
+    start.image_size = 0;
+    start.guest_cid = 0;
+}
+
+TEST(ShimStart, OfACarvedEnclaveSaysOnlyHowMuchMemoryItCanHave) {
     const auto ends = make_ends();
     auto order = make_start();
-    order.start.vcpu_count = 64;
+    make_carved(order.start);
 
     ASSERT_TRUE(start::send_start(ends.a, order));
+    const auto received = start::receive_start(ends.b);
 
-    EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::InvalidMessage);
+    ASSERT_TRUE(received) << received.error().to_string();
+    EXPECT_EQ(received->start.flags, start::Start::kCarved);
+    EXPECT_EQ(received->start.memory_bytes, 64_MiB);
+    EXPECT_TRUE(received->descriptors.attestor.is_open());
+}
+
+TEST(ShimStart, EveryNumberOutOfRangeIsRefused) {
+    const std::function<void(start::Start&)> spoilers[] = {
+        [](auto& start) { start.vcpu_count = 64; },
+        [](auto& start) { start.threads_per_core = 2; },
+        [](auto& start) { start.threads_per_core = 0; },
+        [](auto& start) { start.flags = 8; },
+        [](auto& start) { start.flags = start::Start::kEnclaves; },  // of an enclave
+        [](auto& start) { start.flags = start::Start::kCarved; },    // with numbers of its own
+        [](auto& start) { make_carved(start), start.flags = start.flags | start::Start::kDebug; },
+        [](auto& start) { make_carved(start), start.vcpu_count = 1; },
+        [](auto& start) { make_carved(start), start.threads_per_core = 1; },
+        [](auto& start) { make_carved(start), start.image_size = 1; },
+        [](auto& start) { make_carved(start), start.guest_cid = 16; },
+        [](auto& start) { make_carved(start), start.memory_bytes = 64_MiB + 1; },
+    };
+    for (size_t i = 0; i < std::size(spoilers); ++i) {
+        const auto ends = make_ends();
+        auto order = make_start();
+        spoilers[i](order.start);
+
+        ASSERT_TRUE(start::send_start(ends.a, order));
+
+        EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::InvalidMessage) << i;
+    }
 }
 
 TEST(ShimStart, AnAttestorsSocketThatIsNoAbsolutePathIsRefused) {
@@ -301,8 +359,9 @@ TEST(StopReason, HasAStableName) {
 
 TEST(ShimPhase, NumbersOutsideTheListAreNotPhases) {
     EXPECT_EQ(shim::phase_from(0), std::nullopt);
-    EXPECT_EQ(shim::phase_from(8), std::nullopt);
+    EXPECT_EQ(shim::phase_from(9), std::nullopt);
     EXPECT_EQ(shim::phase_name(shim::phase_from(7).value()), "ended");
+    EXPECT_EQ(shim::phase_name(shim::phase_from(8).value()), "gathering");
 }
 
 TEST(CpuMask, IsWrittenAsCpusetsReadIt) {
@@ -332,6 +391,45 @@ TEST(CpuList, RefusesEverythingElse) {
 TEST(Statistics, CountersHaveNames) {
     EXPECT_EQ(statistic_name(static_cast<uint32_t>(StatisticId::NsmRequests)), "nsm_requests");
     EXPECT_EQ(statistic_name(0), "unknown");
+}
+
+FabricPeer make_peer(bool has_console) {
+    FabricPeer peer{.cid = 16, .end = make_fabric_pair().value().first, .console_ring = {}};
+    if (has_console) peer.console_ring = any_descriptor("console");
+    return peer;
+}
+
+TEST(FabricJoin, DescriptorsArriveInTheirPlacesOnBothWays) {
+    auto outer = shim::encode_fabric_join(7, make_peer(true));
+    auto received = shim::decode_fabric_join(open_envelope(outer.data).value(), std::move(outer.descriptors));
+    ASSERT_TRUE(received);
+    auto inner = vmm::encode_fabric_join(std::move(*received));
+    const auto peer =
+        vmm::decode_fabric_join(open_envelope(inner.data).value(), std::move(inner.descriptors));
+
+    ASSERT_TRUE(peer);
+    EXPECT_EQ(peer->cid, 16U);
+    EXPECT_TRUE(FabricRing::open(peer->end.own_ring, peer->end.peer_ring));
+    EXPECT_NE(name_of(peer->end.doorbell).find("socket"), std::string::npos);
+    EXPECT_NE(name_of(peer->console_ring).find("console"), std::string::npos);
+}
+
+TEST(FabricJoin, WhatItSaysAndWhatComesHaveToAgree) {
+    const auto refused = [](uint64_t cid, uint32_t flags, size_t descriptors) {
+        std::vector<Fd> fds;
+        for (size_t i = 0; i < descriptors; ++i)
+            fds.push_back(any_descriptor("any"));
+        const auto peer = FabricPeer::from_message(cid, flags, std::move(fds));
+        return !peer && peer.error().code() == ErrorCode::InvalidMessage;
+    };
+    EXPECT_FALSE(refused(3, 0, 3));
+    EXPECT_FALSE(refused(4, FabricPeer::kConsole, 4));
+    EXPECT_TRUE(refused(16, 0, 2));
+    EXPECT_TRUE(refused(16, 0, 4));
+    EXPECT_TRUE(refused(16, FabricPeer::kConsole, 3));
+    EXPECT_TRUE(refused(16, 2, 3));
+    for (const uint64_t cid : {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{0xffffffff}, ~uint64_t{0}})
+        EXPECT_TRUE(refused(cid, 0, 3)) << cid;
 }
 
 }  // namespace

@@ -23,14 +23,26 @@ std::string_view phase_name(Phase phase) {
             return "stopping";
         case Phase::Ended:
             return "ended";
+        case Phase::Gathering:
+            return "gathering";
     }
     return "unknown";
 }
 
 std::optional<Phase> phase_from(uint32_t value) {
-    if (value < static_cast<uint32_t>(Phase::Copying) || value > static_cast<uint32_t>(Phase::Ended))
+    if (value < static_cast<uint32_t>(Phase::Copying) || value > static_cast<uint32_t>(Phase::Gathering))
         return std::nullopt;
     return static_cast<Phase>(value);
+}
+
+Channel::Message encode_fabric_join(uint32_t request, FabricPeer peer) {
+    const FabricJoin join{.request = request, .flags = peer.flags(), .peer_cid = peer.cid};
+    return {.data = encode(join), .descriptors = FabricPeer::to_descriptors(std::move(peer))};
+}
+
+Result<FabricPeer> decode_fabric_join(const Envelope& envelope, std::vector<Fd> descriptors) {
+    const auto join = TRY(decode<FabricJoin>(envelope));
+    return FabricPeer::from_message(join.peer_cid, join.flags, std::move(descriptors));
 }
 
 }  // namespace alcove::api::shim

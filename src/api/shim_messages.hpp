@@ -13,6 +13,28 @@
 //     Release            ->  Done                   only when it has ended: then the shim exits
 //     any                ->  Failed                 (api/protocol.hpp)
 //
+// Two VMs are joined by telling both shims, each with its end of one pair (make_fabric_pair):
+//
+//     FabricJoin + end   ->  Done                   for the VMM, now or when it is launched. A primary VM's
+//     next
+//                                                   life is joined with nobody
+//     FabricLeave        ->  Done
+//
+// A carved enclave begins in Phase::Gathering, with no memory:
+//
+//     AddMemory          ->  Done                   a region of its primary's RAM is the enclave's
+//     Begin              ->  Done                   at once; then as any enclave, from Copying on
+//     GiveBack           ->  Done                   whatever phase it is in: its VMM is gone, and its primary
+//                                                   has all its memory again
+//
+// A primary VM that may carve has a line from its VMM to alcoved (api/ne_messages.hpp), a new one for each
+// life and each daemon:
+//
+//     GetRam             ->  Ram + file             the memory of the life that there is
+//     NeLine + socket    ->  Done                   for the VMM; the answer to
+//                        <-  NeLineWanted           pushed when the VMM asks for one, and after Attach if it
+//                                                   still does
+//
 // Times are nanoseconds of CLOCK_MONOTONIC, 0 for what has not happened.
 #pragma once
 
@@ -25,7 +47,7 @@
 
 namespace alcove::api::shim {
 
-inline constexpr VersionRange kVersions{.min = 2, .max = 2};
+inline constexpr VersionRange kVersions{.min = 4, .max = 4};
 inline constexpr const char* kSocketName = "shim.sock";            // SOCK_SEQPACKET, in the VM's folder
 inline constexpr const char* kConnectSocketName = "connect.sock";  // SOCK_STREAM: "CONNECT <port>\n"
 std::string port_socket_name(uint32_t port);  // "port-9000.sock": made by a host program that listens
@@ -39,6 +61,7 @@ enum class Phase : uint32_t {
     Ready = 5,      // its heartbeat came
     Stopping = 6,   // asked to end
     Ended = 7,      // State::reason says why; the VMM is gone
+    Gathering = 8,  // of a carved enclave, before Copying: it is given memory, and then begun
 };
 std::string_view phase_name(Phase phase);  // "copying"
 std::optional<Phase> phase_from(uint32_t value);
@@ -148,6 +171,96 @@ struct Pidfd {
 
     Le32 request;
     Le32 vmm_pid;
+};
+
+// In Gathering only, one at a time. The contents of [parent_offset, parent_offset + size) of the primary's
+// RAM file are moved to enclave_offset of the enclave's, which is where it ends so far, and are punched out
+// of the former. After Failed the primary has them as before; ErrorCode::MemoryLost: it has not, and can not
+// go on.
+struct AddMemory {
+    static constexpr uint16_t kType = 32;
+
+    Le32 request;
+    Le32 reserved;
+    Le64 parent_offset;
+    Le64 size;
+    Le64 enclave_offset;
+};
+
+// In Gathering only. The image is looked for 8 MiB into the enclave's memory; one that is none ends the
+// enclave later, as LaunchFailed.
+struct Begin {
+    static constexpr uint16_t kType = 33;
+    static constexpr uint32_t kDebug = 1;
+
+    Le32 request;
+    Le32 flags;
+    Le32 vcpu_count;
+    Le32 threads_per_core;
+    Le64 guest_cid;
+    Le64 memory_bytes;  // all that was added
+};
+
+// The VMM, if there is one, is killed first. Then each region is fresh zero pages in the primary's RAM file.
+// ErrorCode::OutOfMemory: the host has no pages for it, although the enclave has none any more; ask again.
+struct GiveBack {
+    static constexpr uint16_t kType = 34;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+// Of a primary VM whose guest runs.
+struct GetRam {
+    static constexpr uint16_t kType = 35;
+
+    Le32 request;
+    Le32 reserved;
+};
+
+// With one descriptor: the RAM file, open for reading and writing.
+struct Ram {
+    static constexpr uint16_t kType = 36;
+
+    Le32 request;
+    Le32 page_size;  // bytes
+    Le64 bytes;
+};
+
+// shim -> alcoved.
+struct NeLineWanted {
+    static constexpr uint16_t kType = 37;
+
+    Le32 restarts;  // which life wants it: State::restarts
+    Le32 reserved;
+};
+
+// With one descriptor: one end of a connection that speaks api/ne_messages.hpp. Failed with NotFound when
+// that life is over.
+struct NeLine {
+    static constexpr uint16_t kType = 38;
+
+    Le32 request;
+    Le32 restarts;
+};
+
+// With the descriptors of FabricPeer. ErrorCode::EnclaveDied when the VM has ended.
+struct FabricJoin {
+    static constexpr uint16_t kType = 39;
+
+    Le32 request;
+    Le32 flags;  // FabricPeer::kConsole
+    Le64 peer_cid;
+};
+Channel::Message encode_fabric_join(uint32_t request, FabricPeer peer);
+Result<FabricPeer> decode_fabric_join(const Envelope& envelope, std::vector<Fd> descriptors);
+
+struct FabricLeave {
+    static constexpr uint16_t kType = 40;
+
+    Le32 request;
+    Le32 reserved;
+    Le64 peer_cid;
 };
 
 struct Release {

@@ -24,12 +24,19 @@ constexpr std::array kOrder = {
 
 // Each number by itself, and the role's rules.
 bool is_in_range(const Start& start) {
-    if (!is_role(start.role) || (start.flags & ~Start::kDebug) != 0) return false;
+    if (!is_role(start.role)) return false;
     const auto role = static_cast<VmRole>(uint32_t{start.role});
-    return start.vcpu_count >= 1 && start.vcpu_count <= kMaxVcpus && is_page_size(start.page_size) &&
-           is_memory_size(start.memory_bytes, start.page_size) && start.image_size != 0 &&
-           start.image_size <= kMaxImageBytes && is_cid_of(role, start.guest_cid) &&
-           is_disk_count_of(role, start.disk_count);
+    const uint32_t of_role = role == VmRole::Primary ? Start::kEnclaves : Start::kDebug | Start::kCarved;
+    if ((start.flags & ~of_role) != 0 || !is_page_size(start.page_size) ||
+        !is_memory_size(start.memory_bytes, start.page_size) || !is_disk_count_of(role, start.disk_count))
+        return false;
+    // What a carved enclave will be is not known yet.
+    if ((start.flags & Start::kCarved) != 0)
+        return start.flags == Start::kCarved && start.vcpu_count == 0 && start.threads_per_core == 0 &&
+               start.image_size == 0 && start.guest_cid == 0;
+    return start.vcpu_count >= 1 && start.vcpu_count <= kMaxVcpus &&
+           is_threads_per_core(start.threads_per_core, start.vcpu_count) && start.image_size != 0 &&
+           start.image_size <= kMaxImageBytes && is_cid_of(role, start.guest_cid);
 }
 
 }  // namespace

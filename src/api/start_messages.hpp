@@ -11,12 +11,14 @@
 
 namespace alcove::api::start {
 
-inline constexpr VersionRange kVersions{.min = 3, .max = 3};
+inline constexpr VersionRange kVersions{.min = 4, .max = 4};
 inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() begins
 
 struct Start {
     static constexpr uint16_t kType = 16;
     static constexpr uint32_t kDebug = 1;
+    static constexpr uint32_t kCarved = 2;    // broker::Launch::kCarved: the numbers are as there
+    static constexpr uint32_t kEnclaves = 4;  // of a primary VM: it has the NE device
 
     VmId::Field vm_id;
     Le32 flags;
@@ -26,6 +28,8 @@ struct Start {
     Le32 vmm_pid;     // its child: of an enclave the VMM, of a primary VM what begins its VMMs
     Le32 role;        // VmRole
     Le32 disk_count;
+    Le32 threads_per_core;  // as the guest sees its vCPUs
+    Le32 reserved;
     Le64 memory_bytes;
     Le64 image_size;
     Le64 guest_cid;
@@ -33,14 +37,15 @@ struct Start {
     // attestor that is restarted makes it anew.
     TextField<108> attestor_socket;
 };
-static_assert(sizeof(Start) == 224);
+static_assert(sizeof(Start) == 232);
 
 // In the order on the wire.
 struct Descriptors {
     Fd daemon_listener;   // shim.sock, listening
     Fd connect_listener;  // connect.sock, listening
     Fd folder;            // the VM's folder, where host programs put port-<N>.sock
-    Fd image;             // as the client gave it: its content may change at any moment
+    Fd image;             // as the client gave it: its content may change at any moment. Of a carved enclave:
+                          // the RAM file of its primary VM, which that VM writes to at any moment
     Fd kvm;
     Fd vmm_channel;         // to descriptor 3 of the child
     Fd vmm_log;             // the VMM's standard output and error, as a pipe

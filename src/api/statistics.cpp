@@ -38,6 +38,12 @@ constexpr Entry kNames[] = {
     {StatisticId::DiskWrites, "disk_writes"},
     {StatisticId::DiskFlushes, "disk_flushes"},
     {StatisticId::DiskFailures, "disk_failures"},
+    {StatisticId::NeCommands, "ne_commands"},
+    {StatisticId::NeRefused, "ne_refused"},
+    {StatisticId::NeEvents, "ne_events"},
+    {StatisticId::NeWithdrawnBytes, "ne_withdrawn_bytes"},
+    {StatisticId::NePauses, "ne_pauses"},
+    {StatisticId::NeLongestPauseNs, "ne_longest_pause_ns"},
 };
 
 }  // namespace

@@ -34,6 +34,12 @@ enum class StatisticId : uint32_t {
     DiskWrites = 65,        // by disk
     DiskFlushes = 66,       // by disk
     DiskFailures = 67,      // requests that were not carried out, by disk
+    NeCommands = 80,        // of the NE device's driver
+    NeRefused = 81,         // of those: answered with an error
+    NeEvents = 82,          // enclaves that ended by themselves
+    NeWithdrawnBytes = 83,  // RAM that was ever taken out of the guest's sight, for an enclave
+    NePauses = 84,          // how often all vCPUs stood still for that, or for giving back
+    NeLongestPauseNs = 85,  // the longest of them
 };
 
 // "kvm_runs"; "unknown" for a number without a name.

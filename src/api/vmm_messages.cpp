@@ -14,9 +14,12 @@ Result<void> check_launch(const Launch& launch) {
     const auto refuse = [](const char* what) {
         return fail(ErrorCode::InvalidMessage, std::string("launch: ") + what);
     };
-    if ((launch.flags & ~Launch::kConsole) != 0) return refuse("unknown flags");
+    const uint32_t of_role = launch.is_primary() ? Launch::kEnclaves : Launch::kCarved;
+    if ((launch.flags & ~(Launch::kConsole | of_role)) != 0) return refuse("unknown flags");
     if (launch.machine_version != kMachineVersion) return refuse("unknown machine version");
     if (launch.vcpu_count < 1 || launch.vcpu_count > kMaxVcpus) return refuse("vCPU count out of range");
+    if (!is_threads_per_core(launch.threads_per_core, launch.vcpu_count))
+        return refuse("no such number of threads in a core");
     if (!is_page_size(launch.page_size)) return refuse("unknown page size");
     if (!is_memory_size(launch.memory_bytes, launch.page_size)) return refuse("memory size out of range");
     if (launch.image_size == 0 || launch.image_size > kMaxImageBytes)
@@ -64,6 +67,16 @@ Result<Channel::Message> encode_launch(LaunchOrder order) {
     for (Fd* fd : places_of(order))
         message.descriptors.push_back(std::move(*fd));
     return message;
+}
+
+Channel::Message encode_fabric_join(FabricPeer peer) {
+    const FabricJoin join{.peer_cid = peer.cid, .flags = peer.flags(), .reserved = {}};
+    return {.data = encode(join), .descriptors = FabricPeer::to_descriptors(std::move(peer))};
+}
+
+Result<FabricPeer> decode_fabric_join(const Envelope& envelope, std::vector<Fd> descriptors) {
+    const auto join = TRY(decode<FabricJoin>(envelope));
+    return FabricPeer::from_message(join.peer_cid, join.flags, std::move(descriptors));
 }
 
 Bytes encode_statistics(uint32_t request, std::span<const StatisticsEntry> entries) {

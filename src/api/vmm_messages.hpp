@@ -13,6 +13,9 @@
 //      | -- StatisticsRequest / Statistics  |   any number, one at a time
 //      | <-------------------- AttestorLost |   the line to alcove-attestor ended; answered once,
 //      | -- AttestorLine -----------------> |   when there is a new one, or never will be
+//      | <------------------ NeLineWanted - |   of a primary VM that may carve: it needs a line to
+//      | -- NeLine -----------------------> |   alcoved; answered once, when there is one
+//      | -- FabricJoin, FabricLeave ------> |   any number, before and after Started
 //      | <----------------------- AppExit - |   of AppExit and Ready the first counts
 //      | -- Stop -------------------------> |
 //      | <----------------------- Stopped - |   the last message; then the process exits
@@ -22,6 +25,7 @@
 // Times are nanoseconds of CLOCK_MONOTONIC.
 #pragma once
 
+#include "api/fabric_peer.hpp"
 #include "api/protocol.hpp"
 #include "api/stop_reason.hpp"
 #include "api/vm_id.hpp"
@@ -29,17 +33,19 @@
 
 namespace alcove::api::vmm {
 
-inline constexpr VersionRange kVersions{.min = 3, .max = 3};
+inline constexpr VersionRange kVersions{.min = 5, .max = 5};
 inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() begins
 
 // shim -> VMM, with the descriptors of LaunchDescriptors.
 struct Launch {
     static constexpr uint16_t kType = 16;
-    static constexpr uint32_t kConsole = 1;  // console output goes to the ring; otherwise it is dropped
+    static constexpr uint32_t kConsole = 1;   // console output goes to the ring; otherwise it is dropped
+    static constexpr uint32_t kEnclaves = 2;  // of a primary VM: it has the NE device
+    static constexpr uint32_t kCarved = 4;    // of an enclave: CID 3 is its primary VM, not this host
 
     VmId::Field vm_id;        // for the log; of a primary VM, what SMBIOS tells the guest
     Le32 machine_version;     // 1
-    Le32 flags;               // kConsole; others are 0
+    Le32 flags;               // the ones above; others are 0
     Le32 vcpu_count;          // 1 to 32
     Le32 page_size;           // bytes: 4096 or 2097152, what the RAM descriptor is made of
     Le64 memory_bytes;        // size of the RAM descriptor, all of it reserved
@@ -48,7 +54,7 @@ struct Launch {
     Le32 console_ring_bytes;  // size of the console ring descriptor (api/console_ring.hpp), or 0
     Le32 role;                // VmRole
     Le32 disk_count;
-    Le32 reserved;
+    Le32 threads_per_core;  // as the guest sees its vCPUs: 1 or 2, which divides vcpu_count
 
     bool is_primary() const { return role == static_cast<uint32_t>(VmRole::Primary); }
 };
@@ -198,6 +204,40 @@ struct AttestorLine {
 
     Le32 status;  // AttestorLineStatus
     Le32 reserved;
+};
+
+// VMM -> shim. Its line to alcoved (api/ne_messages.hpp) is not there yet, or ended. Once for each line;
+// answered with NeLine, which may take as long as alcoved is away.
+struct NeLineWanted {
+    static constexpr uint16_t kType = 28;
+
+    Le32 reserved;
+};
+
+// shim -> VMM. With one descriptor.
+struct NeLine {
+    static constexpr uint16_t kType = 29;
+
+    Le32 reserved;
+};
+
+// shim -> VMM, with the descriptors of FabricPeer: packets between the guest and peer_cid go this way from
+// now on. A peer that was joined already is joined anew.
+struct FabricJoin {
+    static constexpr uint16_t kType = 30;
+
+    Le64 peer_cid;  // 3, or of a primary VM its enclave's
+    Le32 flags;     // FabricPeer::kConsole
+    Le32 reserved;
+};
+Channel::Message encode_fabric_join(FabricPeer peer);
+Result<FabricPeer> decode_fabric_join(const Envelope& envelope, std::vector<Fd> descriptors);
+
+// shim -> VMM. The peer is no more, or no more joined; one that never was is as good.
+struct FabricLeave {
+    static constexpr uint16_t kType = 31;
+
+    Le64 peer_cid;
 };
 
 }  // namespace alcove::api::vmm

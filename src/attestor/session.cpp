@@ -153,8 +153,6 @@ Result<Bytes> Session::open(const Envelope& envelope) {
     const auto module_id = message.module_id.text();
     if (!module_id || !is_module_id(*module_id))
         return fail(ErrorCode::InvalidMessage, "the module id is empty or not printable");
-    if ((message.flags & ~wire::Open::kDebug) != 0)
-        return fail(ErrorCode::InvalidMessage, "unknown flags in Open");
     if (!shared_.open_vms.insert(vm_id.text()).second)
         return fail(ErrorCode::AlreadyExists, "VM " + vm_id.text() + " is open already");
     compare_clocks(message.host_time_ms, shared_.authority.now());
@@ -162,15 +160,16 @@ Result<Bytes> Session::open(const Envelope& envelope) {
     record_.module_id = std::string(*module_id);
     record_.pcrs.set_measured(3, message.pcr3);
     record_.pcrs.set_measured(4, message.pcr4);
-    debug_ = (message.flags & wire::Open::kDebug) != 0;
     state_ = State::Opened;
     return encode(wire::Done{.request = message.request, .reserved = {}});
 }
 
 Result<Bytes> Session::measured(const Envelope& envelope) {
     const auto message = TRY(decode<wire::Measured>(envelope));
+    if ((message.flags & ~wire::Measured::kDebug) != 0)
+        return fail(ErrorCode::InvalidMessage, "unknown flags in Measured");
     // nitro.md 2.7: a debug enclave's documents do not say what runs in it.
-    if (!debug_) {
+    if ((message.flags & wire::Measured::kDebug) == 0) {
         record_.pcrs.set_measured(0, message.pcr0);
         record_.pcrs.set_measured(1, message.pcr1);
         record_.pcrs.set_measured(2, message.pcr2);

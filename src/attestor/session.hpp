@@ -98,7 +98,6 @@ class Session {
     Shared& shared_;
     PeerRole role_;
     State state_ = State::Greeting;
-    bool debug_ = false;
     VmRecord record_;
     ResumeToken token_{};
     std::optional<LeafIdentity> leaf_;

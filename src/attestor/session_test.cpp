@@ -27,10 +27,9 @@ wire::PcrValue filled(uint8_t byte) {
     return value;
 }
 
-wire::Open open_message(const std::string& vm_id = "vm-1", uint32_t flags = 0) {
+wire::Open open_message(const std::string& vm_id = "vm-1") {
     wire::Open open{};
     open.request = kRequest;
-    open.flags = flags;
     open.vm_id = api::VmId::Field::of(vm_id);
     open.module_id = api::TextField<128>::of("i-0123456789abcdef0-enc0000000000000001");
     open.pcr3 = filled(0x33);
@@ -39,9 +38,9 @@ wire::Open open_message(const std::string& vm_id = "vm-1", uint32_t flags = 0) {
     return open;
 }
 
-wire::Measured measured_message(uint8_t pcr0 = 0x10) {
+wire::Measured measured_message(uint8_t pcr0 = 0x10, uint32_t flags = 0) {
     return {.request = kRequest,
-            .reserved = {},
+            .flags = flags,
             .pcr0 = filled(pcr0),
             .pcr1 = filled(0x11),
             .pcr2 = filled(0x12),
@@ -94,8 +93,8 @@ class SessionTest : public testing::Test {
     }
     std::unique_ptr<Session> serving(const std::string& vm_id = "vm-1", uint32_t flags = 0) {
         auto session = greeted();
-        ask<wire::Done>(*session, open_message(vm_id, flags));
-        token = ask<wire::Sealed>(*session, measured_message()).token;
+        ask<wire::Done>(*session, open_message(vm_id));
+        token = ask<wire::Sealed>(*session, measured_message(0x10, flags)).token;
         return session;
     }
     Bytes document(Session& session, const wire::AttestFields& fields = {}) {
@@ -147,7 +146,7 @@ TEST_F(SessionTest, ADocumentSaysWhatWasMeasured) {
 }
 
 TEST_F(SessionTest, ADebugEnclavesDocumentHidesWhatRuns) {
-    const auto session = serving("vm-1", wire::Open::kDebug);
+    const auto session = serving("vm-1", wire::Measured::kDebug);
 
     const auto encoded = document(*session);
 
@@ -159,6 +158,13 @@ TEST_F(SessionTest, ADebugEnclavesDocumentHidesWhatRuns) {
     EXPECT_EQ(result.document->pcrs.at(3), Bytes(48, 0x33));
     EXPECT_EQ(result.document->pcrs.at(4), Bytes(48, 0x44));
     EXPECT_EQ(result.document->pcrs.at(8), Bytes(48, 0x18));
+}
+
+TEST_F(SessionTest, FlagsThatNobodyKnowsAreRefused) {
+    const auto session = greeted();
+    ask<wire::Done>(*session, open_message());
+
+    expect_violation(*session, api::encode(measured_message(0x10, 2)));
 }
 
 // What a broken VMM would try: to measure again, as another VM.
@@ -239,7 +245,7 @@ TEST_F(SessionTest, ABadOpenIsRefused) {
     auto no_vm = open_message();
     no_vm.vm_id = {};
 
-    for (const auto& message : {no_module, unprintable, no_vm, open_message("vm-1", 2)})
+    for (const auto& message : {no_module, unprintable, no_vm})
         expect_violation(*greeted(), api::encode(message));
     EXPECT_TRUE(shared.open_vms.empty());
 }

@@ -15,7 +15,7 @@ Result<Fd> open_at_attestor(const std::string& socket_path, const LaunchPlan& pl
     constexpr std::chrono::milliseconds kPatience(2500);  // twice
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const attestor::Open open{.request = 1,
-                              .flags = plan.debug() ? attestor::Open::kDebug : 0,
+                              .reserved = {},
                               .vm_id = plan.id.field(),
                               .module_id = api::TextField<128>::of(plan.module_id),
                               .pcr3 = plan.numbers.pcr3,

@@ -2,6 +2,7 @@
 #include "broker/broker.hpp"
 
 #include <fcntl.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "support/log.hpp"
@@ -29,6 +30,29 @@ Result<void> check_disk(const Fd& disk) {
         return fail(ErrorCode::InvalidArgument, "launch: a disk is not open for reading");
     TRY(sys::file_size(disk).context("launch: a disk"));
     return {};
+}
+
+Result<void> check_image(const Fd& image, const message::Launch& launch) {
+    if ((::fcntl(image.get(), F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
+        return fail(ErrorCode::InvalidArgument, "launch: the image is not open for reading only");
+    const uint64_t size = TRY(sys::file_size(image).context("launch: the image"));
+    if (size >= launch.image_size) return {};
+    return fail(ErrorCode::InvalidArgument, "launch: the image is smaller than it says");
+}
+
+// A primary VM's RAM, as its shim made it: its VMM can neither cut it nor seal it against who moves it.
+Result<void> check_parent_ram(const Fd& ram, const message::Launch& launch) {
+    constexpr int kFixed = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+    if ((::fcntl(ram.get(), F_GETFL) & (O_ACCMODE | O_PATH | O_APPEND)) != O_RDWR)
+        return fail(ErrorCode::InvalidArgument, "launch: the primary's RAM is not open for both");
+    struct statfs info {};
+    const int seals = ::fcntl(ram.get(), F_GET_SEALS);  // all bits where it can not be sealed
+    if ((seals & (kFixed | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != kFixed || ::fstatfs(ram.get(), &info) < 0)
+        return fail(ErrorCode::InvalidArgument,
+                    "launch: the primary's RAM is no memory file of a fixed size");
+    const uint64_t size = TRY(sys::file_size(ram).context("launch: the primary's RAM"));
+    if (static_cast<uint64_t>(info.f_bsize) == launch.page_size && size >= launch.memory_bytes) return {};
+    return fail(ErrorCode::InvalidArgument, "launch: the primary's RAM is smaller, or of other pages");
 }
 
 }  // namespace
@@ -119,6 +143,11 @@ Result<void> Broker::on_request(uint64_t client, const api::Envelope& envelope, 
             remove(client, body.request, id, EventLoop::Clock::now() + kRemovePatience);
             return {};
         }
+        case message::AssignCores::kType: {
+            const auto body = TRY(api::decode<message::AssignCores>(envelope));
+            refuse_if_failed(client, body.request, assign_cores(client, body));
+            return {};
+        }
         case message::List::kType: {
             const auto body = TRY(api::decode<message::List>(envelope));
             refuse_if_failed(client, body.request, list(client, body));
@@ -160,11 +189,7 @@ Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> des
                        std::make_move_iterator(descriptors.end()));
     for (const auto& disk : given.disks)
         TRY(check_disk(disk));
-    if ((::fcntl(given.image.get(), F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
-        return fail(ErrorCode::InvalidArgument, "launch: the image is not open for reading only");
-    const uint64_t size = TRY(sys::file_size(given.image).context("launch: the image"));
-    if (size < plan.numbers.image_size)
-        return fail(ErrorCode::InvalidArgument, "launch: the image is smaller than it says");
+    TRY(plan.carved() ? check_parent_ram(given.image, plan.numbers) : check_image(given.image, plan.numbers));
     auto kvm = sys::open(parts_.kvm, O_RDWR);
     if (!kvm) return fail(ErrorCode::KvmMissing, kvm.error().to_string());
     given.kvm = std::move(*kvm);
@@ -224,6 +249,21 @@ void Broker::remove(uint64_t client, uint32_t request, const VmId& id, EventLoop
     }
     if (removed) reply(client, done(request));
     refuse_if_failed(client, request, removed);
+}
+
+Result<void> Broker::assign_cores(uint64_t client, const message::AssignCores& body) {
+    const auto plan = TRY(plan_cores(body, parts_.siblings_of));
+    if (!running_.contains(plan.id.text()))
+        return fail(ErrorCode::NotFound, "there is no VM " + plan.id.text());
+    if (!plan.dedicated) TRY(parts_.check_siblings_can_be_shared());
+    const auto note = TRY(parts_.folders.assign_cores(plan));
+    const bool exclusive = plan.dedicated && note.empty();
+    if (!note.empty()) log::warn("VM {}: {}", plan.id.text(), note);
+    reply(client,
+          api::encode(message::CoresAssigned{.request = body.request,
+                                             .flags = exclusive ? message::Launched::kExclusiveCores : 0},
+                      as_byte_view(note)));
+    return {};
 }
 
 Result<void> Broker::list(uint64_t client, const message::List& body) {

@@ -21,6 +21,7 @@ class Broker {
         VmFolders& folders;
         Spawner& spawner;
         SiblingsOf siblings_of;
+        std::function<Result<void>()> check_siblings_can_be_shared;
         std::function<Result<Fd>(const LaunchPlan&)> open_at_attestor;
         std::string kvm;
         uid_t daemon_uid;  // whom it serves
@@ -63,6 +64,7 @@ class Broker {
     Result<void> start(const LaunchPlan& plan, VmPlaces places, VmDescriptors descriptors);
     void finish_launch(const std::string& id, Result<void> outcome);
     void remove(uint64_t client, uint32_t request, const api::VmId& id, EventLoop::Clock::time_point give_up);
+    Result<void> assign_cores(uint64_t client, const api::broker::AssignCores& body);
     Result<void> list(uint64_t client, const api::broker::List& body);
 
     Result<void> keep(const api::VmId& id, Fd shim_pidfd);

@@ -60,6 +60,7 @@ struct BrokerTest : testing::Test, FakeHost {
     uid_t daemon_uid = ::getuid();
     std::string kvm = "/dev/null";
     bool attestor_refuses = false;
+    bool siblings_refused = false;
     std::string opened_at_attestor;
     Fd image = sys::memfd("image").value();
     std::unique_ptr<Broker> broker;
@@ -73,6 +74,10 @@ struct BrokerTest : testing::Test, FakeHost {
                                 {.folders = folders,
                                  .spawner = spawner,
                                  .siblings_of = two_cores,
+                                 .check_siblings_can_be_shared = [this]() -> Result<void> {
+                                     if (siblings_refused) return fail(ErrorCode::Unsupported, "no");
+                                     return {};
+                                 },
                                  .open_at_attestor = [this](const LaunchPlan& plan) -> Result<Fd> {
                                      if (attestor_refuses) return fail(ErrorCode::KeyInvalid, "no key");
                                      opened_at_attestor = plan.module_id;
@@ -222,6 +227,105 @@ TEST_F(BrokerTest, WhatIsNoDiskIsRefused) {
     EXPECT_EQ(next_failure().code(), ErrorCode::InvalidMessage);
     EXPECT_TRUE(is_empty());
     EXPECT_TRUE(spawner.spawned.empty());
+}
+
+// The RAM file of a primary VM, as its shim makes it.
+Fd make_parent_ram(int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) {
+    auto ram = sys::memfd("ram").value();
+    EXPECT_TRUE(sys::truncate(ram, 64_MiB));
+    EXPECT_TRUE(sys::add_seals(ram, seals));
+    return ram;
+}
+
+TEST_F(BrokerTest, ACarvedEnclaveBeginsWithItsPrimarysRam) {
+    start();
+    const Fd ram = make_parent_ram();
+
+    ASSERT_TRUE(daemon.send(api::encode(good_carved_launch()), {ram.get()}));
+
+    ASSERT_TRUE(turn_until([this] { return !spawner.spawned.empty(); }));
+    EXPECT_EQ(spawner.image_size, 64_MiB);
+    EXPECT_EQ(opened_at_attestor, "i-1234-enc5678");
+    EXPECT_EQ(cgroups.content("i-1234-enc5678/vmm/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("i-1234-enc5678/vmm/cpuset.cpus.partition"), "member");
+}
+
+TEST_F(BrokerTest, WhatIsNoPrimarysRamIsRefused) {
+    start();
+    const Fd ram = make_parent_ram();
+    const auto path = "/proc/self/fd/" + std::to_string(ram.get());
+    const Fd for_reading = sys::open(path, O_RDONLY).value();
+    const Fd for_writing = sys::open(path, O_WRONLY).value();
+    const Fd appending = sys::open(path, O_RDWR | O_APPEND).value();
+    const Fd can_shrink = make_parent_ram(F_SEAL_GROW | F_SEAL_SEAL);
+    const Fd can_grow = make_parent_ram(F_SEAL_SHRINK | F_SEAL_SEAL);
+    const Fd can_be_sealed = make_parent_ram(F_SEAL_GROW | F_SEAL_SHRINK);
+    const Fd on_disk = sys::open(root / "file", O_RDWR | O_CREAT).value();
+    ASSERT_TRUE(sys::truncate(on_disk, 64_MiB));
+    const Fd device = sys::open("/dev/null", O_RDWR).value();
+
+    for (const Fd* fd : {&for_reading, &for_writing, &appending, &can_shrink, &can_grow, &can_be_sealed,
+                         &on_disk, &device}) {
+        ASSERT_TRUE(daemon.send(api::encode(good_carved_launch()), {fd->get()}));
+
+        EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument) << fd->get();
+    }
+    auto larger = good_carved_launch();
+    larger.memory_bytes = 65_MiB;
+    auto huge = good_carved_launch();
+    huge.page_size = api::kHugePage;
+    for (const auto& launch : {larger, huge}) {
+        ASSERT_TRUE(daemon.send(api::encode(launch), {ram.get()}));
+
+        EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument);
+    }
+    EXPECT_TRUE(is_empty());
+    EXPECT_TRUE(spawner.spawned.empty());
+}
+
+TEST_F(BrokerTest, AVmMovesToOtherCores) {
+    start();
+    launched();
+
+    ASSERT_TRUE(daemon.send(api::encode(assignment({0, 1}))));
+
+    const auto answer = next();
+    const auto body =
+        api::decode_with_tail<message::CoresAssigned>(api::open_envelope(answer.data).value()).value();
+    EXPECT_EQ(body.body.request, 12U);
+    EXPECT_EQ(body.body.flags, message::Launched::kExclusiveCores);
+    EXPECT_EQ(as_text(body.tail), "");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "0,1");
+}
+
+TEST_F(BrokerTest, CoresThatAreNotExclusiveAreAnsweredWithTheReason) {
+    cgroups.missing_files = {"cpuset.cpus.exclusive"};
+    start();
+    launched();
+
+    ASSERT_TRUE(daemon.send(api::encode(assignment({0, 1}))));
+
+    const auto answer = next();
+    const auto body =
+        api::decode_with_tail<message::CoresAssigned>(api::open_envelope(answer.data).value()).value();
+    EXPECT_EQ(body.body.flags, 0U);
+    EXPECT_NE(as_text(body.tail).find("cpuset.cpus.exclusive"), std::string_view::npos);
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "0,1");
+}
+
+TEST_F(BrokerTest, CoresOfNobodyAndCoresThatCanNotBeSharedAreRefused) {
+    start();
+    ASSERT_TRUE(daemon.send(api::encode(assignment({0, 1}))));
+    EXPECT_EQ(next_failure().code(), ErrorCode::NotFound);
+    launched();
+
+    siblings_refused = true;
+    ASSERT_TRUE(daemon.send(api::encode(assignment({0}, 0))));
+    EXPECT_EQ(next_failure().code(), ErrorCode::Unsupported);
+    ASSERT_TRUE(daemon.send(api::encode(assignment({0}))));
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument);
+
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
 }
 
 TEST_F(BrokerTest, AHostWithoutKvmIsNamedSo) {

@@ -64,7 +64,7 @@ Result<Fd> Cgroups::open_file(const std::string& file, int flags) const {
 }
 
 Result<void> Cgroups::write(const std::string& file, std::string_view text) const {
-    const auto fd = TRY(open_file(file, O_WRONLY));
+    const auto fd = TRY(open_file(file, O_WRONLY | O_TRUNC));
     return sys::write_all(fd, as_byte_view(text)).context("cgroup " + file);
 }
 

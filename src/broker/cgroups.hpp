@@ -22,13 +22,14 @@ class Cgroups {
     Cgroups(Cgroups&&) = default;
     virtual ~Cgroups() = default;
 
-    // These two make and remove the kernel's files with the group; a fake tree does that by itself.
+    // The kernel makes and removes files with a group, and judges what is written; a fake tree does that by
+    // itself.
     virtual Result<void> make(const std::string& group);  // with controllers for its children; AlreadyExists
     virtual Result<void> remove(const std::string& group);  // NotFound; Busy while there are processes
+    virtual Result<void> write(const std::string& file, std::string_view text) const;  // "<vm>/memory.max"
     // Gives its children the controllers that we use; it can have no processes of its own then.
     Result<void> delegate(const std::string& group) const;
     Result<std::vector<std::string>> children(const std::string& group) const;
-    Result<void> write(const std::string& file, std::string_view text) const;  // "<vm>/memory.max"
     Result<std::string> read(const std::string& file) const;
     Result<Fd> open_file(const std::string& file, int flags) const;
 

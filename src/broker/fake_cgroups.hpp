@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // For this folder's tests: a tree of plain directories in which making a group makes the kernel's files, and
-// removing it takes them away or, if a test says that processes are in it, fails as the kernel does. Also
-// a run directory beside it, and a launch request that is in order.
+// removing it takes them away or, if a test says that processes are in it, fails as the kernel does. CPUs are
+// exclusive to one VM, and a partition that has more of them than the group above becomes invalid, as in
+// the kernel. Also a run directory beside it, and launch requests that are in order.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -29,6 +32,7 @@ class FakeCgroups : public Cgroups {
     std::set<std::string> populated;      // groups with processes in them
     std::set<std::string> missing_files;  // that this kernel does not have
     std::string refused_group;            // that can not be made
+    mutable int broken_partitions = 0;    // that were valid before a write
 
     Result<void> make(const std::string& group) override {
         if (group == refused_group) return fail(ErrorCode::SystemCall, "refused by the test");
@@ -47,6 +51,17 @@ class FakeCgroups : public Cgroups {
             if (entry.is_regular_file()) std::filesystem::remove(entry);
         return Cgroups::remove(group);
     }
+    Result<void> write(const std::string& file, std::string_view text) const override {
+        if (file.ends_with("/cpuset.cpus.exclusive") && is_taken(file, text))
+            return fail_errno(EINVAL, "exclusive CPUs of another group");
+        TRY(Cgroups::write(file, text));
+        if (file.ends_with("/vmm/cpuset.cpus.partition")) judge(file);
+        const auto names = children(".");
+        for (const auto& vm : names ? *names : std::vector<std::string>{})
+            if (content(vm + "/vmm/cpuset.cpus.partition") == "root" && !judge(vm + "/vmm/x"))
+                ++broken_partitions;
+        return {};
+    }
     std::string content(const std::string& file) const {
         std::ifstream stream(root_ / file);
         return {std::istreambuf_iterator<char>(stream), {}};
@@ -54,6 +69,27 @@ class FakeCgroups : public Cgroups {
     void set(const std::string& file, const std::string& text) const { std::ofstream(root_ / file) << text; }
 
   private:
+    api::CpuMask exclusive(const std::string& group) const {
+        return api::CpuMask::parse_list(content(group + "/cpuset.cpus.exclusive")).value();
+    }
+    bool is_taken(const std::string& file, std::string_view text) const {
+        const auto wanted = api::CpuMask::parse_list(text).value();
+        const auto names = children(".").value();
+        return std::ranges::any_of(names, [&](const std::string& vm) {
+            const bool same = file.starts_with(vm + "/");
+            return !same && (exclusive(vm) | wanted).count() < exclusive(vm).count() + wanted.count();
+        });
+    }
+    // Of a file of the group <vm>/vmm that wants to be a partition.
+    bool judge(const std::string& file) const {
+        const std::string group = file.substr(0, file.rfind('/'));
+        if (!content(group + "/cpuset.cpus.partition").starts_with("root")) return true;
+        const auto above = exclusive(group.substr(0, group.rfind('/')));
+        const bool valid = exclusive(group).count() != 0 && (above | exclusive(group)) == above;
+        if (!valid) set(group + "/cpuset.cpus.partition", "root invalid (not exclusive above)\n");
+        return valid;
+    }
+
     std::filesystem::path root_;
 };
 
@@ -93,6 +129,7 @@ inline api::broker::Launch good_launch(const std::string& id = "vm-1", uint32_t 
     launch.flags = api::broker::Launch::kDedicated;
     launch.vm_id = api::VmId::parse(id).value().field();
     launch.vcpu_count = 2;
+    launch.threads_per_core = 2;
     launch.page_size = api::kSmallPage;
     launch.vmm_slot = slot;
     launch.memory_bytes = 64_MiB;
@@ -111,6 +148,28 @@ inline api::broker::Launch good_primary_launch(uint32_t disks = 2) {
     launch.disk_count = disks;
     launch.module_id = {};
     return launch;
+}
+
+inline api::broker::Launch good_carved_launch() {
+    auto launch = good_launch("i-1234-enc5678");
+    launch.flags = api::broker::Launch::kCarved;
+    launch.vcpu_count = 0;
+    launch.threads_per_core = 0;
+    launch.image_size = 0;
+    launch.guest_cid = 0;
+    return launch;
+}
+
+inline api::broker::AssignCores assignment(const std::vector<uint32_t>& cpus,
+                                           uint32_t flags = api::broker::Launch::kDedicated,
+                                           const std::string& id = "vm-1") {
+    api::broker::AssignCores request{};
+    request.request = 12;
+    request.flags = flags;
+    request.vm_id = api::VmId::parse(id).value().field();
+    for (const uint32_t cpu : cpus)
+        request.host_cpus.add(cpu);
+    return request;
 }
 
 }  // namespace alcove::broker

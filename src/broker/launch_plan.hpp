@@ -4,12 +4,21 @@
 // exists only when each of its numbers is in range. No file is touched here.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 
 #include "api/broker_messages.hpp"
+#include "support/bits.hpp"
 
 namespace alcove::broker {
+
+// The host CPUs of a VM: there are such CPUs, and where they are for it alone, they are whole cores.
+struct CorePlan {
+    api::VmId id;
+    api::CpuMask host_cpus;
+    bool dedicated;
+};
 
 struct LaunchPlan {
     api::VmId id;
@@ -18,15 +27,23 @@ struct LaunchPlan {
 
     bool debug() const { return (numbers.flags & api::broker::Launch::kDebug) != 0; }
     bool primary() const { return numbers.role == static_cast<uint32_t>(api::VmRole::Primary); }
+    bool carved() const { return (numbers.flags & api::broker::Launch::kCarved) != 0; }
+    bool enclaves() const { return (numbers.flags & api::broker::Launch::kEnclaves) != 0; }
     bool dedicated() const { return (numbers.flags & api::broker::Launch::kDedicated) != 0; }
+    CorePlan cores() const { return {.id = id, .host_cpus = numbers.host_cpus, .dedicated = dedicated()}; }
     uint32_t vmm_uid() const {
         return api::kFirstVmmUid + numbers.vmm_slot;
     }  // its group has the same number
-    // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes.
+    // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes;
+    // of a carved enclave also the chunk of its primary's that its shim reserves when it gives memory back.
+    // Its image comes out of its memory.
     uint64_t memory_limit() const {
-        return numbers.memory_bytes + numbers.memory_bytes / 64 + numbers.image_size + 96 * 1024 * 1024;
+        const uint64_t image = carved() ? std::min<uint64_t>(numbers.memory_bytes, api::kMaxImageBytes)
+                                        : uint64_t{numbers.image_size};
+        return numbers.memory_bytes + numbers.memory_bytes / 64 + image + 96_MiB;
     }
-    uint32_t process_limit() const { return numbers.vcpu_count + 64; }  // threads, too
+    // Threads, too. How many vCPUs a carved enclave will have is not known.
+    uint32_t process_limit() const { return (carved() ? api::kMaxVcpus : uint32_t{numbers.vcpu_count}) + 64; }
 };
 
 // The threads of the core that a host CPU belongs to, itself included; an error when there is no such CPU.
@@ -34,5 +51,6 @@ using SiblingsOf = std::function<Result<api::CpuMask>(uint32_t cpu)>;
 
 // ErrorCode::InvalidArgument says which field is wrong, and how.
 Result<LaunchPlan> plan_launch(const api::broker::Launch& launch, const SiblingsOf& siblings_of);
+Result<CorePlan> plan_cores(const api::broker::AssignCores& request, const SiblingsOf& siblings_of);
 
 }  // namespace alcove::broker

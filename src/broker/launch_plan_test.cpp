@@ -30,9 +30,58 @@ TEST(LaunchPlan, APrimaryVmIsAPlan) {
     EXPECT_EQ(plan->module_id, "");
 }
 
+TEST(LaunchPlan, APrimaryVmThatCarvesIsAPlan) {
+    auto launch = good_primary_launch();
+    launch.flags = Launch::kDedicated | Launch::kEnclaves;
+
+    const auto plan = plan_launch(launch, two_cores);
+
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_TRUE(plan->enclaves());
+}
+
+TEST(LaunchPlan, ACarvedEnclaveHasRoomForMemoryAndItsImage) {
+    const auto plan = plan_launch(good_carved_launch(), two_cores);
+
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_TRUE(plan->carved());
+    EXPECT_FALSE(plan->dedicated());
+    EXPECT_GT(plan->memory_limit(), 2 * 64_MiB) << "the image may be as large as the memory it comes out of";
+    EXPECT_GT(plan->process_limit(), api::kMaxVcpus);
+}
+
+TEST(LaunchPlan, WhatACarvedEnclaveIsToldLaterIsNotSaidAtItsLaunch) {
+    const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
+        {"debug", [](Launch& launch) { launch.flags = launch.flags | Launch::kDebug; }},
+        {"dedicated", [](Launch& launch) { launch.flags = launch.flags | Launch::kDedicated; }},
+        {"vCPUs", [](Launch& launch) { launch.vcpu_count = 1; }},
+        {"threads", [](Launch& launch) { launch.threads_per_core = 1; }},
+        {"image", [](Launch& launch) { launch.image_size = 1000; }},
+        {"CID", [](Launch& launch) { launch.guest_cid = 16; }},
+        {"memory", [](Launch& launch) { launch.memory_bytes = 64_MiB + 1; }},
+        {"no CPU", [](Launch& launch) { launch.host_cpus = {}; }},
+        {"disk", [](Launch& launch) { launch.disk_count = 1; }},
+        {"no module id", [](Launch& launch) { launch.module_id = {}; }},
+        {"role", [](Launch& launch) { launch = good_primary_launch(), launch.flags = Launch::kCarved; }},
+    };
+    for (const auto& [name, spoil] : spoilers) {
+        auto launch = good_carved_launch();
+        spoil(launch);
+
+        const auto plan = plan_launch(launch, two_cores);
+
+        ASSERT_FALSE(plan) << name;
+        EXPECT_EQ(plan.error().code(), ErrorCode::InvalidArgument) << name;
+    }
+}
+
 TEST(LaunchPlan, EveryFieldOutOfRangeIsRefused) {
     const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
-        {"flags", [](Launch& launch) { launch.flags = 4; }},
+        {"flags", [](Launch& launch) { launch.flags = 16; }},
+        {"an enclave that carves", [](Launch& launch) { launch.flags = Launch::kEnclaves; }},
+        {"no threads", [](Launch& launch) { launch.threads_per_core = 0; }},
+        {"too many threads", [](Launch& launch) { launch.threads_per_core = 3; }},
+        {"half a core of vCPUs", [](Launch& launch) { launch.vcpu_count = 1; }},
         {"no vCPU", [](Launch& launch) { launch.vcpu_count = 0; }},
         {"too many vCPUs", [](Launch& launch) { launch.vcpu_count = 33; }},
         {"page size", [](Launch& launch) { launch.page_size = 0; }},
@@ -85,6 +134,19 @@ TEST(LaunchPlan, AnIdThatCouldBeAPathIsRefused) {
 
         EXPECT_FALSE(plan_launch(launch, two_cores)) << text;
     }
+}
+
+TEST(CorePlan, OtherCoresAreCheckedAsThoseOfALaunch) {
+    const auto plan = plan_cores(assignment({0, 1}), two_cores);
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_TRUE(plan->dedicated);
+    EXPECT_EQ(plan->host_cpus.to_list(), "0,1");
+
+    EXPECT_TRUE(plan_cores(assignment({1}, 0), two_cores));
+    EXPECT_FALSE(plan_cores(assignment({1}), two_cores)) << "half a core";
+    EXPECT_FALSE(plan_cores(assignment({}), two_cores));
+    EXPECT_FALSE(plan_cores(assignment({4, 5}), two_cores));
+    EXPECT_FALSE(plan_cores(assignment({0, 1}, Launch::kDebug), two_cores));
 }
 
 TEST(LaunchPlan, SharedCpusNeedNotBeWholeCores) {

@@ -27,6 +27,11 @@ Result<void> check(long result, const std::string& what) {
     return {};
 }
 
+bool is_smt_active() {
+    const auto active = sys::read_file("/sys/devices/system/cpu/smt/active", 16);
+    return active && as_text(*active).starts_with("1");
+}
+
 // `path` below the new root, which is the working directory.
 Result<void> show(const std::string& path) {
     struct stat info {};
@@ -91,12 +96,21 @@ Result<void> drop_privileges(uid_t uid, gid_t gid) {
     return {};
 }
 
-Result<void> isolate_siblings(bool smt_active) {
-    if (!smt_active) return {};
-    if (::prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD_GROUP, 0) == 0) return {};
+Result<void> check_siblings_can_be_shared() {
+    unsigned long cookie = 0;  // of this thread
+    if (!is_smt_active() ||
+        ::prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, 0, PR_SCHED_CORE_SCOPE_THREAD, &cookie) == 0)
+        return {};
     return fail_errno(errno,
                       "the kernel has no core scheduling, so this host's siblings can not be shared safely",
                       ErrorCode::Unsupported);
+}
+
+Result<void> isolate_siblings() {
+    TRY(check_siblings_can_be_shared());
+    if (!is_smt_active()) return {};
+    return check(::prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD_GROUP, 0),
+                 "PR_SCHED_CORE_CREATE");
 }
 
 Error become_program(const ProgramStart& start, int& status) {

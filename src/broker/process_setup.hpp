@@ -29,9 +29,12 @@ Result<void> limit_resources(uint64_t descriptors);
 // User and group `uid`/`gid`, no other groups, no capability and no way to get one.
 Result<void> drop_privileges(uid_t uid, gid_t gid);
 
+// Whether two VMs can be given the two siblings of a core, one each: nothing where there are no siblings, or
+// the kernel has core scheduling; ErrorCode::Unsupported says that it has not.
+Result<void> check_siblings_can_be_shared();
 // One core-scheduling cookie for this process and its threads: only they run on both siblings of a core at
-// the same time. `smt_active`: without siblings there is nothing to do. Unsupported where the kernel can not.
-Result<void> isolate_siblings(bool smt_active);
+// the same time. Unsupported as above. Needs the host's /sys.
+Result<void> isolate_siblings();
 
 // The descriptors that a program begins with, by their present numbers. It finds the first as 0, the second
 // as 1 and 2, the third as 3, and no others.

@@ -39,7 +39,6 @@ struct Preparation {
     sys::Pair shim_start;   // the shim's end, and the one that is written to beforehand
     sys::Pair vmm_log;      // read by the shim, written by the VMM
     sys::Pair report;
-    bool smt_active;
 };
 
 [[noreturn]] void report_and_exit(int report, const char* who, const Error& error) {
@@ -48,11 +47,19 @@ struct Preparation {
     ::_exit(1);
 }
 
+// The cores that a carved enclave will run on are assigned later; those that are then shared need this, too.
+Result<void> share_cores(const LaunchPlan& plan) {
+    if (plan.dedicated()) return {};
+    auto isolated = isolate_siblings();
+    if (plan.carved()) return {};
+    return isolated;
+}
+
 Result<void> prepare_vmm(const Preparation& all, pid_t shim) {
     TRY(enter_cgroup(all.places.vmm_procs));
+    TRY(share_cores(all.plan));
     TRY(enter_empty_root(all.settings.jail_mount_point, all.settings.visible));
     TRY(limit_resources(kVmmDescriptors));
-    if (!all.plan.dedicated()) TRY(isolate_siblings(all.smt_active));
     TRY(drop_privileges(all.plan.vmm_uid(), all.plan.vmm_uid()));
     // Behind the change of user, which clears it. It reaches a VMM only while the shim may signal it; a VMM
     // whose channel closes ends by itself, and one that does not is ended by the broker.
@@ -84,10 +91,12 @@ Result<void> make_listeners(const Preparation& all, api::start::Descriptors& des
 }
 
 Result<void> write_start(Preparation& all, pid_t vmm) {
+    using api::start::Start;
     const auto& plan = all.plan;
     api::start::Order order;
     order.start.vm_id = plan.id.field();
-    order.start.flags = plan.debug() ? api::start::Start::kDebug : 0;
+    order.start.flags = (plan.debug() ? Start::kDebug : 0) | (plan.carved() ? Start::kCarved : 0) |
+                        (plan.enclaves() ? Start::kEnclaves : 0);
     order.start.vcpu_count = plan.numbers.vcpu_count;
     order.start.page_size = plan.numbers.page_size;
     order.start.daemon_uid = all.settings.daemon_uid;
@@ -97,6 +106,7 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     order.start.guest_cid = plan.numbers.guest_cid;
     order.start.role = plan.numbers.role;
     order.start.disk_count = plan.numbers.disk_count;
+    order.start.threads_per_core = plan.numbers.threads_per_core;
     order.start.attestor_socket =
         decltype(order.start.attestor_socket)::of(all.settings.attestor_shim_socket);
     auto& fds = order.descriptors;
@@ -141,11 +151,6 @@ Result<void> prepare_shim(Preparation& all) {
     report_and_exit(report, "starting the shim", error);
 }
 
-bool is_smt_active() {
-    const auto active = sys::read_file("/sys/devices/system/cpu/smt/active", 16);
-    return active && as_text(*active).starts_with("1");
-}
-
 }  // namespace
 
 Result<SpawnedShim> ProcessSpawner::spawn(const LaunchPlan& plan, VmPlaces places,
@@ -167,8 +172,7 @@ Result<SpawnedShim> ProcessSpawner::spawn(const LaunchPlan& plan, VmPlaces place
                     .vmm_channel = std::move(vmm_channel),
                     .shim_start = std::move(shim_start),
                     .vmm_log = std::move(vmm_log),
-                    .report = std::move(report),
-                    .smt_active = is_smt_active()};
+                    .report = std::move(report)};
     const pid_t pid = ::fork();
     if (pid < 0) return fail_errno(errno, "fork of the shim");
     if (pid == 0) become_shim(all);

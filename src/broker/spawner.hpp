@@ -23,7 +23,7 @@ namespace alcove::broker {
 
 // What a launch hands on, apart from its places.
 struct VmDescriptors {
-    Fd image;
+    Fd image;  // of a carved enclave: the RAM file of its primary VM
     Fd kvm;
     Fd attestor;  // an enclave's connection, opened
     std::vector<Fd> disks;

@@ -105,6 +105,15 @@ struct SpawnerTest : testing::Test {
     Channel connect() {
         return Channel(sys::unix_connect(run / "vm" / "vm-1" / "shim.sock", SOCK_SEQPACKET).value());
     }
+    // Where the VMM may run, by the kernel's word.
+    std::string cpus_of_vmm() const {
+        const auto pid = std::stoi(cgroups->read("vm-1/vmm/cgroup.procs").value());
+        const auto status = sys::read_file("/proc/" + std::to_string(pid) + "/status", 64_KiB).value();
+        const std::string key = "Cpus_allowed_list:\t";
+        const auto text = as_text(status);
+        const auto begin = text.find(key) + key.size();
+        return api::CpuMask::parse_list(text.substr(begin, text.find('\n', begin) - begin)).value().to_list();
+    }
     std::string core_note;
 };
 
@@ -164,6 +173,43 @@ TEST_F(SpawnerTest, DedicatedCoresAreKeptFromEverybodyElse) {
     EXPECT_FALSE(during.has(2));
     EXPECT_FALSE(during.has(3));
     EXPECT_EQ(after, before);
+}
+
+TEST_F(SpawnerTest, CoresMoveWhileTheVmmRunsAndAreExclusiveAllTheTime) {
+    using Cpus = std::vector<uint32_t>;
+    launch.flags = api::broker::Launch::kDedicated;
+    launch.host_cpus = assignment({1, 2, 3}).host_cpus;
+    const Cgroups root(sys::open(kCgroupRoot, O_PATH | O_DIRECTORY).value());
+    const auto before = root.read("cpuset.cpus.effective").value();
+    ASSERT_EQ(spawn_error(), "");
+    ASSERT_EQ(core_note, "");
+    const auto siblings_of = [](uint32_t) { return api::CpuMask{}; };
+
+    for (const auto& cpus : {Cpus{3}, Cpus{2, 3}, Cpus{1, 2}, Cpus{1, 2, 3}}) {
+        const auto plan = plan_cores(assignment(cpus), siblings_of).value();
+
+        EXPECT_EQ(folders->assign_cores(plan).value(), "");
+
+        EXPECT_EQ(cpus_of_vmm(), plan.host_cpus.to_list());
+        const auto left = api::CpuMask::parse_list(root.read("cpuset.cpus.effective").value()).value();
+        EXPECT_EQ((left | plan.host_cpus).count(), left.count() + cpus.size()) << "nobody else is there";
+        EXPECT_EQ((left | plan.host_cpus).to_list(), api::CpuMask::parse_list(before)->to_list());
+    }
+    ASSERT_EQ(folders->assign_cores(plan_cores(assignment({0}, 0), siblings_of).value()).value(), "");
+    EXPECT_EQ(cpus_of_vmm(), "0");
+    EXPECT_EQ(root.read("cpuset.cpus.effective").value(), before);
+    ASSERT_EQ(folders->assign_cores(plan_cores(assignment({2, 3}), siblings_of).value()).value(), "");
+    EXPECT_EQ(cpus_of_vmm(), "2,3");
+}
+
+TEST_F(SpawnerTest, ACarvedEnclavesVmmWaitsOnSharedCores) {
+    launch = good_carved_launch();
+    launch.vm_id = api::VmId::Field::of("vm-1");
+
+    ASSERT_EQ(spawn_error(), "");
+
+    EXPECT_EQ(cpus_of_vmm(), "2,3");
+    EXPECT_EQ(cgroups->read("vm-1/vmm/cpuset.cpus.partition").value(), "member\n");
 }
 
 TEST_F(SpawnerTest, SharingSiblingsWithoutCoreSchedulingIsRefused) {

@@ -70,7 +70,7 @@ Result<VmPlaces> VmFolders::fill(const LaunchPlan& plan) {
     TRY(cgroups_.make(id + "/vmm"));
     TRY(cgroups_.make(id + "/shim"));
     TRY(limit(plan));
-    std::string note = claim_cores(plan);
+    auto note = TRY(assign_cores(plan.cores()));
     auto folder = TRY(make_folder(id));
     auto shim_procs = TRY(cgroups_.open_file(id + "/shim/cgroup.procs", O_WRONLY));
     auto vmm_procs = TRY(cgroups_.open_file(id + "/vmm/cgroup.procs", O_WRONLY));
@@ -88,25 +88,41 @@ Result<void> VmFolders::limit(const LaunchPlan& plan) {
     const auto no_swap = cgroups_.write(id + "/memory.swap.max", "0");
     if (!no_swap && no_swap.error().code() != ErrorCode::NotFound)
         return no_swap;  // a kernel without swap has no file
-    TRY(cgroups_.write(id + "/pids.max", std::to_string(plan.process_limit())));
-    return cgroups_.write(id + "/vmm/cpuset.cpus", plan.numbers.host_cpus.to_list());
+    return cgroups_.write(id + "/pids.max", std::to_string(plan.process_limit()));
 }
 
-std::string VmFolders::claim_cores(const LaunchPlan& plan) {
-    if (!plan.dedicated()) return "";
-    const std::string vmm = plan.id.text() + "/vmm";
-    for (const auto& group : {plan.id.text(), vmm}) {
-        const auto allowed =
-            cgroups_.write(group + "/cpuset.cpus.exclusive", plan.numbers.host_cpus.to_list());
-        if (!allowed) return allowed.error().to_string();
-    }
-    const auto claimed = cgroups_.write(vmm + "/cpuset.cpus.partition", "root");
-    if (!claimed) return claimed.error().to_string();
-    const auto state = cgroups_.read(vmm + "/cpuset.cpus.partition");
-    if (!state) return state.error().to_string();
-    const auto line =
-        state->substr(0, state->find('\n'));  // "root invalid (why)" when it did not take effect
-    return line == "root" ? "" : "cpuset.cpus.partition: " + line;
+Result<std::string> VmFolders::assign_cores(const CorePlan& cores) {
+    const auto claimed = cores.dedicated ? claim_cores(cores) : Result<void>();
+    if (!cores.dedicated || !claimed) give_up_cores(cores.id);
+    // Where they are not claimed, the VMM runs on those that no other partition has.
+    TRY(cgroups_.write(cores.id.text() + "/vmm/cpuset.cpus", cores.host_cpus.to_list()));
+    return claimed ? "" : claimed.error().to_string();
+}
+
+// The partition is the VMM's group. It never has a CPU that the group above has not: that one has the former
+// CPUs and the new ones in between, so that the partition is valid throughout, whether it grows or shrinks.
+Result<void> VmFolders::claim_cores(const CorePlan& cores) {
+    const std::string whole = cores.id.text() + "/cpuset.cpus.exclusive";
+    const std::string vmm = cores.id.text() + "/vmm/";
+    const std::string list = cores.host_cpus.to_list();
+    const auto before = TRY(cgroups_.read(whole));
+    const auto former = TRY(api::CpuMask::parse_list(before));
+    TRY(cgroups_.write(whole, (former | cores.host_cpus).to_list()));
+    TRY(cgroups_.write(vmm + "cpuset.cpus.exclusive", list));
+    TRY(cgroups_.write(vmm + "cpuset.cpus", list));
+    TRY(cgroups_.write(whole, list));
+    TRY(cgroups_.write(vmm + "cpuset.cpus.partition", "root"));
+    const auto state = TRY(cgroups_.read(vmm + "cpuset.cpus.partition"));
+    const auto line = state.substr(0, state.find('\n'));  // "root invalid (why)" when it did not take effect
+    if (line == "root") return {};
+    return fail(ErrorCode::Unsupported, "cpuset.cpus.partition: " + line);
+}
+
+// What a kernel does not have, or a VM never had, is not missed.
+void VmFolders::give_up_cores(const api::VmId& id) {
+    (void)cgroups_.write(id.text() + "/vmm/cpuset.cpus.partition", "member").has_value();
+    (void)cgroups_.write(id.text() + "/vmm/cpuset.cpus.exclusive", "\n").has_value();
+    (void)cgroups_.write(id.text() + "/cpuset.cpus.exclusive", "\n").has_value();
 }
 
 Result<Fd> VmFolders::make_folder(const std::string& id) {

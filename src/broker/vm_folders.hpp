@@ -39,6 +39,9 @@ class VmFolders {
 
     // All or nothing. AlreadyExists: the VM or its slot is there.
     Result<VmPlaces> create(const LaunchPlan& plan);
+    // Of a VM that runs. The VMM's threads move there; the answer says why the cores are not exclusive,
+    // and is empty when they are, or were not to be.
+    Result<std::string> assign_cores(const CorePlan& cores);
     Result<void> kill_vmm(const api::VmId& id);  // NotFound
     Result<void> kill_all(const api::VmId& id);  // what is not there is not killed
     // Takes everything away. Busy while processes are in it: kill_all first, then again a little later.
@@ -52,7 +55,8 @@ class VmFolders {
         : cgroups_(cgroups), vms_(std::move(vms)), slots_(std::move(slots)), owner_(owner) {}
     Result<VmPlaces> fill(const LaunchPlan& plan);
     Result<void> limit(const LaunchPlan& plan);
-    std::string claim_cores(const LaunchPlan& plan);  // empty when the cores are exclusive
+    Result<void> claim_cores(const CorePlan& cores);
+    void give_up_cores(const api::VmId& id);
     Result<Fd> make_folder(const std::string& id);
     bool is_populated(const std::string& group);
     Result<std::map<std::string, uint32_t>> slots_by_vm();

@@ -46,7 +46,68 @@ TEST_F(VmFoldersTest, ASharedVmClaimsNoCores) {
 
     ASSERT_TRUE(places);
     EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "member");
+}
+
+TEST_F(VmFoldersTest, CoresMoveAndThePartitionIsValidThroughout) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    using Cpus = std::vector<uint32_t>;
+    for (const auto& cpus : {Cpus{0, 1, 2, 3}, Cpus{0, 1}, Cpus{2, 3}, Cpus{2, 3}, Cpus{0, 1, 2, 3}}) {
+        const auto plan = plan_cores(assignment(cpus), two_cores).value();
+
+        const auto note = folders.assign_cores(plan);
+
+        ASSERT_TRUE(note) << note.error().to_string();
+        EXPECT_EQ(*note, "");
+        EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), plan.host_cpus.to_list());
+        EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.exclusive"), plan.host_cpus.to_list());
+        EXPECT_EQ(cgroups.content("vm-1/cpuset.cpus.exclusive"), plan.host_cpus.to_list());
+        EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "root");
+    }
+    EXPECT_EQ(cgroups.broken_partitions, 0);
+}
+
+TEST_F(VmFoldersTest, CoresGoFromAPrimaryToItsEnclaveAndBack) {
+    auto primary = good_launch("vm-1", 7);
+    primary.host_cpus = assignment({0, 1, 2, 3}).host_cpus;
+    ASSERT_TRUE(folders.create(plan_launch(primary, two_cores).value()));
+    auto enclave = good_carved_launch();
+    enclave.vm_id = api::VmId::Field::of("vm-2");
+    enclave.vmm_slot = 8;
+    ASSERT_TRUE(folders.create(plan_launch(enclave, two_cores).value()));
+    const auto assign = [this](const api::broker::AssignCores& request) {
+        return folders.assign_cores(plan_cores(request, two_cores).value()).value();
+    };
+
+    EXPECT_EQ(assign(assignment({0, 1})), "");
+    EXPECT_EQ(assign(assignment({2, 3}, api::broker::Launch::kDedicated, "vm-2")), "");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(assign(assignment({0}, 0, "vm-2")), "");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus.partition"), "member");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus"), "0");
+    EXPECT_EQ(assign(assignment({0, 1, 2, 3})), "");
+
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(cgroups.broken_partitions, 0);
+}
+
+TEST_F(VmFoldersTest, CoresThatAnotherVmHasAreNotExclusiveAndThatIsSaid) {
+    ASSERT_TRUE(folders.create(plan_of("vm-1", 7)));
+    auto other = good_launch("vm-2", 8);
+    other.host_cpus = assignment({0, 1}).host_cpus;
+    ASSERT_TRUE(folders.create(plan_launch(other, two_cores).value()));
+
+    const auto note = folders.assign_cores(plan_cores(assignment({0, 1, 2, 3}), two_cores).value());
+
+    ASSERT_TRUE(note);
+    EXPECT_NE(note->find("exclusive"), std::string::npos);
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "0,1,2,3") << "it runs there all the same";
+    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "member");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus.partition"), "root");
+}
+
+TEST_F(VmFoldersTest, CoresOfNoVmAreAnError) {
+    EXPECT_FALSE(folders.assign_cores(plan_cores(assignment({2, 3}), two_cores).value()));
 }
 
 TEST_F(VmFoldersTest, WhereCoresCanNotBeExclusiveTheReasonIsSaid) {

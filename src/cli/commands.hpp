@@ -50,6 +50,7 @@ Result<Exit> run(const HostStop& command, const Context& context);
 Result<Exit> run(const HostStatus& command, const Context& context);
 Result<Exit> run(const HostShell& command, const Context& context);
 Result<Exit> run(const HostCheck& command, const Context& context);
+Result<Exit> run(const HostMap& command, const Context& context);
 
 Result<Exit> run(const Explain& command, const Context& context);
 Result<Exit> run(const Version& command, const Context& context);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // alcove host ...
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/host_map.hpp"
 #include "cli/host_view.hpp"
+#include "cli/interruption.hpp"
 #include "cli/kvm_trial.hpp"
 #include "cli/progress.hpp"
 
@@ -18,6 +22,27 @@ constexpr const char* kShell = "/bin/sh";
 
 bool daemon_answers(const HostSelection& selection) {
     return ApiClient(selection.local_socket).get("/v1/version", std::chrono::seconds(5)).has_value();
+}
+
+constexpr int kLookEveryMs = 1000;
+
+Result<Json> read_map(const ApiClient& api) {
+    const auto host = TRY(api.get("/v1/host"));
+    const auto vms = TRY(api.get("/v1/vms"));
+    const auto enclaves = TRY(api.get("/v1/enclaves"));
+    return host_map(host, vms, enclaves);
+}
+
+size_t terminal_width() {
+    winsize size{};
+    return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// On a terminal in place, elsewhere one after the other.
+void draw(const Json& map, const Output& output) {
+    if (output.json()) return output.object(map);
+    if (output.streams().out_is_terminal) output.text("\x1b[H\x1b[2J");
+    output.text(render_host_map(map, terminal_width()) + "\n");
 }
 
 Result<Exit> show_embedded(const Context& context) {
@@ -75,6 +100,25 @@ Result<Exit> run(const HostShell& command, const Context& context) {
     // Its exit code becomes ours.
     const int code = TRY(host.exec(request));
     return static_cast<Exit>(code);
+}
+
+Result<Exit> run(const HostMap& command, const Context& context) {
+    const auto host = TRY(context.open_host());
+    if (!command.watch) {
+        const auto map = TRY(read_map(host->api()));
+        context.output.result(map, render_host_map(map, terminal_width()));
+        return Exit::Ok;
+    }
+    auto interruption = TRY(Interruption::create());
+    Json drawn;
+    while (!interruption.happened()) {
+        auto map = TRY(read_map(host->api()));
+        if (map != drawn) draw(map, context.output);
+        drawn = std::move(map);
+        pollfd wait{.fd = interruption.fd().get(), .events = POLLIN, .revents = 0};
+        ::poll(&wait, 1, kLookEveryMs);
+    }
+    return Exit::Ok;
 }
 
 Result<Exit> run(const HostCheck&, const Context& context) {

@@ -45,6 +45,7 @@ struct VmStart {
     std::optional<uint64_t> memory_mib;
     std::string pages;
     std::string policy;
+    std::optional<bool> enclaves;  // may it carve enclaves out of itself; yes
     std::optional<std::string> command_line;
     bool wait = true;
     std::chrono::seconds timeout{180};
@@ -159,16 +160,19 @@ struct HostShell {
     std::vector<std::string> command;
 };
 struct HostCheck {};
+struct HostMap {
+    bool watch = false;  // draws it anew until interrupted
+};
 
 struct Explain {
     std::string code;  // empty: all of them
 };
 struct Version {};
 
-using Command =
-    std::variant<EnclaveRun, VmStart, VmList, VmInspect, VmConsole, VmLogs, VmStop, VmRemove, VmConnect,
-                 VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign, ImagePcr, AttestVerify,
-                 AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck, Explain, Version>;
+using Command = std::variant<EnclaveRun, VmStart, VmList, VmInspect, VmConsole, VmLogs, VmStop, VmRemove,
+                             VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign, ImagePcr,
+                             AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck,
+                             HostMap, Explain, Version>;
 
 struct Invocation {
     Globals globals;

@@ -123,6 +123,7 @@ class Arguments {
     HostStatus status_;
     HostShell shell_;
     HostCheck check_;
+    HostMap map_;
     Explain explain_;
     Version version_;
 };
@@ -171,6 +172,8 @@ void Arguments::add_vm() {
         ->add_option("--policy", vm_start_.policy,
                      "Host CPUs: dedicated (the default: whole cores) or shared")
         ->check(CLI::IsMember({"dedicated", "shared"}));
+    start->add_flag("--enclaves,!--no-enclaves", vm_start_.enclaves,
+                    "It may carve enclaves out of itself, with the Nitro Enclaves device (the default)");
     start->add_option("--cmdline", vm_start_.command_line, "The kernel command line");
     start->add_flag("--wait,!--no-wait", vm_start_.wait, "Return when it runs (the default), or at once");
     start
@@ -325,6 +328,8 @@ void Arguments::add_host() {
     command(*host, "status", "What the host has, and who holds it", status_);
     auto* shell = command(*host, "shell", "A shell, or a command, inside the embedded host", shell_);
     shell->add_option("command", shell_.command, "The command; options of its own after --");
+    auto* map = command(*host, "map", "A picture of cores, memory and EPC by owner", map_);
+    map->add_flag("--watch", map_.watch, "Draw it anew when it changes, until interrupted");
     command(*host, "check", "What this machine can and cannot do, and why", check_);
 }
 

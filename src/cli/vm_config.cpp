@@ -24,8 +24,9 @@ namespace alcove::cli {
 namespace {
 
 constexpr uint64_t kMaxFile = 64 * 1024;
-constexpr std::array<std::string_view, 10> kKeys = {"name", "kernel", "kernel_root", "ramdisk", "disk",
-                                                    "cpus", "memory", "pages",       "policy",  "cmdline"};
+constexpr std::array<std::string_view, 11> kKeys = {"name",   "kernel",  "kernel_root", "ramdisk",
+                                                    "disk",   "cpus",    "memory",      "pages",
+                                                    "policy", "cmdline", "enclaves"};
 
 Failure wrong(std::string_view key, std::string_view wanted) {
     return fail(ErrorCode::InvalidArgument, "'" + std::string(key) + "' is " + std::string(wanted));
@@ -59,6 +60,14 @@ Result<std::optional<uint64_t>> number(const toml::table& table, std::string_vie
     const auto value = node->value_exact<int64_t>();
     if (!value || *value <= 0) return wrong(key, "a number above 0");
     return std::optional<uint64_t>(static_cast<uint64_t>(*value));
+}
+
+Result<std::optional<bool>> boolean(const toml::table& table, const char* key) {
+    const auto* const node = table.get(key);
+    if (node == nullptr) return std::optional<bool>();
+    const auto value = node->value_exact<bool>();
+    if (!value) return wrong(key, "true or false");
+    return std::optional<bool>(*value);
 }
 
 Result<std::optional<uint64_t>> memory(const toml::table& table) {
@@ -110,6 +119,8 @@ Result<VmStart> apply_configuration(VmStart command, std::string_view content, c
     if (command.pages.empty()) command.pages = pages;
     const auto policy = TRY(text(table, "policy"));
     if (command.policy.empty()) command.policy = policy;
+    const auto enclaves = TRY(boolean(table, "enclaves"));
+    if (!command.enclaves) command.enclaves = enclaves;
     const auto line = TRY(text(table, "cmdline"));
     if (!command.command_line && table.contains("cmdline")) command.command_line = line;
     const auto cpus = TRY(number(table, "cpus"));

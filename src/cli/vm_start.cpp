@@ -142,6 +142,7 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
                  {"memory_mib", command.memory_mib.value_or(kDefaultMemoryMib)},
                  {"pages", command.pages.empty() ? "4k" : command.pages},
                  {"policy", command.policy.empty() ? "dedicated" : command.policy},
+                 {"enclaves", command.enclaves.value_or(true)},
                  {"disks", disks.json()}};
     if (!command.name.empty()) body["name"] = command.name;
     auto json = TRY(host.api().post(vms_path(VmKind::Primary), body));

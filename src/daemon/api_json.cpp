@@ -108,6 +108,7 @@ Json counters_json(const std::vector<api::vmm::StatisticsEntry>& entries) {
 
 // What an enclave has and a primary VM has not.
 void add_enclave_fields(const VmRecord& record, Json& json) {
+    json["parent"] = text_or_null(record.parent);
     json["ready"] = record.ready;
     json["debug"] = record.debug;
     json["ready_at"] = time_or_null(record.ready_ms);
@@ -165,6 +166,7 @@ Json to_json(const VmRecord& record) {
     if (record.is_primary()) {
         json["disks"] = to_json(record.disks);
         json["restarts"] = record.restarts;
+        json["enclaves"] = record.enclaves;
     } else {
         add_enclave_fields(record, json);
     }

@@ -209,6 +209,7 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
     launch.pages = body.pages;
     launch.policy = body.policy;
     launch.debug = body.debug;
+    launch.enclaves = body.enclaves;
     launch.cid = body.cid;
     launch.requested_ns = requested_ns;
     const auto record =

@@ -40,6 +40,12 @@ Result<api::broker::ListingReply> read_listing(Result<Peer::Message> answer) {
     return api::broker::decode_listing(message.envelope);
 }
 
+Result<std::string> read_assigned(Result<Peer::Message> answer) {
+    const auto message = TRY(std::move(answer));
+    const auto assigned = TRY(api::decode_with_tail<api::broker::CoresAssigned>(message.envelope));
+    return api::printable(assigned.tail);
+}
+
 }  // namespace
 
 BrokerLink::~BrokerLink() {
@@ -91,6 +97,16 @@ void BrokerLink::launch(api::broker::Launch order, std::vector<Fd> files, Answer
     peer_->request(id, api::encode(order), std::move(files), kAnswerWithin,
                    [answer = std::move(answer)](Result<Peer::Message> reply) {
                        answer(read_launched(std::move(reply)));
+                   });
+}
+
+void BrokerLink::assign_cores(api::broker::AssignCores order, Answer<std::string> answer) {
+    if (!is_connected()) return refuse(std::move(answer));
+    const uint32_t id = peer_->next_request();
+    order.request = id;
+    peer_->request(id, api::encode(order), {}, kAnswerWithin,
+                   [answer = std::move(answer)](Result<Peer::Message> reply) {
+                       answer(read_assigned(std::move(reply)));
                    });
 }
 

@@ -26,6 +26,10 @@ struct FakeHost::Shim {
     std::optional<api::ConsoleRingWriter> console;
     Fd alive;  // the write end of what the daemon takes for a pidfd
     int attaches = 0;
+    bool carved = false;
+    Fd ram;
+    Fd ne_line;
+    int give_backs_to_refuse = 0;
 };
 
 template <typename F>
@@ -89,6 +93,13 @@ void FakeHost::broker_message() {
         return send(daemon_, api::broker::encode_listing(
                                  api::decode<api::broker::List>(envelope).value().request, entries));
     }
+    if (envelope.type == api::broker::AssignCores::kType) {
+        const auto assign = api::decode<api::broker::AssignCores>(envelope).value();
+        orders_.push_back("cores " + std::string(assign.vm_id.text().value()) + " " +
+                          assign.host_cpus.to_list());
+        const api::broker::CoresAssigned answer{.request = assign.request, .flags = 0};
+        return send(daemon_, api::encode(answer, {}));
+    }
     const auto remove = api::decode<api::broker::Remove>(envelope).value();
     const std::string id(remove.vm_id.text().value());
     if (refuse_removal_)
@@ -126,7 +137,10 @@ void FakeHost::start_shim(const std::string& id, const api::broker::Launch& orde
     auto* raw = shim.get();
     shim->id = id;
     shim->state.vm_id = order.vm_id;
-    shim->state.phase = static_cast<uint32_t>(api::shim::Phase::Copying);
+    const bool carved = (order.flags & api::broker::Launch::kCarved) != 0;
+    shim->carved = carved;
+    shim->state.phase =
+        static_cast<uint32_t>(carved ? api::shim::Phase::Gathering : api::shim::Phase::Copying);
     shim->state.begun_ns = 1000;
     shim->state.vcpu = 0xffff;
     const bool debug = (order.flags & api::broker::Launch::kDebug) != 0;
@@ -200,8 +214,50 @@ void FakeHost::shim_message(Shim& shim) {
     switch (envelope.type) {
         case api::shim::Attach::kType:
             push(shim, request);
-            if (shim.attaches++ == 0) play(shim);
+            if (shim.attaches++ == 0 && !shim.carved) play(shim);
             return;
+        case api::shim::GetRam::kType: {
+            if (!shim.ram.is_open()) shim.ram = sys::memfd("ram", 0).value();
+            const api::shim::Ram answer{.request = request, .page_size = 4096, .bytes = 1};
+            return send(shim.daemon, api::encode(answer), {shim.ram.get()});
+        }
+        case api::shim::NeLine::kType:
+            shim.ne_line = std::move(message->descriptors.at(0));
+            return done();
+        case api::shim::AddMemory::kType: {
+            const auto add = api::decode<api::shim::AddMemory>(envelope).value();
+            orders_.push_back("add " + shim.id + " " + std::to_string(add.parent_offset >> 20) + "+" +
+                              std::to_string(add.size >> 20) + " at " +
+                              std::to_string(add.enclave_offset >> 20));
+            return done();
+        }
+        case api::shim::FabricJoin::kType: {
+            const auto peer =
+                api::shim::decode_fabric_join(envelope, std::move(message->descriptors)).value();
+            orders_.push_back("join " + shim.id + " with " + std::to_string(peer.cid) +
+                              (peer.console_ring.is_open() ? ", console" : ""));
+            return done();
+        }
+        case api::shim::FabricLeave::kType: {
+            const auto leave = api::decode<api::shim::FabricLeave>(envelope).value();
+            orders_.push_back("leave " + shim.id + " and " + std::to_string(leave.peer_cid));
+            return done();
+        }
+        case api::shim::Begin::kType:
+            orders_.push_back("begin " + shim.id);
+            if ((api::decode<api::shim::Begin>(envelope)->flags & api::shim::Begin::kDebug) != 0) {
+                shim.ring = api::make_console_ring().value();
+                shim.console = api::ConsoleRingWriter::open(shim.ring).value();
+            }
+            done();
+            return play(shim);
+        case api::shim::GiveBack::kType:
+            orders_.push_back("give back " + shim.id);
+            if (shim.give_backs_to_refuse > 0) {
+                --shim.give_backs_to_refuse;
+                return send(shim.daemon, api::encode_failed(request, Error(ErrorCode::OutOfMemory, "none")));
+            }
+            return done();
         case api::shim::Stop::kType:
             if (ignore_stops_) return;
             done();
@@ -313,6 +369,23 @@ void FakeHost::add_leftover(const std::string& id) {
         order.vm_id = api::VmId::parse(id).value().field();
         start_shim(id, order);
     });
+}
+void FakeHost::want_ne_line(const std::string& id, uint32_t restarts) {
+    on_thread([this, id, restarts] {
+        send(shims_.at(id)->daemon,
+             api::encode(api::shim::NeLineWanted{.restarts = restarts, .reserved = {}}));
+    });
+}
+Fd FakeHost::ne_line(const std::string& id) {
+    const auto line =
+        on_thread([this, id] { return std::make_shared<Fd>(std::move(shims_.at(id)->ne_line)); });
+    return std::move(*line);
+}
+void FakeHost::refuse_give_backs(const std::string& id, int times) {
+    on_thread([this, id, times] { shims_.at(id)->give_backs_to_refuse = times; });
+}
+std::vector<std::string> FakeHost::orders() {
+    return on_thread([this] { return orders_; });
 }
 void FakeHost::close_broker() {
     on_thread([this] {

@@ -49,11 +49,17 @@ class FakeHost {
     void send_raw(const std::string& id, Bytes message);
     void write_console(const std::string& id, const std::string& text);
     void add_leftover(const std::string& id);  // a VM the daemon does not know
-    void close_broker();                       // as if the broker had been killed
+    // Of a primary VM that may carve: its VMM asks for its NE line, and gets it.
+    void want_ne_line(const std::string& id, uint32_t restarts);
+    Fd ne_line(const std::string& id);
+    void refuse_give_backs(const std::string& id, int times);  // the host has no memory
+    void close_broker();                                       // as if the broker had been killed
     void open_broker();
 
     std::vector<api::broker::Launch> launches();
     std::vector<std::string> removed();
+    // What shims and broker were told of carving, in order: "cores i-... 2,3", "add i-...-enc... 64+64 at 0".
+    std::vector<std::string> orders();
     std::vector<std::string> present();  // VMs that have not been removed
     std::string image_content(const std::string& id);
     size_t disk_count(const std::string& id);  // descriptors that came with its launch, but for the image
@@ -84,6 +90,7 @@ class FakeHost {
     EventLoop::WatchId daemon_watch_ = 0;
     std::map<std::string, std::unique_ptr<Shim>> shims_;
     std::vector<api::broker::Launch> launches_;
+    std::vector<std::string> orders_;
     std::vector<std::string> removed_;
     std::map<std::string, std::string> images_;
     std::map<std::string, size_t> disks_;

@@ -18,8 +18,8 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 7> kPrimaryFields = {"name",  "image",  "vcpus", "memory_mib",
-                                                            "pages", "policy", "disks"};
+constexpr std::array<std::string_view, 8> kPrimaryFields = {"name",  "image",  "vcpus", "memory_mib",
+                                                            "pages", "policy", "disks", "enclaves"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
 constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
 
@@ -87,6 +87,8 @@ Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     if (policy && *policy == "shared") body.policy = host::CpuPolicy::Shared;
     const auto debug = TRY(codec::json::optional_boolean_field(json, "debug"));
     body.debug = debug.value_or(false);
+    const auto enclaves = TRY(codec::json::optional_boolean_field(json, "enclaves"));
+    body.enclaves = enclaves.value_or(false);
     body.cid = TRY(codec::json::optional_unsigned_field(json, "cid"));
     return body;
 }

@@ -33,6 +33,7 @@ struct LaunchBody {
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;
     bool debug = false;
     std::optional<uint64_t> cid;
+    bool enclaves = false;
     std::vector<FileReference> disks;
 };
 

@@ -78,6 +78,43 @@ ALTER TABLE leases RENAME COLUMN enclave TO vm;
 ALTER TABLE events RENAME COLUMN enclave TO vm;
 )sql";
 
+// Schema 3: primary VMs that carve. Numbers of 64 bits are stored as SQLite's signed ones.
+constexpr std::string_view kSchema3 = R"sql(
+ALTER TABLE vms ADD COLUMN parent   TEXT NOT NULL DEFAULT '';
+ALTER TABLE vms ADD COLUMN slot_uid INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE vms ADD COLUMN enclaves INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE carvings (
+    vm             TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    life           INTEGER NOT NULL,
+    last_uid       INTEGER NOT NULL,
+    next_cid       INTEGER NOT NULL,
+    held_cids      TEXT NOT NULL,
+    in_hand        TEXT NOT NULL,
+    releasing      INTEGER NOT NULL,
+    command        INTEGER NOT NULL,
+    command_open   INTEGER NOT NULL,
+    reply          BLOB
+) WITHOUT ROWID;
+CREATE TABLE slots (
+    vm             TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    uid            INTEGER NOT NULL,
+    state          INTEGER NOT NULL,
+    cid            INTEGER NOT NULL,
+    flags          INTEGER NOT NULL,
+    vcpus          TEXT NOT NULL,
+    PRIMARY KEY (vm, uid)
+) WITHOUT ROWID;
+CREATE TABLE regions (
+    vm             TEXT NOT NULL,
+    uid            INTEGER NOT NULL,
+    number         INTEGER NOT NULL,
+    base           INTEGER NOT NULL,
+    size           INTEGER NOT NULL,
+    PRIMARY KEY (vm, uid, number),
+    FOREIGN KEY (vm, uid) REFERENCES slots (vm, uid) ON DELETE CASCADE
+) WITHOUT ROWID;
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -169,6 +206,9 @@ Result<VmRecord> read_record(const Statement& row) {
         text() == api::role_name(api::VmRole::Primary) ? api::VmRole::Primary : api::VmRole::Enclave;
     record.restarts = number();
     record.disks = TRY(parse_disks(text()).context("the disks of a VM in the database"));
+    record.parent = text();
+    record.slot_uid = static_cast<uint64_t>(integer());
+    record.enclaves = integer() != 0;
     return record;
 }
 
@@ -205,6 +245,7 @@ Result<void> Store::migrate() {
     auto transaction = TRY(Transaction::begin(database_));
     if (version < 1) TRY(database_.execute(kSchema1));
     if (version < 2) TRY(database_.execute(kSchema2));
+    if (version < 3) TRY(database_.execute(kSchema3));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -245,9 +286,10 @@ Result<std::vector<Store::Saved>> Store::load() const {
 
 Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
-        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
-        "excluded.ready, "
+        "excluded.ready, cid = excluded.cid, vcpus = excluded.vcpus, memory_bytes = excluded.memory_bytes, "
+        "debug = excluded.debug, image_bytes = excluded.image_bytes, "
         "heartbeat = excluded.heartbeat, ready_ms = excluded.ready_ms, ended_ms = excluded.ended_ms, "
         "measurements = excluded.measurements, signer = excluded.signer, not_before = excluded.not_before, "
         "not_after = excluded.not_after, app_signalled = excluded.app_signalled, app_value = "
@@ -299,6 +341,9 @@ Result<void> Store::write_record(const VmRecord& record) {
     add(record.restarts);
     const std::string disks = codec::json::dump(to_json(record.disks));
     add(std::string_view(disks));
+    add(std::string_view(record.parent));
+    add(record.slot_uid);
+    add(record.enclaves);
     return statement.run();
 }
 
@@ -317,13 +362,27 @@ Result<void> Store::write_event(const Event& event) {
 Result<void> Store::add(const VmRecord& record, const host::Grant& grant, const Event& event) {
     auto transaction = TRY(Transaction::begin(database_));
     TRY(write_record(record));
+    TRY(write_lease(grant));
+    TRY(write_event(event));
+    return transaction.commit();
+}
+
+Result<void> Store::write_lease(const host::Grant& grant) {
+    auto before = TRY(database_.prepare("DELETE FROM leases WHERE vm = ?"));
+    TRY(before.bind(1, std::string_view(grant.owner)).run());
     for (const auto& node : grant.nodes) {
         auto statement = TRY(database_.prepare("INSERT INTO leases VALUES (?, ?, ?, ?)"));
-        statement.bind(1, std::string_view(record.id)).bind(2, node.node.value);
+        statement.bind(1, std::string_view(grant.owner)).bind(2, node.node.value);
         statement.bind(3, std::string_view(core_list(node.cores))).bind(4, node.memory_bytes);
         TRY(statement.run());
     }
-    TRY(write_event(event));
+    return {};
+}
+
+Result<void> Store::save_leases(const std::vector<host::Grant>& grants) {
+    auto transaction = TRY(Transaction::begin(database_));
+    for (const auto& grant : grants)
+        TRY(write_lease(grant));
     return transaction.commit();
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/carving_record.hpp"
 #include "daemon/sqlite.hpp"
 #include "daemon/vm_record.hpp"
 #include "host/ledger.hpp"
@@ -15,7 +16,7 @@ namespace alcove::daemon {
 
 class Store {
   public:
-    static constexpr int kSchemaVersion = 2;
+    static constexpr int kSchemaVersion = 3;
     static constexpr uint64_t kKeptEvents = 10'000;
 
     // Makes or migrates the schema. ErrorCode::VersionMismatch when a newer release made the file.
@@ -38,6 +39,14 @@ class Store {
     Result<void> save_and_free(const VmRecord& record, const Event& event);
     Result<void> remove(const std::string& id, const Event& event);
 
+    // What VMs hold now: parts of it have passed from one to the other.
+    Result<void> save_leases(const std::vector<host::Grant>& grants);
+
+    // The slots of a primary VM (store_carving.cpp). Regions that are stored already are not written again:
+    // they come one by one, and there may be very many.
+    Result<void> save_carving(const std::string& id, const CarvingRecord& record);
+    Result<std::optional<CarvingRecord>> load_carving(const std::string& id) const;
+
     // Events after `since`, at most `limit`, by sequence.
     Result<std::vector<Event>> events(uint64_t since, size_t limit) const;
 
@@ -49,6 +58,9 @@ class Store {
     Result<void> migrate();
     Result<void> load_instance_id();
     Result<void> write_record(const VmRecord& record);
+    Result<void> write_lease(const host::Grant& grant);
+    Result<void> write_slots(const std::string& id, const std::vector<ne::Slot>& slots);
+    Result<void> write_regions(const std::string& id, const ne::Slot& slot);
     Result<void> write_event(const Event& event);
 
     Database database_;

@@ -57,6 +57,12 @@ Result<void> Supervisor::start() {
     auto saved = TRY(store_.load());
     for (auto& one : saved)
         adopt(std::move(one));
+    for (auto& [id, vm] : vms_) {
+        if (!vm.record.enclaves || is_over(vm.record.state) || vm.cleaning) continue;
+        const auto restored = restore_carving(vm);
+        if (!restored)
+            log::error("{}: its enclaves can not be taken up: {}", id, restored.error().to_string());
+    }
     broker_.start();
     return {};
 }
@@ -83,13 +89,15 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
         if (is_over(vm.record.state)) continue;
         if (!request.name.empty() && vm.record.name == request.name)
             return fail(ErrorCode::EnclaveNameTaken, "'" + request.name + "' is the name of " + id);
-        if (request.cid && vm.record.cid == *request.cid)
+        if (request.cid && vm.record.cid == *request.cid && !vm.record.is_carved())
             return fail(ErrorCode::AlreadyExists,
                         "CID " + std::to_string(*request.cid) + " belongs to " + id);
     }
     if (!api::is_disk_count_of(request.role, static_cast<uint32_t>(request.disks.size())))
         return fail(ErrorCode::InvalidArgument,
                     "a VM has at most " + std::to_string(api::kMaxDisks) + " disks, an enclave none");
+    if (request.role == api::VmRole::Enclave && request.enclaves)
+        return fail(ErrorCode::InvalidArgument, "only a VM carves enclaves out of itself");
     if (request.role == api::VmRole::Primary && (request.cid || request.debug))
         return fail(ErrorCode::InvalidArgument, "a context id and debug mode are of enclaves");
     if (request.cid && !api::is_guest_cid(*request.cid))
@@ -105,7 +113,7 @@ Result<uint64_t> Supervisor::choose_cid(const LaunchRequest& request) {
     if (request.cid) return *request.cid;
     std::set<uint64_t> used;
     for (const auto& [id, vm] : vms_)
-        if (!is_over(vm.record.state)) used.insert(vm.record.cid);
+        if (!is_over(vm.record.state) && !vm.record.is_carved()) used.insert(vm.record.cid);
     while (true) {
         const uint64_t cid = TRY(store_.next_cid(config_.first_cid));
         if (!api::is_guest_cid(cid)) return fail(ErrorCode::LimitExceeded, "every context id has been given");
@@ -214,6 +222,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     record.pages = request.pages;
     record.policy = request.policy;
     record.debug = request.debug;
+    record.enclaves = request.enclaves;
     record.image_bytes = request.image_bytes;
     for (const auto& disk : request.disks)
         record.disks.push_back(disk.record);

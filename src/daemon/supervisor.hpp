@@ -17,6 +17,8 @@
 
 #include "daemon/broker_link.hpp"
 #include "daemon/changes.hpp"
+#include "daemon/ne_control.hpp"
+#include "daemon/primary_shape.hpp"
 #include "daemon/store.hpp"
 #include "daemon/vm_link.hpp"
 #include "daemon/vm_record.hpp"
@@ -40,6 +42,7 @@ struct LaunchRequest {
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;
     bool debug = false;             // of an enclave
+    bool enclaves = false;          // of a primary VM: it may carve enclaves out of itself
     std::optional<uint64_t> cid;    // of an enclave
     std::vector<LaunchDisk> disks;  // of a primary VM
     uint64_t requested_ns = 0;      // CLOCK_MONOTONIC
@@ -93,6 +96,11 @@ class Supervisor {
     const std::string& broker_trouble() const { return broker_.trouble(); }
 
   private:
+    class CarvingDesk;  // what a primary VM's NeControl asks for, by its id
+
+    // What a carved enclave was given goes back to its primary VM before anything else of it goes.
+    enum class Hold : uint8_t { Nothing, Memory, GivingBack };
+
     struct Vm {
         VmRecord record;
         host::Lease lease;
@@ -108,6 +116,15 @@ class Supervisor {
         bool adopting = false;  // its shim has not spoken since the daemon's start
         bool unsaved = false;   // the store refused the last change
         bool forget = false;    // remove the record when it is over
+
+        // Of a primary VM that may carve.
+        std::unique_ptr<NeControl::Host> desk;
+        std::unique_ptr<NeControl> ne;
+        // Of a carved enclave.
+        Hold hold = Hold::Nothing;
+        std::vector<NeControl::Host::Done> when_gathering;
+        std::vector<NeControl::Host::Freed> when_ended;
+        std::vector<NeControl::Host::Freed> when_gone;
     };
 
     // supervisor.cpp
@@ -121,6 +138,9 @@ class Supervisor {
     Result<void> commit(Vm& vm, std::string_view event_kind, std::string detail = {});
     void commit_or_retry(Vm& vm, std::string_view event_kind, const std::string& detail = {});
     void prune();
+
+    // It is over, or will be as soon as nothing is left of it.
+    static bool has_ended(const Vm& vm) { return !vm.record.reason.empty(); }
 
     // supervisor_life.cpp: what happens to one VM, by id, because it may be gone when it happens
     void order_launch(Vm& vm, std::vector<Fd> files);
@@ -137,6 +157,38 @@ class Supervisor {
     void gone(const std::string& id);
     void adopt(Store::Saved saved);
     void remove_leftovers();
+
+    // supervisor_carving.cpp: primary VMs and the enclaves that are carved out of them
+    Result<void> restore_carving(Vm& primary);
+    Result<ne::Parent> parent_of(const Vm& primary) const;
+    PrimaryShape shape_of(const Vm& primary) const;
+    std::vector<Vm*> carved_from(const std::string& primary);
+    void ne_line_wanted(const std::string& primary, uint32_t life);
+    void open_slot(const std::string& primary, ne::SlotUid slot);
+    void order_carved_launch(const std::string& id, Result<Fd> ram);
+    // Its shim has told that it gathers, or is further.
+    static bool is_there(const Vm& vm) {
+        return vm.link != nullptr && !vm.adopting && vm.record.state >= VmState::Gathering && !has_ended(vm);
+    }
+    void when_gathering(Vm& vm, NeControl::Host::Done done);
+    void add_memory(const std::string& primary, const ne::work::AddMemory& work, NeControl::Host::Done done);
+    void memory_added(const std::string& id, const ne::work::AddMemory& work, NeControl::Host::Done done);
+    void start_carved(const std::string& primary, const ne::Slot& slot, NeControl::Host::Done done);
+    void begin_carved(const std::string& id, NeControl::Host::Done done);
+    void end_for_lost_memory(const std::string& primary);
+    uint32_t enclave_threads_per_core(const Vm& vm) const;
+    void return_cores(Vm& carved);
+    void join_fabric(const std::string& id, NeControl::Host::Done done);
+    void join_both(const std::string& id, Fd console_ring, NeControl::Host::Done done);
+    void leave_fabric(const Vm& carved);
+    void stop_carved(const std::string& id, NeControl::Host::Freed done);
+    void free_carved(const std::string& id, NeControl::Host::Freed done);
+    void give_back(const std::string& id);
+    void pass_cores(Vm& from, Vm& to, const std::vector<host::CoreId>& cores);
+    void assign_cores(const Vm& vm, std::function<void(Result<void>)> done);
+    void return_lease(Vm& carved);
+    void carved_changed(Vm& vm);
+    void abandon_enclaves(const std::string& primary);
 
     EventLoop& loop_;
     Store& store_;

@@ -20,6 +20,8 @@ constexpr int kMaxLinkLosses = 3;
 
 VmState state_of(api::shim::Phase phase) {
     switch (phase) {
+        case api::shim::Phase::Gathering:
+            return VmState::Gathering;
         case api::shim::Phase::Copying:
             return VmState::Measuring;
         case api::shim::Phase::Reserving:
@@ -96,22 +98,29 @@ api::VmId vm_id(const std::string& id) {
 void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
     const auto& record = vm.record;
     api::broker::Launch order{};
-    order.flags = (record.debug ? api::broker::Launch::kDebug : 0U) |
-                  (record.policy == host::CpuPolicy::Dedicated ? api::broker::Launch::kDedicated : 0U);
+    if (record.is_carved()) {
+        order.flags = api::broker::Launch::kCarved;
+    } else {
+        order.flags = (record.debug ? api::broker::Launch::kDebug : 0U) |
+                      (record.policy == host::CpuPolicy::Dedicated ? api::broker::Launch::kDedicated : 0U) |
+                      (record.enclaves ? api::broker::Launch::kEnclaves : 0U);
+        order.threads_per_core = record.is_primary() ? shape_of(vm).threads_per_core : 1;
+    }
     order.vm_id = vm_id(record.id).field();
     order.vcpu_count = record.vcpus;
     order.page_size = static_cast<uint32_t>(host::page_bytes(record.pages));
     order.vmm_slot = record.vmm_slot;
-    order.memory_bytes = record.memory_bytes;
+    order.memory_bytes =
+        record.is_carved() ? vms_.at(record.parent).record.memory_bytes : record.memory_bytes;
     order.image_size = record.image_bytes;
     order.guest_cid = record.cid;
-    for (const auto cpu : vm.lease.grant().cpus)
+    for (const auto cpu : record.is_carved() ? ledger_.reserve_cpus() : vm.lease.grant().cpus)
         if (cpu.value < api::kMaxHostCpus) order.host_cpus.add(cpu.value);
     order.role = static_cast<uint32_t>(record.role);
     order.disk_count = static_cast<uint32_t>(record.disks.size());
     if (!record.is_primary()) {
         order.module_id = api::TextField<128>::of(record.id);
-        order.pcr4 = pcr4_of(store_.instance_id());
+        order.pcr4 = pcr4_of(record.is_carved() ? record.parent : store_.instance_id());
     }
     vm.launching = true;
     broker_.launch(order, std::move(files), [this, id = record.id](Result<BrokerLink::Launched> answer) {
@@ -130,7 +139,9 @@ void Supervisor::launched(const std::string& id, Result<BrokerLink::Launched> an
                    StoredError{.code = answer.error().code(), .message = answer.error().to_string()});
     }
     if (!answer->note.empty()) log::warn("{}: {}", id, answer->note);
-    if (vm.record.state == VmState::Stopping)  // stopped while the broker was at it
+    const bool unwanted = vm.record.is_carved() && vm.hold != Hold::Memory;  // freed, or its primary is over
+    if (unwanted) vm.hold = Hold::Nothing;
+    if (unwanted || vm.record.state == VmState::Stopping)  // stopped while the broker was at it
         return end(vm, std::string(api::stop_reason_name(api::StopReason::Killed)), {}, std::nullopt);
     watch_shim(vm, std::move(answer->shim_pidfd));
     connect_shim(id);
@@ -158,6 +169,7 @@ void Supervisor::connect_shim(const std::string& id) {
         const auto vm = vms_.find(id);
         if (vm != vms_.end()) vm->second.record.progress = Progress{.done = done, .total = total};
     };
+    handlers.ne_line_wanted = [this, id](uint32_t restarts) { ne_line_wanted(id, restarts); };
     handlers.closed = [this, id](const Error& error) { shim_closed(id, error); };
     auto link = VmLink::connect(loop_, vm_directory(id) + "/" + api::shim::kSocketName, std::move(handlers));
     if (!link) return shim_closed(id, link.error());
@@ -200,6 +212,7 @@ void Supervisor::shim_told(const std::string& id, const VmLink::State& state) {
     } else if (!adopted) {
         commit_or_retry(vm, "");
     }
+    if (vm.record.is_carved()) carved_changed(vm);
     // Asked to stop before its shim could be told, or by the daemon's earlier life.
     if (before == VmState::Stopping && now != VmState::Stopping && !vm.stop_sent)
         send_stop(vm, std::chrono::milliseconds(0));
@@ -261,17 +274,23 @@ void Supervisor::send_stop(Vm& vm, std::chrono::milliseconds force_after) {
 // The VM has ended, or is to be treated so. What is left: its shim, its cgroup, its folder.
 void Supervisor::end(Vm& vm, std::string reason, std::string detail, std::optional<StoredError> error) {
     if (vm.cleaning || is_over(vm.record.state)) return;
+    const std::string id = vm.record.id;
+    if (!has_ended(vm)) {
+        loop_.cancel(std::exchange(vm.force_timer, 0));
+        vm.record.state = VmState::Stopping;
+        vm.record.ready = false;
+        vm.record.progress.reset();
+        vm.record.reason = std::move(reason);
+        vm.record.detail = std::move(detail);
+        vm.record.error = std::move(error);
+        vm.record.ended_ms = wall_clock_ms();
+        commit_or_retry(vm, "state", "stopping: " + vm.record.reason);
+        if (vm.record.is_carved()) carved_changed(vm);
+        if (vm.record.is_primary()) abandon_enclaves(id);
+    }
+    if (vm.hold != Hold::Nothing) return;
     vm.cleaning = true;
-    loop_.cancel(std::exchange(vm.force_timer, 0));
-    vm.record.state = VmState::Stopping;
-    vm.record.ready = false;
-    vm.record.progress.reset();
-    vm.record.reason = std::move(reason);
-    vm.record.detail = std::move(detail);
-    vm.record.error = std::move(error);
-    vm.record.ended_ms = wall_clock_ms();
-    commit_or_retry(vm, "state", "stopping: " + vm.record.reason);
-    clean(vm.record.id);
+    clean(id);
 }
 
 void Supervisor::clean(const std::string& id) {
@@ -311,10 +330,13 @@ void Supervisor::gone(const std::string& id) {
     vm.record.state = vm.record.error ? VmState::Failed : VmState::Stopped;
     vm.cleaning = false;
     // Free before it is told: a client that hears of the end may ask for the same cores at once.
+    if (vm.record.is_carved()) return_lease(vm);
     vm.lease.give_back();
     const std::string detail = std::string(state_name(vm.record.state)) + ": " + vm.record.reason;
     commit_or_retry(vm, "state", detail);
     log::info("{}: {}", id, detail);
+    for (const auto& done : std::exchange(vm.when_gone, {}))
+        done();
     if (vm.forget) {
         const auto removed = remove(id);
         if (!removed) log::error("{}: its record cannot be removed: {}", id, removed.error().to_string());
@@ -328,7 +350,7 @@ void Supervisor::adopt(Store::Saved saved) {
     vm.record = std::move(saved.record);
     if (is_over(vm.record.state)) return;
     vm.adopting = true;
-    if (!saved.grant.nodes.empty()) {
+    if (!saved.grant.nodes.empty() || vm.record.is_carved()) {
         auto lease = ledger_.adopt(saved.grant);
         if (lease) {
             vm.lease = std::move(*lease);
@@ -336,7 +358,8 @@ void Supervisor::adopt(Store::Saved saved) {
             log::error("{}: what it holds cannot be booked: {}", id, lease.error().to_string());
         }
     }
-    if (!vm.record.reason.empty()) {
+    if (vm.record.is_carved()) vm.hold = Hold::Memory;
+    if (has_ended(vm) && vm.hold == Hold::Nothing) {
         // It had ended, and the cleaning was not done.
         vm.cleaning = true;
         return clean(id);

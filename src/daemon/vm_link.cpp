@@ -25,6 +25,13 @@ Result<Fd> read_ring(Result<Peer::Message> answer) {
     return std::move(message.descriptors.front());
 }
 
+Result<Fd> read_ram(Result<Peer::Message> answer) {
+    auto message = TRY(std::move(answer));
+    TRY(api::decode<api::shim::Ram>(message.envelope));
+    if (message.descriptors.size() != 1) return fail(ErrorCode::InvalidMessage, "the shim sent no RAM");
+    return std::move(message.descriptors.front());
+}
+
 Result<std::vector<api::vmm::StatisticsEntry>> read_statistics(Result<Peer::Message> answer) {
     const auto message = TRY(std::move(answer));
     auto reply = TRY(api::vmm::decode_statistics(message.envelope));
@@ -49,7 +56,7 @@ Result<std::unique_ptr<VmLink>> VmLink::connect(EventLoop& loop, const std::stri
     peer_handlers.open = [raw] { raw->attach(); };
     peer_handlers.message = [raw](const Peer::Message& message) { return raw->take(message); };
     peer_handlers.closed = [raw](const Error& error) { raw->handlers_.closed(error); };
-    peer_handlers.unnumbered = {api::shim::Progress::kType};
+    peer_handlers.unnumbered = {api::shim::Progress::kType, api::shim::NeLineWanted::kType};
     link->peer_ = TRY(Peer::create(loop, std::move(socket), api::Protocol::Shim, api::shim::kVersions,
                                    std::move(peer_handlers)));
     return link;
@@ -79,6 +86,11 @@ void VmLink::attach() {
 }
 
 Result<void> VmLink::take(const Peer::Message& message) {
+    if (message.envelope.type == api::shim::NeLineWanted::kType) {
+        const auto wanted = TRY(api::decode<api::shim::NeLineWanted>(message.envelope));
+        handlers_.ne_line_wanted(wanted.restarts);
+        return {};
+    }
     if (message.envelope.type != api::shim::Progress::kType) return take_state(message);
     const auto progress = TRY(api::decode<api::shim::Progress>(message.envelope));
     handlers_.progress(progress.bytes_done, progress.bytes_total);
@@ -91,34 +103,73 @@ Result<void> VmLink::take_state(const Peer::Message& message) {
     return {};
 }
 
-void VmLink::stop(std::chrono::milliseconds force_after, Answer<void> answer) {
+// `body` has its number filled in here.
+template <typename T, typename Body>
+void VmLink::ask(Body body, std::vector<Fd> descriptors, std::chrono::seconds within, Reader<T> read,
+                 Answer<T> answer) {
     const uint32_t id = peer_->next_request();
-    const api::shim::Stop body{.request = id, .force_after_ms = static_cast<uint32_t>(force_after.count())};
+    body.request = id;
     peer_->request(
-        id, api::encode(body), {}, kAnswerWithin,
-        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+        id, api::encode(body), std::move(descriptors), within,
+        [answer = std::move(answer), read](Result<Peer::Message> reply) { answer(read(std::move(reply))); });
+}
+
+void VmLink::stop(std::chrono::milliseconds force_after, Answer<void> answer) {
+    ask(api::shim::Stop{.request = {}, .force_after_ms = static_cast<uint32_t>(force_after.count())}, {},
+        kAnswerWithin, expect_done, std::move(answer));
 }
 
 void VmLink::statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer) {
-    const uint32_t id = peer_->next_request();
-    peer_->request(id, api::encode(api::shim::StatisticsRequest{.request = id, .reserved = {}}), {},
-                   kAnswerWithin, [answer = std::move(answer)](Result<Peer::Message> reply) {
-                       answer(read_statistics(std::move(reply)));
-                   });
+    ask(api::shim::StatisticsRequest{}, {}, kAnswerWithin, read_statistics, std::move(answer));
 }
 
 void VmLink::console(Answer<Fd> answer) {
-    const uint32_t id = peer_->next_request();
-    peer_->request(
-        id, api::encode(api::shim::Console{.request = id, .reserved = {}}), {}, kAnswerWithin,
-        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(read_ring(std::move(reply))); });
+    ask(api::shim::Console{}, {}, kAnswerWithin, read_ring, std::move(answer));
 }
 
 void VmLink::release(Answer<void> answer) {
+    ask(api::shim::Release{}, {}, kAnswerWithin, expect_done, std::move(answer));
+}
+
+void VmLink::add_memory(uint64_t parent_offset, uint64_t size, uint64_t enclave_offset, Answer<void> answer) {
+    ask(api::shim::AddMemory{.request = {},
+                             .reserved = {},
+                             .parent_offset = parent_offset,
+                             .size = size,
+                             .enclave_offset = enclave_offset},
+        {}, kMoveWithin, expect_done, std::move(answer));
+}
+
+void VmLink::begin(const api::shim::Begin& order, Answer<void> answer) {
+    ask(order, {}, kAnswerWithin, expect_done, std::move(answer));
+}
+
+void VmLink::give_back(Answer<void> answer) {
+    ask(api::shim::GiveBack{}, {}, kMoveWithin, expect_done, std::move(answer));
+}
+
+void VmLink::fabric_join(api::FabricPeer peer, Answer<void> answer) {
     const uint32_t id = peer_->next_request();
+    auto message = api::shim::encode_fabric_join(id, std::move(peer));
     peer_->request(
-        id, api::encode(api::shim::Release{.request = id, .reserved = {}}), {}, kAnswerWithin,
+        id, std::move(message.data), std::move(message.descriptors), kAnswerWithin,
         [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+}
+
+void VmLink::fabric_leave(uint64_t peer_cid, Answer<void> answer) {
+    ask(api::shim::FabricLeave{.request = {}, .reserved = {}, .peer_cid = peer_cid}, {}, kAnswerWithin,
+        expect_done, std::move(answer));
+}
+
+void VmLink::ram(Answer<Fd> answer) {
+    ask(api::shim::GetRam{}, {}, kAnswerWithin, read_ram, std::move(answer));
+}
+
+void VmLink::ne_line(Fd line, uint32_t restarts, Answer<void> answer) {
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(line));
+    ask(api::shim::NeLine{.request = {}, .restarts = restarts}, std::move(descriptors), kAnswerWithin,
+        expect_done, std::move(answer));
 }
 
 }  // namespace alcove::daemon

@@ -28,10 +28,14 @@ class VmLink {
     struct Handlers {
         std::function<void(const State&)> state;
         std::function<void(uint64_t done, uint64_t total)> progress;
+        // A primary VM's VMM has no line for its NE commands; `restarts` says which life's it is.
+        std::function<void(uint32_t restarts)> ne_line_wanted;
         std::function<void(const Error&)> closed;  // once; the link is to be retired then
     };
 
     static constexpr std::chrono::seconds kAnswerWithin{10};
+    // Memory may be moved by the hundred gigabytes. The driver in the primary VM waits 120 s.
+    static constexpr std::chrono::seconds kMoveWithin{115};
 
     // ErrorCode::NotFound or SystemCall when nobody listens there any more.
     static Result<std::unique_ptr<VmLink>> connect(EventLoop& loop, const std::string& socket_path,
@@ -44,8 +48,24 @@ class VmLink {
     void console(Answer<Fd> answer);  // the console ring, debug enclaves only
     void release(Answer<void> answer);
 
+    // Of a carved enclave.
+    void add_memory(uint64_t parent_offset, uint64_t size, uint64_t enclave_offset, Answer<void> answer);
+    void begin(const api::shim::Begin& order, Answer<void> answer);  // `request` is filled in here
+    void give_back(Answer<void> answer);
+    // Joins it with another VM of its fabric, and ends that.
+    void fabric_join(api::FabricPeer peer, Answer<void> answer);
+    void fabric_leave(uint64_t peer_cid, Answer<void> answer);
+    // Of a primary VM that may carve.
+    void ram(Answer<Fd> answer);
+    void ne_line(Fd line, uint32_t restarts, Answer<void> answer);
+
   private:
     VmLink(EventLoop& loop, Handlers handlers) : loop_(loop), handlers_(std::move(handlers)) {}
+    template <typename T>
+    using Reader = Result<T> (*)(Result<Peer::Message>);
+    template <typename T, typename Body>
+    void ask(Body body, std::vector<Fd> descriptors, std::chrono::seconds within, Reader<T> read,
+             Answer<T> answer);
     void attach();
     Result<void> take(const Peer::Message& message);
     Result<void> take_state(const Peer::Message& message);

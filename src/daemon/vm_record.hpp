@@ -91,6 +91,9 @@ struct VmRecord {
     uint64_t image_bytes = 0;
     uint32_t vmm_slot = 0;
     std::vector<DiskRecord> disks;
+    bool enclaves = false;  // of a primary VM: it may carve enclaves out of itself
+    std::string parent;     // of a carved enclave: its primary VM; else empty
+    uint64_t slot_uid = 0;  // of a carved enclave: its handle there
     uint32_t restarts = 0;  // lives that ended in a reset
 
     int64_t created_ms = 0;  // wall clock, since 1970; 0 for what has not happened
@@ -110,6 +113,7 @@ struct VmRecord {
     Timings timings;
 
     bool is_primary() const { return role == api::VmRole::Primary; }
+    bool is_carved() const { return !parent.empty(); }
     bool has_console() const { return debug || is_primary(); }
 
     // The reason of a VM of which nothing was left when alcoved came back: the host was restarted.

@@ -7,8 +7,8 @@ namespace alcove::daemon {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kNames = {"reserving", "measuring", "starting", "running",
-                                                    "stopping",  "stopped",   "failed"};
+constexpr std::array<std::string_view, 8> kNames = {"reserving", "gathering", "measuring", "starting",
+                                                    "running",   "stopping",  "stopped",   "failed"};
 
 }  // namespace
 

@@ -2,9 +2,9 @@
 //
 // The states a VM goes through, and which may follow which.
 //
-//     reserving --> measuring --> starting --> running
-//         |             |             |           |
-//         +-------------+------+------+-----------+
+//     reserving --> gathering --> measuring --> starting --> running
+//         |             |             |             |           |
+//         +-------------+-------------+--+----------+-----------+
 //                              v
 //                          stopping --> stopped    it ended, or was stopped: `reason` says why
 //                              |
@@ -12,8 +12,9 @@
 //
 // `stopping` covers all that is left to do after the end, whatever brought it about: the guest may be gone
 // already, but its cores and memory are not free before everything of it is. A VM in one of the last two
-// states holds nothing. A primary VM that is reset stays `running`. Names are contract: stored in the
-// database and shown by the API.
+// states holds nothing. Only a carved enclave is `gathering`: its primary VM gives it memory; and it is
+// `stopping` until that VM has taken everything back. A primary VM that is reset stays `running`. Names are
+// contract: stored in the database and shown by the API.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@ namespace alcove::daemon {
 
 enum class VmState : uint8_t {
     Reserving,
+    Gathering,
     Measuring,
     Starting,
     Running,

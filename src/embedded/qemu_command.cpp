@@ -38,7 +38,7 @@ std::vector<std::string> qemu_arguments(const QemuMachine& machine) {
         "-cpu",
         "max,-erms,-fsrm",
         "-smp",
-        "4,sockets=1,cores=2,threads=2",
+        "8,sockets=1,cores=4,threads=2",
         "-m",
         std::to_string(machine.memory_mib),
         "-nodefaults",

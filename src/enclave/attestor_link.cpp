@@ -23,11 +23,11 @@ Result<Channel::Message> wait_for_answer(const Channel& channel, const std::atom
 }  // namespace
 
 Result<attestor::ResumeToken> seal_measurements(const Channel& channel, const ImageFacts& facts,
-                                                const std::atomic<bool>& cancelled,
+                                                uint32_t flags, const std::atomic<bool>& cancelled,
                                                 std::chrono::milliseconds timeout) {
     constexpr uint32_t kRequest = 1;
     const attestor::Measured measured{.request = kRequest,
-                                      .reserved = {},
+                                      .flags = flags,
                                       .pcr0 = facts.pcr0,
                                       .pcr1 = facts.pcr1,
                                       .pcr2 = facts.pcr2,

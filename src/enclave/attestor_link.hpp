@@ -12,11 +12,11 @@
 
 namespace alcove::enclave {
 
-// Blocks, at most `timeout`, and no longer than a moment after `cancelled` was set. The token stays with the
-// launcher. ErrorCode::InvalidMessage when the attestor answers something else; its own error when it
-// refuses.
+// `flags` are Measured's. Blocks, at most `timeout`, and no longer than a moment after `cancelled` was set.
+// The token stays with the launcher. ErrorCode::InvalidMessage when the attestor answers something else; its
+// own error when it refuses.
 Result<api::attestor::ResumeToken> seal_measurements(
-    const Channel& attestor, const ImageFacts& facts, const std::atomic<bool>& cancelled,
+    const Channel& attestor, const ImageFacts& facts, uint32_t flags, const std::atomic<bool>& cancelled,
     std::chrono::milliseconds timeout = std::chrono::seconds(10));
 
 }  // namespace alcove::enclave

@@ -37,8 +37,9 @@ Result<void> DaemonDoor::serve(Fd socket) {
     auto connection = TRY(api::Connection::create(
         loop_, Channel(std::move(socket)), api::Protocol::Shim, api::shim::kVersions,
         {.on_open = nullptr,
-         .on_message = [this](const api::Envelope& envelope,
-                              std::vector<Fd>) { return callbacks_.on_message(envelope); },
+         .on_message = [this](
+                           const api::Envelope& envelope,
+                           std::vector<Fd> fds) { return callbacks_.on_message(envelope, std::move(fds)); },
          .on_closed =
              [this](const Error& error) {
                  log::info("the daemon's connection ended: {}", error.to_string());

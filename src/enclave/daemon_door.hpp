@@ -15,7 +15,7 @@ namespace alcove::enclave {
 class DaemonDoor {
   public:
     struct Callbacks {
-        std::function<Result<void>(const api::Envelope&)> on_message;
+        std::function<Result<void>(const api::Envelope&, std::vector<Fd>)> on_message;
         std::function<void()>
             on_replaced;  // the connection that was served is gone: forget what it waits for
     };

@@ -53,14 +53,19 @@ Result<void> check_available(uint64_t bytes) {
 
 }  // namespace
 
+Result<Fd> make_guest_ram(uint32_t page_size) {
+    auto ram = TRY(sys::memfd("alcove-ram", page_size == api::kHugePage ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+    // The VMM gets this descriptor; nobody opens another through /proc.
+    if (::fchmod(ram.get(), 0600) < 0) return fail_errno(errno, "fchmod of the guest's memory");
+    return ram;
+}
+
 Result<Fd> reserve_guest_ram(uint64_t bytes, uint32_t page_size, const std::atomic<bool>& cancelled) {
     const bool huge = page_size == api::kHugePage;
     if (!huge) TRY(check_available(bytes));
-    auto ram = sys::memfd("alcove-ram", huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
+    auto ram = make_guest_ram(page_size);
     if (!ram && huge) return no_huge_pages(bytes);
     if (!ram) return ram;
-    // The VMM gets this descriptor; nobody opens another through /proc.
-    if (::fchmod(ram->get(), 0600) < 0) return fail_errno(errno, "fchmod of the guest's memory");
     TRY(sys::truncate(*ram, bytes));
     for (uint64_t at = 0; at < bytes; at += kStep) {
         if (cancelled) return fail(ErrorCode::Cancelled, "reserving memory was cancelled");

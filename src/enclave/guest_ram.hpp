@@ -11,6 +11,9 @@
 
 namespace alcove::enclave {
 
+// Without any page yet, and of size 0.
+Result<Fd> make_guest_ram(uint32_t page_size);
+
 // `page_size` is api::kSmallPage or api::kHugePage, `bytes` a multiple of it. ErrorCode::NoHugePages or
 // NoFreeMemory says how much there would have to be and how much there is; Cancelled when `cancelled` was
 // set.

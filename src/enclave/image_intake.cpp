@@ -23,28 +23,50 @@ constexpr uint64_t kReportEvery = 4_MiB;
 // What a machine needs beside kernel and ramdisks before anything is unpacked: tables, parameters, stack.
 constexpr uint64_t kLeastSpareMemory = 1_MiB;
 
-Result<Fd> make_copy_file(const Fd& source, uint64_t size) {
-    const uint64_t available = TRY(sys::file_size(source).context("the image"));
-    if (available < size)
-        return fail(ErrorCode::Truncated, "the image has " + std::to_string(available) + " bytes, not the " +
-                                              std::to_string(size) + " that were announced");
+// To the end of the last section, whose header is at its beginning. Whether anything else is right is seen
+// in the copy.
+Result<uint64_t> size_by_itself(const Fd& source, uint64_t offset, uint64_t available) {
+    Bytes header(std::min<uint64_t>(available, sizeof(eif::spec::Header)));
+    TRY(sys::read_exact_at(source, header, offset));
+    const auto table = TRY(eif::SectionTable::parse(header, available));
+    const uint64_t last = table.entries.back().offset;  // there are two at least
+    Bytes section(sizeof(eif::spec::SectionHeader));
+    TRY(sys::read_exact_at(source, section, offset + last));
+    const uint64_t begin = last + section.size();
+    const uint64_t size = read_object<eif::spec::SectionHeader>(section)->size;  // as long as `section`
+    if (!range_within(begin, size, std::min(available, api::kMaxImageBytes)))
+        return fail(ErrorCode::ImageMalformed,
+                    "the last section ends behind the memory that the image is in");
+    return begin + size;
+}
+
+Result<uint64_t> size_of(const Fd& source, const ImageLocation& location) {
+    const uint64_t end = TRY(sys::file_size(source).context("the image"));
+    const uint64_t available = end - std::min(end, location.offset);
+    if (!location.bytes) return size_by_itself(source, location.offset, available);
+    if (available >= *location.bytes) return *location.bytes;
+    return fail(ErrorCode::Truncated, "the image has " + std::to_string(available) + " bytes, not the " +
+                                          std::to_string(*location.bytes) + " that were announced");
+}
+
+Result<Fd> make_copy_file(uint64_t size) {
     auto copy = TRY(sys::memfd("alcove-image"));
     if (::fchmod(copy.get(), 0600) < 0) return fail_errno(errno, "fchmod of the image's copy");
     TRY(sys::truncate(copy, size));
     return copy;
 }
 
-Result<void> copy_all(const Fd& source, const Fd& copy, const ImageIntake& intake,
+Result<void> copy_all(const Fd& source, const Fd& copy, uint64_t size, const ImageIntake& intake,
                       const std::atomic<bool>& cancelled, eif::Measurer& measurer) {
     Bytes buffer(kPiece);
-    for (uint64_t at = 0; at < intake.image_bytes;) {
+    for (uint64_t at = 0; at < size;) {
         if (cancelled) return fail(ErrorCode::Cancelled, "copying the image was cancelled");
-        const auto piece = MutableByteView(buffer).first(std::min(kPiece, intake.image_bytes - at));
-        TRY(sys::read_exact_at(source, piece, at).context("reading the image"));
+        const auto piece = MutableByteView(buffer).first(std::min(kPiece, size - at));
+        TRY(sys::read_exact_at(source, piece, intake.location.offset + at).context("reading the image"));
         TRY(sys::write_all_at(copy, piece, at).context("copying the image"));
         at += piece.size();
         measurer.announce(at);
-        if (intake.report && (at % kReportEvery == 0 || at == intake.image_bytes)) intake.report(at);
+        if (intake.report && (at % kReportEvery == 0 || at == size)) intake.report(at, size);
     }
     return {};
 }
@@ -83,17 +105,19 @@ ImageFacts facts_of(const eif::Measurements& measured, const std::optional<eif::
 
 Result<TakenImage> take_image(const Fd& source, const ImageIntake& intake,
                               const std::atomic<bool>& cancelled) {
-    const auto copy = TRY(make_copy_file(source, intake.image_bytes));
+    const uint64_t size = TRY(size_of(source, intake.location));
+    const auto copy = TRY(make_copy_file(size));
     // A private mapping for reading: it shows the file's pages and does not stand in the way of sealing.
-    const auto view = TRY(Mapping::read_only(copy, intake.image_bytes));
+    const auto view = TRY(Mapping::read_only(copy, size));
     eif::Measurer measurer(view.bytes());
-    TRY(copy_all(source, copy, intake, cancelled, measurer));
+    TRY(copy_all(source, copy, size, intake, cancelled, measurer));
     TRY(sys::add_seals(copy, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
     const auto measured = TRY(measurer.finish());
     const auto signature = TRY(eif::verify_image(measured.image, measured.measurements, intake.time));
     TRY(check_fits(measured.image, intake.guest_memory_bytes));
     auto for_reading = TRY(sys::open("/proc/self/fd/" + std::to_string(copy.get()), O_RDONLY));
-    return TakenImage{.image = std::move(for_reading), .facts = facts_of(measured.measurements, signature)};
+    return TakenImage{
+        .image = std::move(for_reading), .bytes = size, .facts = facts_of(measured.measurements, signature)};
 }
 
 }  // namespace alcove::enclave

@@ -16,7 +16,7 @@ namespace {
 const std::atomic<bool> kNotCancelled = false;
 
 ImageIntake intake_of(const TestImage& image) {
-    return {.image_bytes = image.size,
+    return {.location = {.bytes = image.size},
             .guest_memory_bytes = 256_MiB,
             .time = std::chrono::system_clock::now(),
             .report = nullptr};
@@ -89,7 +89,7 @@ TEST(ImageIntake, OneChangedByteIsRefused) {
 TEST(ImageIntake, AFileShorterThanAnnouncedIsRefused) {
     const auto image = make_test_image();
     auto intake = intake_of(image);
-    intake.image_bytes += 1;
+    intake.location.bytes = image.size + 1;
 
     EXPECT_EQ(refusal_of(image, intake), ErrorCode::Truncated);
 }
@@ -98,7 +98,7 @@ TEST(ImageIntake, AnImageCutShortIsRefused) {
     const auto image = make_test_image();
     for (const uint64_t size : {uint64_t{1}, uint64_t{547}, uint64_t{548}, uint64_t{600}, image.size - 1}) {
         auto intake = intake_of(image);
-        intake.image_bytes = size;
+        intake.location.bytes = size;
 
         EXPECT_EQ(refusal_of(image, intake), ErrorCode::ImageMalformed) << size;
     }
@@ -128,6 +128,70 @@ TEST(ImageIntake, APipeIsNoImage) {
               ErrorCode::InvalidArgument);
 }
 
+// An image in a piece of memory, with something behind it, whose size nobody says.
+struct InMemory {
+    static constexpr uint64_t kOffset = 8_MiB;
+    TestImage image = make_test_image(3'000'000);
+    Fd memory = sys::memfd("memory").value();
+    ImageIntake intake = intake_of(image);
+
+    InMemory() {
+        EXPECT_TRUE(sys::write_all_at(memory, content_of(image.file, image.size), kOffset));
+        EXPECT_TRUE(sys::write_all_at(memory, Bytes(10'000, 0x5a), kOffset + image.size));
+        EXPECT_TRUE(sys::truncate(memory, 16_MiB));
+        intake.location = {.offset = kOffset, .bytes = std::nullopt};
+    }
+    ErrorCode refusal() const {
+        const auto taken = take_image(memory, intake, kNotCancelled);
+        return taken ? ErrorCode{} : taken.error().code();
+    }
+    // The big-endian size in the header of the last section.
+    void set_last_size(const std::array<uint8_t, 8>& size) const {
+        Bytes field(8);
+        sys::read_exact_at(memory, field, kOffset + 28 + 8 * 4).value();  // the fifth of the offsets
+        uint64_t last = 0;
+        for (const uint8_t byte : field)
+            last = last << 8 | byte;
+        sys::write_all_at(memory, size, kOffset + last + 4).value();
+    }
+};
+
+TEST(ImageIntake, AnImageInMemorySaysItselfHowLargeItIs) {
+    const InMemory one;
+
+    const auto taken = take_image(one.memory, one.intake, kNotCancelled);
+
+    ASSERT_TRUE(taken) << taken.error().to_string();
+    EXPECT_EQ(taken->bytes, one.image.size);
+    EXPECT_EQ(content_of(taken->image, taken->bytes), content_of(one.image.file, one.image.size));
+    EXPECT_EQ(sys::file_size(taken->image).value(), one.image.size);
+    EXPECT_EQ(taken->facts.pcr0, one.image.measurements.pcr0);
+}
+
+TEST(ImageIntake, AnImageInMemoryThatLiesAboutItsSizeIsRefused) {
+    const InMemory one;
+    const std::array<uint8_t, 8> sizes[] = {{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff},
+                                            {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+                                            {0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+                                            {0, 0, 0, 0, 0, 0, 0, 1},
+                                            {}};
+    for (const auto& size : sizes) {
+        one.set_last_size(size);
+
+        EXPECT_NE(one.refusal(), ErrorCode{}) << +size[0] << "..." << +size[7];
+    }
+}
+
+TEST(ImageIntake, MemoryWithoutAnImageIsRefused) {
+    InMemory one;
+    for (const uint64_t size : {1_MiB, 8_MiB, 8_MiB + 100, 64_MiB}) {
+        one.memory = sys::memfd("empty").value();
+        ASSERT_TRUE(sys::truncate(one.memory, size));
+
+        EXPECT_EQ(one.refusal(), ErrorCode::ImageMalformed) << size;
+    }
+}
+
 TEST(ImageIntake, CopyingCanBeCancelled) {
     const auto image = make_test_image();
     const std::atomic<bool> cancelled = true;
@@ -139,7 +203,10 @@ TEST(ImageIntake, ProgressEndsAtTheWholeSize) {
     const auto image = make_test_image(9'000'000);
     auto intake = intake_of(image);
     std::vector<uint64_t> reports;
-    intake.report = [&reports](uint64_t done) { reports.push_back(done); };
+    intake.report = [&](uint64_t done, uint64_t total) {
+        EXPECT_EQ(total, image.size);
+        reports.push_back(done);
+    };
 
     ASSERT_TRUE(take_image(image.file, intake, kNotCancelled));
 

@@ -28,17 +28,17 @@ std::string describe(ProcessEnd end, std::string_view last_words) {
 }  // namespace
 
 Lifecycle::Lifecycle(const api::VmId& vm_id, Traits traits, uint32_t vmm_pid, uint64_t now_ns)
-    : role_(traits.role) {
+    : traits_(traits) {
     state_.vm_id = vm_id.field();
     state_.flags = traits.debug ? State::kDebug : 0;
     state_.vmm_pid = vmm_pid;
     state_.begun_ns = now_ns;
     state_.vcpu = kNoVcpu;
-    enter(Phase::Copying);
+    enter(traits.carved ? Phase::Gathering : Phase::Copying);
 }
 
 bool Lifecycle::is_preparing() const {
-    return phase_ == Phase::Copying || phase_ == Phase::Reserving;
+    return phase_ == Phase::Gathering || phase_ == Phase::Copying || phase_ == Phase::Reserving;
 }
 
 void Lifecycle::enter(Phase phase) {
@@ -50,6 +50,13 @@ void Lifecycle::decide(StopReason reason, std::string detail) {
     if (is_decided()) return;
     state_.reason = static_cast<uint16_t>(reason);
     detail_ = std::move(detail);
+}
+
+Effects Lifecycle::begin(Mode mode) {
+    if (phase_ != Phase::Gathering) return {};
+    if (mode == Mode::Debug) state_.flags = state_.flags | State::kDebug;
+    enter(Phase::Copying);
+    return {.take_image = true};
 }
 
 Effects Lifecycle::image_accepted(const ImageFacts& facts, uint64_t now_ns) {
@@ -72,7 +79,7 @@ Effects Lifecycle::image_accepted(const ImageFacts& facts, uint64_t now_ns) {
     state_.certificate_not_after = facts.certificate_not_after;
     state_.measured_ns = now_ns;
     enter(Phase::Reserving);
-    return {.attest = true};
+    return {.clear_memory = is_carved(), .attest = true};
 }
 
 Effects Lifecycle::attested() {
@@ -161,6 +168,15 @@ Effects Lifecycle::attestor_lost() {
     return {.resume_at_attestor = true};
 }
 
+Effects Lifecycle::ne_line_wanted() {
+    if (phase_ == Phase::Stopping) return {};
+    // Once for each line it gets, so that it can not have us call alcoved at its own pace.
+    const bool in_turn = has_enclaves() && (phase_ == Phase::Starting || is_running());
+    if (!in_turn || std::exchange(ne_line_wanted_, true))
+        return protocol_broken(Error(ErrorCode::InvalidMessage, "NeLineWanted out of turn"));
+    return {.ask_for_ne_line = true};
+}
+
 Effects Lifecycle::launch_refused(const Error& error) {
     if (phase_ == Phase::Stopping) return {};
     if (phase_ != Phase::Starting)
@@ -206,6 +222,7 @@ Effects Lifecycle::life_ended(ProcessEnd end, std::string_view last_words) {
     if (resetting_ && phase_ == Phase::Reserving) {
         resetting_ = false;
         memory_reserved_ = false;
+        ne_line_wanted_ = false;
         state_.restarts = state_.restarts + 1;
         return {.begin_anew = true};
     }
@@ -225,6 +242,14 @@ Effects Lifecycle::stop_requested(std::chrono::milliseconds force_after) {
     // Nothing ran yet and the VMM only waits: there is nothing to end in order.
     decide(StopReason::HostRequest,
            state_.restarts == 0 && !resetting_ ? "stopped before it was started" : "stopped during a reset");
+    return {.stop_preparing = true, .kill = true};
+}
+
+Effects Lifecycle::memory_wanted_back() {
+    if (has_ended()) return {};
+    if (is_preparing()) decide(StopReason::HostRequest, "stopped before it was started");
+    decide(StopReason::Killed, "its memory was wanted back");
+    enter(Phase::Stopping);
     return {.stop_preparing = true, .kill = true};
 }
 

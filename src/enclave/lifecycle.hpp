@@ -19,6 +19,9 @@
 // A primary VM is not attested and has no Ready. When its guest resets, its VMM's end is not the VM's:
 //
 //   Running --Stopped, a reset--> Reserving --VMM gone, memory there--> Starting --> Running
+//
+// A carved enclave begins in Gathering, where it gets its memory, and goes on to Copying when it is begun;
+// the memory it reserves is the same, cleared.
 #pragma once
 
 #include <chrono>
@@ -51,12 +54,15 @@ struct ProcessEnd {
 // What the shim has to do after an event, in this order.
 struct Effects {
     bool stop_preparing = false;              // copying and reserving are of no use any more
+    bool take_image = false;                  // of a carved enclave: find it in the memory
+    bool clear_memory = false;                // of a carved enclave: the image has been copied out of it
     bool attest = false;                      // tell the attestor the measurements
     bool launch = false;                      // send Launch to the VMM
     bool begin_anew = false;                  // reserve memory for the next life, which may begin
     bool end_lives = false;                   // no further life: the parent of the VMMs is not needed
     bool send_stop = false;                   // send Stop to the VMM
     bool resume_at_attestor = false;          // get the VMM a new line to the attestor
+    bool ask_for_ne_line = false;             // tell alcoved that the VMM wants a line to it
     bool leave_attestor = false;              // tell the attestor that this VM is over
     bool kill = false;                        // kill the VMM
     std::chrono::milliseconds kill_after{0};  // call overdue() then, if not 0
@@ -70,9 +76,15 @@ class Lifecycle {
     struct Traits {
         api::VmRole role = api::VmRole::Enclave;
         bool debug = false;
+        bool carved = false;    // an enclave, out of a primary VM
+        bool enclaves = false;  // a primary VM that may carve
     };
 
     Lifecycle(const api::VmId& vm_id, Traits traits, uint32_t vmm_pid, uint64_t now_ns);
+
+    // A carved enclave has all its memory. Nothing happens but in Gathering.
+    enum class Mode { Production, Debug };
+    Effects begin(Mode mode);
 
     // Preparation. What comes after a failure or a stop is ignored.
     Effects image_accepted(const ImageFacts& facts, uint64_t now_ns);
@@ -86,6 +98,7 @@ class Lifecycle {
     Effects app_exited(const api::vmm::AppExit& message);
     Effects stopped(const api::vmm::Stopped& message, std::string_view detail);
     Effects attestor_lost();
+    Effects ne_line_wanted();
     Effects launch_refused(const Error& error);   // it can not build this machine
     Effects protocol_broken(const Error& error);  // nonsense on the channel
     Effects channel_lost();                       // hung up, and still alive
@@ -99,8 +112,14 @@ class Lifecycle {
     // The VMM has another line to the attestor.
     void attestor_resumed() { attestor_lost_ = false; }
 
+    // Of a primary VM that may carve: its VMM waits for a line to alcoved. Which life is said by `restarts`.
+    bool is_ne_line_wanted() const { return ne_line_wanted_ && !resetting_ && !has_ended(); }
+    bool is_life(uint32_t restarts) const { return state_.restarts == restarts; }
+    void ne_line_given() { ne_line_wanted_ = false; }
+
     // The daemon's wish, and the time given to the VMM being over.
     Effects stop_requested(std::chrono::milliseconds force_after);
+    Effects memory_wanted_back();  // of a carved enclave: it ends at once
     Effects overdue();
 
     api::shim::Phase phase() const { return phase_; }
@@ -108,7 +127,9 @@ class Lifecycle {
     bool is_running() const {
         return phase_ == api::shim::Phase::Running || phase_ == api::shim::Phase::Ready;
     }
-    bool is_primary() const { return role_ == api::VmRole::Primary; }
+    bool is_primary() const { return traits_.role == api::VmRole::Primary; }
+    bool is_carved() const { return traits_.carved; }
+    bool has_enclaves() const { return traits_.enclaves; }
     bool has_console() const { return is_primary() || (state_.flags & api::shim::State::kDebug) != 0; }
     // Everything, for the daemon. `detail` goes with it as the tail.
     const api::shim::State& state() const { return state_; }
@@ -123,7 +144,7 @@ class Lifecycle {
     void decide(api::StopReason reason, std::string detail);
     bool is_decided() const { return state_.reason != 0; }
 
-    api::VmRole role_;
+    Traits traits_;
     api::shim::Phase phase_ = api::shim::Phase::Copying;
     api::shim::State state_{};
     std::string detail_;
@@ -131,6 +152,7 @@ class Lifecycle {
     bool memory_reserved_ = false;
     bool stop_requested_ = false;
     bool attestor_lost_ = false;
+    bool ne_line_wanted_ = false;
     bool resetting_ = false;  // the VMM of this life has told of a reset and not ended yet
     bool exit_known_ = false;
 };

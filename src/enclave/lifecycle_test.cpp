@@ -436,5 +436,131 @@ TEST_F(PrimaryLifecycleTest, WhatOnlyAnEnclaveSaysBreaksTheProtocol) {
     }
 }
 
+TEST_F(PrimaryLifecycleTest, WithoutEnclavesItsVmmAsksForNoLine) {
+    run();
+
+    EXPECT_TRUE(life.ne_line_wanted().kill);
+}
+
+struct CarvingLifecycleTest : PrimaryLifecycleTest {
+    CarvingLifecycleTest() {
+        life = {api::VmId::parse("i-1").value(), {.role = api::VmRole::Primary, .enclaves = true}, 77, 5};
+    }
+};
+
+TEST_F(CarvingLifecycleTest, ItsVmmGetsALineForEachItAsksFor) {
+    run();
+    EXPECT_FALSE(life.is_ne_line_wanted());
+
+    EXPECT_TRUE(life.ne_line_wanted().ask_for_ne_line);
+    EXPECT_TRUE(life.is_ne_line_wanted());
+    EXPECT_TRUE(life.is_life(0));
+    life.ne_line_given();
+    EXPECT_FALSE(life.is_ne_line_wanted());
+    EXPECT_TRUE(life.ne_line_wanted().ask_for_ne_line);
+}
+
+TEST_F(CarvingLifecycleTest, ALineCanBeAskedForBeforeTheGuestRuns) {
+    life.image_accepted(some_facts(), 6);
+    life.memory_reserved();
+
+    EXPECT_TRUE(life.ne_line_wanted().ask_for_ne_line);
+    EXPECT_EQ(life.phase(), Phase::Starting);
+}
+
+TEST_F(CarvingLifecycleTest, AVmmThatAsksTwiceForALineIsKilled) {
+    run();
+    life.ne_line_wanted();
+
+    EXPECT_TRUE(life.ne_line_wanted().kill);
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+    EXPECT_NE(life.detail().find("NeLineWanted out of turn"), std::string::npos);
+}
+
+TEST_F(CarvingLifecycleTest, ALineThatAFormerLifeWantedIsNotTheNextOnes) {
+    run();
+    life.ne_line_wanted();
+    life.stopped(stopped_for(StopReason::I8042Reset), "");
+    EXPECT_FALSE(life.is_ne_line_wanted());
+    life.life_ended({}, "");
+    EXPECT_FALSE(life.is_ne_line_wanted());
+    EXPECT_FALSE(life.is_life(0));
+    life.memory_reserved();
+
+    EXPECT_TRUE(life.ne_line_wanted().ask_for_ne_line);
+    EXPECT_TRUE(life.is_life(1));
+}
+
+TEST_F(CarvingLifecycleTest, AWishForALineBetweenTwoLivesBreaksTheProtocol) {
+    run();
+    life.stopped(stopped_for(StopReason::I8042Reset), "");
+
+    EXPECT_TRUE(life.ne_line_wanted().kill);
+}
+
+struct CarvedLifecycleTest : testing::Test {
+    Lifecycle life{api::VmId::parse("vm-1").value(), {.carved = true}, 77, 5};
+};
+
+TEST_F(CarvedLifecycleTest, GathersIsBegunAndGoesOnAsAnyEnclave) {
+    EXPECT_EQ(life.phase(), Phase::Gathering);
+
+    EXPECT_TRUE(life.begin(Lifecycle::Mode::Debug).take_image);
+    EXPECT_EQ(life.phase(), Phase::Copying);
+    EXPECT_TRUE(life.has_console());
+    EXPECT_EQ(life.state().flags & api::shim::State::kDebug, api::shim::State::kDebug);
+    const auto accepted = life.image_accepted(some_facts(), 6);
+    EXPECT_TRUE(accepted.clear_memory);
+    EXPECT_TRUE(accepted.attest);
+    EXPECT_FALSE(life.attested().launch);
+    EXPECT_TRUE(life.memory_reserved().launch) << "that is, cleared";
+    EXPECT_EQ(life.phase(), Phase::Starting);
+}
+
+TEST_F(CarvedLifecycleTest, IsBegunOnce) {
+    life.begin(Lifecycle::Mode::Production);
+
+    EXPECT_FALSE(life.begin(Lifecycle::Mode::Debug).take_image);
+    EXPECT_FALSE(life.has_console());
+}
+
+TEST_F(CarvedLifecycleTest, AStopWhileItGathersNeedsNobodysConsent) {
+    EXPECT_TRUE(life.stop_requested(kPatience).kill);
+    EXPECT_FALSE(life.begin(Lifecycle::Mode::Production).take_image);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::HostRequest);
+}
+
+TEST_F(CarvedLifecycleTest, AVmmThatTalksBeforeItsLaunchIsKilled) {
+    EXPECT_TRUE(life.started({}).kill);
+    EXPECT_EQ(reason_of(life), StopReason::VmmCrashed);
+}
+
+TEST_F(CarvedLifecycleTest, MemoryThatIsWantedBackIsTheEndAtOnce) {
+    life.begin(Lifecycle::Mode::Production);
+    life.image_accepted(some_facts(), 6);
+    life.memory_reserved();
+    life.attested();
+    life.started({});
+
+    const auto effects = life.memory_wanted_back();
+    EXPECT_TRUE(effects.kill);
+    EXPECT_TRUE(effects.stop_preparing);
+    life.vmm_gone({.by_signal = true, .value = SIGKILL}, "", 9);
+
+    EXPECT_EQ(reason_of(life), StopReason::Killed);
+    EXPECT_FALSE(life.memory_wanted_back().kill) << "nothing moves after the end";
+}
+
+TEST_F(CarvedLifecycleTest, AnEndThatHadAReasonKeepsItWhenMemoryIsWantedBack) {
+    life.begin(Lifecycle::Mode::Production);
+    life.preparation_failed(Error(ErrorCode::ImageCrc, "sum"));
+
+    life.memory_wanted_back();
+
+    EXPECT_EQ(reason_of(life), StopReason::LaunchFailed);
+}
+
 }  // namespace
 }  // namespace alcove::enclave

@@ -8,9 +8,17 @@ namespace alcove::enclave {
 PreparationWork PreparationWork::real() {
     return {.take_image = enclave::take_image,
             .reserve_ram = reserve_guest_ram,
-            .seal = [](const Channel& attestor, const ImageFacts& facts, const std::atomic<bool>& cancelled) {
-                return seal_measurements(attestor, facts, cancelled);
-            }};
+            .seal =
+                [](const Channel& attestor, const ImageFacts& facts, uint32_t flags,
+                   const std::atomic<bool>& cancelled) {
+                    return seal_measurements(attestor, facts, flags, cancelled);
+                },
+            .move_region =
+                [](memory::FilePart from, memory::FilePart to, uint64_t length, memory::MoveSizes sizes) {
+                    memory::MoveCounters counters;
+                    return memory::move_region(from, to, length, sizes, counters);
+                },
+            .return_region = memory::return_region};
 }
 
 struct Preparation::Shared {
@@ -47,28 +55,35 @@ void Preparation::cancel() {
     shared_->cancelled = true;
 }
 
-void Preparation::take_image(Fd source, uint64_t image_bytes, uint64_t guest_memory_bytes) {
-    threads_.emplace_back([shared = shared_, source = std::move(source), image_bytes, guest_memory_bytes] {
-        const ImageIntake intake{
-            .image_bytes = image_bytes,
-            .guest_memory_bytes = guest_memory_bytes,
-            .time = std::chrono::system_clock::now(),
-            .report = [&shared](uint64_t done) { Shared::deliver(shared, &Callbacks::on_progress, done); }};
+void Preparation::take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes) {
+    threads_.emplace_back([shared = shared_, source = std::move(source), location, guest_memory_bytes] {
+        const ImageIntake intake{.location = location,
+                                 .guest_memory_bytes = guest_memory_bytes,
+                                 .time = std::chrono::system_clock::now(),
+                                 .report = [&shared](uint64_t done, uint64_t total) {
+                                     const api::shim::Progress progress{.bytes_done = done,
+                                                                        .bytes_total = total};
+                                     Shared::deliver(shared, &Callbacks::on_progress, progress);
+                                 }};
         Shared::deliver(shared, &Callbacks::on_image,
                         shared->work.take_image(source, intake, shared->cancelled));
     });
 }
 
-void Preparation::reserve_memory(uint64_t bytes, uint32_t page_size) {
-    threads_.emplace_back([shared = shared_, bytes, page_size] {
+void Preparation::reserve_memory(uint64_t bytes, uint32_t page_size, Fd former) {
+    threads_.emplace_back([shared = shared_, bytes, page_size, former = std::move(former)]() mutable {
+        // Two lives' memory at a time would be more than the VM may have.
+        if (former.is_open()) static_cast<void>(memory::release_pages({former, 0}, bytes).has_value());
+        former.reset();
         Shared::deliver(shared, &Callbacks::on_memory,
                         shared->work.reserve_ram(bytes, page_size, shared->cancelled));
     });
 }
 
-void Preparation::seal(Fd attestor_copy, const ImageFacts& facts) {
-    threads_.emplace_back([shared = shared_, channel = Channel(std::move(attestor_copy)), facts] {
-        Shared::deliver(shared, &Callbacks::on_sealed, shared->work.seal(channel, facts, shared->cancelled));
+void Preparation::seal(Fd attestor_copy, const ImageFacts& facts, uint32_t flags) {
+    threads_.emplace_back([shared = shared_, channel = Channel(std::move(attestor_copy)), facts, flags] {
+        Shared::deliver(shared, &Callbacks::on_sealed,
+                        shared->work.seal(channel, facts, flags, shared->cancelled));
     });
 }
 

@@ -13,17 +13,25 @@
 
 #include "enclave/attestor_link.hpp"
 #include "enclave/image_intake.hpp"
+#include "memory/region_mover.hpp"
 #include "support/event_loop.hpp"
 
 namespace alcove::enclave {
 
-// The three pieces of work. Tests put simpler ones in; the defaults are the real thing.
+// The pieces of work. Tests put simpler ones in; the defaults are the real thing.
 struct PreparationWork {
     std::function<Result<TakenImage>(const Fd&, const ImageIntake&, const std::atomic<bool>&)> take_image;
     std::function<Result<Fd>(uint64_t bytes, uint32_t page_size, const std::atomic<bool>&)> reserve_ram;
-    std::function<Result<api::attestor::ResumeToken>(const Channel&, const ImageFacts&,
+    std::function<Result<api::attestor::ResumeToken>(const Channel&, const ImageFacts&, uint32_t flags,
                                                      const std::atomic<bool>&)>
         seal;
+    // Of a carved enclave (carved_memory.hpp).
+    std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length,
+                               memory::MoveSizes)>
+        move_region;
+    std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length,
+                               memory::MoveSizes)>
+        return_region;
 
     static PreparationWork real();
 };
@@ -32,7 +40,7 @@ class Preparation {
   public:
     // All on the loop's thread, and none after cancel().
     struct Callbacks {
-        std::function<void(uint64_t bytes_done)> on_progress;
+        std::function<void(api::shim::Progress)> on_progress;
         std::function<void(Result<TakenImage>)> on_image;
         std::function<void(Result<Fd>)> on_memory;
         std::function<void(Result<api::attestor::ResumeToken>)> on_sealed;
@@ -43,9 +51,11 @@ class Preparation {
     Preparation(const Preparation&) = delete;
     Preparation& operator=(const Preparation&) = delete;
 
-    void take_image(Fd source, uint64_t image_bytes, uint64_t guest_memory_bytes);
-    void reserve_memory(uint64_t bytes, uint32_t page_size);
-    void seal(Fd attestor_copy, const ImageFacts& facts);  // a duplicate of the VM's connection
+    void take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes);
+    // `former` is the memory of the life before, if it is here still: that goes first, whoever else has it.
+    void reserve_memory(uint64_t bytes, uint32_t page_size, Fd former);
+    // A duplicate of the VM's connection; the flags of attestor::Measured.
+    void seal(Fd attestor_copy, const ImageFacts& facts, uint32_t flags);
     void cancel();
 
   private:

@@ -18,8 +18,8 @@ namespace vmm = api::vmm;
 
 namespace {
 
-constexpr std::chrono::seconds kStatisticsTimeout(3);
 constexpr uint32_t kMaxForceAfterMs = 60'000;
+constexpr uint64_t kImageOffset = 8_MiB;  // in the memory of a carved enclave (nitro.md 1.11, 2.1)
 
 uint64_t now_ns() {
     timespec time{};
@@ -41,12 +41,29 @@ std::string attestor_socket_of(const api::start::Order& order) {
 
 Lifecycle::Traits traits_of(const api::start::Order& order) {
     return {.role = static_cast<api::VmRole>(uint32_t{order.start.role}),
-            .debug = (order.start.flags & api::start::Start::kDebug) != 0};
+            .debug = (order.start.flags & api::start::Start::kDebug) != 0,
+            .carved = (order.start.flags & api::start::Start::kCarved) != 0,
+            .enclaves = (order.start.flags & api::start::Start::kEnclaves) != 0};
 }
 
-// What a primary VM's next life will need again.
+// What is needed here again.
 Result<void> copy_into(Fd& to, const Fd& from) {
     to = TRY(sys::duplicate(from.get()));
+    return {};
+}
+
+// What a carved enclave will be, in the numbers that its launch needs.
+Result<void> check_begin(const shim::Begin& wish, uint64_t memory_bytes, uint32_t page_size) {
+    const auto refuse = [](const char* what) {
+        return fail(ErrorCode::InvalidArgument, std::string("begin: ") + what);
+    };
+    if ((wish.flags & ~shim::Begin::kDebug) != 0) return refuse("unknown flags");
+    if (wish.vcpu_count < 1 || wish.vcpu_count > api::kMaxVcpus) return refuse("vCPU count out of range");
+    if (!api::is_threads_per_core(wish.threads_per_core, wish.vcpu_count))
+        return refuse("no such number of threads in a core");
+    if (!api::is_guest_cid(wish.guest_cid)) return refuse("guest CID out of range");
+    if (wish.memory_bytes != memory_bytes) return refuse("another size than that of the memory added");
+    if (!api::is_memory_size(memory_bytes, page_size)) return refuse("memory size out of range");
     return {};
 }
 
@@ -58,6 +75,7 @@ Shim::Shim(EventLoop& loop, api::start::Order order, PreparationWork work, std::
       work_(std::move(work)),
       on_released_(std::move(on_released)),
       lifecycle_(id_of(order_), traits_of(order_), order_.start.vmm_pid, now_ns()),
+      statistics_(loop, [this](Bytes answer) { door_->send(std::move(answer)); }),
       attestor_(loop, attestor_socket_of(order_)) {}
 
 Result<std::unique_ptr<Shim>> Shim::create(EventLoop& loop, api::start::Order order, PreparationWork work,
@@ -69,7 +87,6 @@ Result<std::unique_ptr<Shim>> Shim::create(EventLoop& loop, api::start::Order or
 
 Shim::~Shim() {
     loop_.cancel(kill_timer_);
-    loop_.cancel(statistics_timer_);
     loop_.cancel(life_timer_);
     // Whoever ends this early must not leave a VMM behind that nobody keeps.
     if (child_ != nullptr && !lifecycle_.has_ended()) child_->kill();
@@ -80,22 +97,43 @@ Result<void> Shim::connect() {
     vmm_log_ = TRY(VmmLog::create(loop_, std::move(fds.vmm_log)));
     TRY(connect_child());
     ports_ = std::make_unique<PortOpener>(std::move(fds.folder));
-    door_ = TRY(DaemonDoor::create(
-        loop_, std::move(fds.daemon_listener), order_.start.daemon_uid,
-        {.on_message = [this](const api::Envelope& envelope) { return on_request(envelope); },
-         .on_replaced =
-             [this] {
-                 attached_ = false;
-                 statistics_waiting_.clear();
-             }}));
-    if (lifecycle_.has_console()) {
-        console_for_writing_ = TRY(api::make_console_ring());
-        console_for_reading_ =
-            TRY(sys::open("/proc/self/fd/" + std::to_string(console_for_writing_.get()), O_RDONLY));
-    }
+    door_ = TRY(DaemonDoor::create(loop_, std::move(fds.daemon_listener), order_.start.daemon_uid,
+                                   {.on_message =
+                                        [this](const api::Envelope& envelope, std::vector<Fd> descriptors) {
+                                            return on_request(envelope, std::move(descriptors));
+                                        },
+                                    .on_replaced =
+                                        [this] {
+                                            attached_ = false;
+                                            statistics_.forget_waiting();
+                                            if (carved_ != nullptr) carved_->forget_waiting();
+                                        }}));
+    TRY(make_console());
+    return prepare();
+}
+
+Result<void> Shim::make_console() {
+    if (!lifecycle_.has_console()) return {};
+    console_for_writing_ = TRY(api::make_console_ring());
+    console_for_reading_ =
+        TRY(sys::open("/proc/self/fd/" + std::to_string(console_for_writing_.get()), O_RDONLY));
+    return {};
+}
+
+// The file that a carved enclave comes with is not its image but the primary's memory.
+Result<void> Shim::prepare() {
+    const auto& start = order_.start;
+    auto file = std::move(order_.descriptors.image);
     preparation_ = std::make_unique<Preparation>(loop_, work_, preparation_callbacks());
-    preparation_->take_image(std::move(fds.image), order_.start.image_size, order_.start.memory_bytes);
-    preparation_->reserve_memory(order_.start.memory_bytes, order_.start.page_size);
+    if (lifecycle_.is_carved()) {
+        auto memory = TRY(CarvedMemory::create(
+            loop_, std::move(file), {.bytes = start.memory_bytes, .page_size = start.page_size}, work_));
+        carved_ = std::make_unique<MemoryRequests>(std::move(memory),
+                                                   [this](Bytes answer) { door_->send(std::move(answer)); });
+        return {};
+    }
+    preparation_->take_image(std::move(file), {.bytes = start.image_size}, start.memory_bytes);
+    preparation_->reserve_memory(start.memory_bytes, start.page_size, {});
     return {};
 }
 
@@ -106,7 +144,8 @@ Result<void> Shim::connect_child() {
             if (vmm_ != nullptr) vmm_->finish();
             vmm_log_->drain();
             apply(lifecycle_.vmm_gone(end, vmm_log_->last_line(), now_ns()));
-            fail_statistics(Error(ErrorCode::EnclaveDied, "the VM has ended"));
+            if (carved_ != nullptr) carved_->vmm_ended();
+            statistics_.fail(Error(ErrorCode::EnclaveDied, "the VM has ended"));
         }));
     if (lifecycle_.is_primary()) {
         lives_ = TRY(LivesLink::create(loop_, std::move(fds.vmm_channel), lives_callbacks()));
@@ -119,15 +158,14 @@ Result<void> Shim::connect_child() {
 Preparation::Callbacks Shim::preparation_callbacks() {
     return {
         .on_progress =
-            [this](uint64_t done) {
-                if (!attached_) return;
-                door_->send(
-                    api::encode(shim::Progress{.bytes_done = done, .bytes_total = order_.start.image_size}));
+            [this](shim::Progress progress) {
+                if (attached_) door_->send(api::encode(progress));
             },
         .on_image =
             [this](Result<TakenImage> taken) {
                 if (!taken) return apply(lifecycle_.preparation_failed(taken.error()));
                 image_ = std::move(taken->image);
+                order_.start.image_size = taken->bytes;
                 facts_ = taken->facts;
                 apply(lifecycle_.image_accepted(facts_, now_ns()));
             },
@@ -157,7 +195,8 @@ VmmLink::Callbacks Shim::vmm_callbacks() {
                              const std::string& detail) { apply(lifecycle_.stopped(message, detail)); },
         .on_open_port = [this](const vmm::OpenPort& message) { open_port(message); },
         .on_attestor_lost = [this] { apply(lifecycle_.attestor_lost()); },
-        .on_statistics = [this](const vmm::StatisticsReply& reply) { give_statistics(reply); },
+        .on_ne_line_wanted = [this] { apply(lifecycle_.ne_line_wanted()); },
+        .on_statistics = [this](const vmm::StatisticsReply& reply) { statistics_.answer(reply); },
         .on_refused = [this](const Error& error) { apply(lifecycle_.launch_refused(error)); },
         .on_protocol_broken = [this](const Error& error) { apply(lifecycle_.protocol_broken(error)); },
         .on_channel_lost = [this] { apply(lifecycle_.channel_lost()); },
@@ -172,24 +211,23 @@ LivesLink::Callbacks Shim::lives_callbacks() {
                 vmm_->finish();
                 vmm_log_->drain();
                 apply(lifecycle_.life_ended(end, vmm_log_->last_line()));
-                fail_statistics(Error(ErrorCode::EnclaveNotReady, "the VM is between two lives"));
+                statistics_.fail(Error(ErrorCode::EnclaveNotReady, "the VM is between two lives"));
             },
         .on_protocol_broken = [this](const Error& error) { apply(lifecycle_.protocol_broken(error)); },
     };
 }
 
 void Shim::apply(const Effects& effects) {
-    if (effects.stop_preparing) give_back();
-    if (effects.attest) {
-        auto copy = sys::duplicate(order_.descriptors.attestor.get());
-        if (!copy) return apply(lifecycle_.preparation_failed(copy.error()));
-        preparation_->seal(std::move(*copy), facts_);
-    }
+    if (effects.stop_preparing) let_go();
+    if (effects.take_image) take_image_from_memory();
+    if (effects.clear_memory) clear_memory();
+    if (effects.attest) attest();
     if (effects.begin_anew) begin_anew();
     if (effects.launch) launch();
     if (effects.send_stop) vmm_->send(api::encode(vmm::Stop{}));
     if (effects.end_lives) lives_->close();
     if (effects.resume_at_attestor) resume_at_attestor();
+    if (effects.ask_for_ne_line) ask_for_ne_line();
     if (effects.leave_attestor) attestor_.forget();
     if (effects.kill) child_->kill();
     if (effects.kill_after.count() != 0) {
@@ -200,8 +238,9 @@ void Shim::apply(const Effects& effects) {
 }
 
 // What was meant for the VMM and will not be needed. The attestor sees this VM's connection close.
-void Shim::give_back() {
+void Shim::let_go() {
     preparation_->cancel();
+    if (carved_ != nullptr) carved_->memory().cancel();
     loop_.cancel(life_timer_);
     ram_.reset();
     image_.reset();
@@ -212,12 +251,34 @@ void Shim::give_back() {
     order_.descriptors.disks.clear();
 }
 
+void Shim::attest() {
+    auto copy = sys::duplicate(order_.descriptors.attestor.get());
+    if (!copy) return apply(lifecycle_.preparation_failed(copy.error()));
+    const bool debug = (lifecycle_.state().flags & shim::State::kDebug) != 0;
+    preparation_->seal(std::move(*copy), facts_, debug ? api::attestor::Measured::kDebug : 0);
+}
+
+void Shim::take_image_from_memory() {
+    const auto& memory = carved_->memory();
+    auto copy = sys::duplicate(memory.file().get());
+    if (!copy) return apply(lifecycle_.preparation_failed(copy.error()));
+    preparation_->take_image(std::move(*copy), {.offset = kImageOffset}, memory.bytes());
+}
+
+void Shim::clear_memory() {
+    carved_->clear([this](Result<void> cleared) {
+        apply(cleared ? lifecycle_.memory_reserved() : lifecycle_.preparation_failed(cleared.error()));
+    });
+}
+
 void Shim::launch() {
     const auto& start = order_.start;
     vmm::LaunchOrder order;
     order.launch.vm_id = start.vm_id;
     order.launch.machine_version = api::kMachineVersion;
-    order.launch.flags = lifecycle_.has_console() ? vmm::Launch::kConsole : 0;
+    order.launch.flags = (lifecycle_.has_console() ? vmm::Launch::kConsole : 0) |
+                         (lifecycle_.is_carved() ? vmm::Launch::kCarved : 0) |
+                         (lifecycle_.has_enclaves() ? vmm::Launch::kEnclaves : 0);
     order.launch.vcpu_count = start.vcpu_count;
     order.launch.page_size = start.page_size;
     order.launch.memory_bytes = start.memory_bytes;
@@ -227,6 +288,7 @@ void Shim::launch() {
         lifecycle_.has_console() ? static_cast<uint32_t>(api::kConsoleRingBytes) : 0;
     order.launch.role = start.role;
     order.launch.disk_count = start.disk_count;
+    order.launch.threads_per_core = start.threads_per_core;
     auto descriptors = launch_descriptors();
     if (!descriptors) return apply(lifecycle_.preparation_failed(descriptors.error()));
     order.descriptors = std::move(*descriptors);
@@ -234,12 +296,16 @@ void Shim::launch() {
     vmm_->launch(std::move(order));
 }
 
-// Nothing of an enclave's own stays here: it is freed when the VMM ends. A primary VM's next life has the
-// same files again, but not the memory.
+// Nothing of an enclave's own stays here: it is freed when the VMM ends; but for memory that a primary VM
+// will have back. A primary VM's next life has the same files again, but not the memory.
 Result<vmm::LaunchDescriptors> Shim::launch_descriptors() {
     auto& ours = order_.descriptors;
     vmm::LaunchDescriptors given;
-    given.ram = std::move(ram_);
+    if (lifecycle_.is_carved() || lifecycle_.has_enclaves()) {
+        TRY(copy_into(given.ram, lifecycle_.is_carved() ? carved_->memory().file() : ram_));
+    } else {
+        given.ram = std::move(ram_);
+    }
     if (!lifecycle_.is_primary()) {
         given.kvm = std::move(ours.kvm);
         given.image = std::move(image_);
@@ -272,7 +338,7 @@ void Shim::begin_anew() {
     log::info("the guest was reset; another life begins");
     life_timer_ = loop_.at(life_began_ + kShortestLife, [this] {
         preparation_ = std::make_unique<Preparation>(loop_, work_, preparation_callbacks());
-        preparation_->reserve_memory(order_.start.memory_bytes, order_.start.page_size);
+        preparation_->reserve_memory(order_.start.memory_bytes, order_.start.page_size, std::move(ram_));
     });
 }
 
@@ -313,112 +379,159 @@ void Shim::open_port(const vmm::OpenPort& message) {
     vmm_->send(api::encode(reply), std::move(descriptors));
 }
 
-Result<void> Shim::on_request(const api::Envelope& envelope) {
+void Shim::ask_for_ne_line() {
+    if (!attached_) return;
+    door_->send(api::encode(shim::NeLineWanted{.restarts = lifecycle_.state().restarts, .reserved = {}}));
+}
+
+Result<void> Shim::on_request(const api::Envelope& envelope, std::vector<Fd> descriptors) {
     switch (envelope.type) {
-        case shim::Attach::kType: {
-            const auto request = TRY(api::decode<shim::Attach>(envelope));
-            attach(request.request);
-            return {};
-        }
-        case shim::Stop::kType: {
-            const auto request = TRY(api::decode<shim::Stop>(envelope));
-            stop(request.request, request.force_after_ms);
-            return {};
-        }
-        case shim::StatisticsRequest::kType: {
-            const auto request = TRY(api::decode<shim::StatisticsRequest>(envelope));
-            ask_statistics(request.request);
-            return {};
-        }
-        case shim::Console::kType: {
-            const auto request = TRY(api::decode<shim::Console>(envelope));
-            give_console(request.request);
-            return {};
-        }
-        case shim::GetPidfd::kType: {
-            const auto request = TRY(api::decode<shim::GetPidfd>(envelope));
-            give_pidfd(request.request);
-            return {};
-        }
-        case shim::Release::kType: {
-            const auto request = TRY(api::decode<shim::Release>(envelope));
-            release(request.request);
-            return {};
-        }
+        case shim::Attach::kType:
+            return serve(envelope, &Shim::attach);
+        case shim::Stop::kType:
+            return serve(envelope, &Shim::stop);
+        case shim::StatisticsRequest::kType:
+            return serve(envelope, &Shim::ask_statistics);
+        case shim::Console::kType:
+            return serve(envelope, &Shim::give_console);
+        case shim::GetPidfd::kType:
+            return serve(envelope, &Shim::give_pidfd);
+        case shim::AddMemory::kType:
+            return serve(envelope, &Shim::add_memory);
+        case shim::Begin::kType:
+            return serve(envelope, &Shim::begin);
+        case shim::GiveBack::kType:
+            return serve(envelope, &Shim::give_memory_back);
+        case shim::GetRam::kType:
+            return serve(envelope, &Shim::give_ram);
+        case shim::NeLine::kType:
+            return pass_ne_line(envelope, std::move(descriptors));
+        case shim::Release::kType:
+            return serve(envelope, &Shim::release);
         default:
             return fail(ErrorCode::InvalidMessage,
                         "a request of unknown type " + std::to_string(envelope.type));
     }
 }
 
+template <typename T>
+Result<void> Shim::serve(const api::Envelope& envelope, void (Shim::*handler)(const T&)) {
+    const auto wish = TRY(api::decode<T>(envelope));
+    (this->*handler)(wish);
+    return {};
+}
+
+void Shim::done(uint32_t request) {
+    door_->send(api::encode(shim::Done{.request = request, .reserved = {}}));
+}
+
 void Shim::refuse(uint32_t request, ErrorCode code, std::string why) {
     door_->send(api::encode_failed(request, Error(code, std::move(why))));
 }
 
-void Shim::attach(uint32_t request) {
+template <typename T>
+void Shim::answer_with_copy(const T& answer, const Fd& descriptor) {
+    auto copy = sys::duplicate(descriptor.get());
+    if (!copy) return refuse(answer.request, copy.error().code(), copy.error().to_string());
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(*copy));
+    door_->send(api::encode(answer), std::move(descriptors));
+}
+
+void Shim::attach(const shim::Attach& wish) {
     attached_ = true;
     published_.clear();
     auto state = lifecycle_.state();
-    state.request = request;
+    state.request = wish.request;
     door_->send(api::encode(state, as_byte_view(lifecycle_.detail())));
+    if (lifecycle_.is_ne_line_wanted()) ask_for_ne_line();
 }
 
-void Shim::stop(uint32_t request, uint32_t force_after_ms) {
-    door_->send(api::encode(shim::Done{.request = request, .reserved = {}}));
-    apply(lifecycle_.stop_requested(std::chrono::milliseconds(std::min(force_after_ms, kMaxForceAfterMs))));
+void Shim::stop(const shim::Stop& wish) {
+    done(wish.request);
+    const uint32_t patience = std::min<uint32_t>(wish.force_after_ms, kMaxForceAfterMs);
+    apply(lifecycle_.stop_requested(std::chrono::milliseconds(patience)));
 }
 
-void Shim::ask_statistics(uint32_t request) {
-    if (!lifecycle_.is_running()) return refuse(request, ErrorCode::EnclaveNotReady, "the VM is not running");
-    if (statistics_waiting_.size() >= 64)
-        return refuse(request, ErrorCode::Busy, "too many requests for counters");
-    statistics_waiting_.push_back(request);
-    if (statistics_timer_ != 0) return;  // the VMM has been asked; its answer will do for all
-    vmm_->send(api::encode(vmm::StatisticsRequest{.request = ++statistics_request_, .reserved = {}}));
-    statistics_timer_ = loop_.after(kStatisticsTimeout, [this] {
-        fail_statistics(Error(ErrorCode::Timeout, "the VMM does not answer"));
-    });
+void Shim::ask_statistics(const shim::StatisticsRequest& wish) {
+    if (!lifecycle_.is_running())
+        return refuse(wish.request, ErrorCode::EnclaveNotReady, "the VM is not running");
+    statistics_.ask(wish.request, [this](Bytes question) { vmm_->send(std::move(question)); });
 }
 
-void Shim::give_statistics(const vmm::StatisticsReply& reply) {
-    if (statistics_timer_ == 0 || reply.request != statistics_request_) return;  // late, or made up
-    loop_.cancel(statistics_timer_);
-    statistics_timer_ = 0;
-    for (const uint32_t request : std::exchange(statistics_waiting_, {}))
-        door_->send(vmm::encode_statistics(request, reply.entries));
-}
-
-void Shim::fail_statistics(const Error& error) {
-    loop_.cancel(statistics_timer_);
-    statistics_timer_ = 0;
-    for (const uint32_t request : std::exchange(statistics_waiting_, {}))
-        door_->send(api::encode_failed(request, error));
-}
-
-void Shim::give_console(uint32_t request) {
+void Shim::give_console(const shim::Console& wish) {
     if (!console_for_reading_.is_open())
-        return refuse(request, ErrorCode::EnclaveNotDebug, "this enclave does not run in debug mode");
-    auto copy = sys::duplicate(console_for_reading_.get());
-    if (!copy) return refuse(request, copy.error().code(), copy.error().to_string());
-    std::vector<Fd> descriptors;
-    descriptors.push_back(std::move(*copy));
-    door_->send(api::encode(shim::ConsoleRing{.request = request,
-                                              .ring_bytes = static_cast<uint32_t>(api::kConsoleRingBytes)}),
-                std::move(descriptors));
+        return refuse(wish.request, ErrorCode::EnclaveNotDebug, "this enclave does not run in debug mode");
+    answer_with_copy(shim::ConsoleRing{.request = wish.request,
+                                       .ring_bytes = static_cast<uint32_t>(api::kConsoleRingBytes)},
+                     console_for_reading_);
 }
 
-void Shim::give_pidfd(uint32_t request) {
-    auto copy = sys::duplicate(child_->pidfd().get());
-    if (!copy) return refuse(request, copy.error().code(), copy.error().to_string());
-    std::vector<Fd> descriptors;
-    descriptors.push_back(std::move(*copy));
-    door_->send(api::encode(shim::Pidfd{.request = request, .vmm_pid = order_.start.vmm_pid}),
-                std::move(descriptors));
+void Shim::give_pidfd(const shim::GetPidfd& wish) {
+    answer_with_copy(shim::Pidfd{.request = wish.request, .vmm_pid = order_.start.vmm_pid}, child_->pidfd());
 }
 
-void Shim::release(uint32_t request) {
-    if (!lifecycle_.has_ended()) return refuse(request, ErrorCode::Busy, "the VM has not ended");
-    door_->send(api::encode(shim::Done{.request = request, .reserved = {}}));
+void Shim::add_memory(const shim::AddMemory& wish) {
+    if (lifecycle_.phase() != shim::Phase::Gathering)
+        return refuse(wish.request, ErrorCode::InvalidArgument, "only an enclave that gathers takes memory");
+    carved_->add(wish);
+}
+
+void Shim::begin(const shim::Begin& wish) {
+    auto& start = order_.start;
+    if (lifecycle_.phase() != shim::Phase::Gathering)
+        return refuse(wish.request, ErrorCode::InvalidArgument, "only an enclave that gathers is begun");
+    if (carved_->memory().is_busy())
+        return refuse(wish.request, ErrorCode::Busy, "the enclave's memory is being changed");
+    const auto checked = check_begin(wish, carved_->memory().bytes(), start.page_size);
+    if (!checked) return refuse(wish.request, checked.error().code(), checked.error().to_string());
+    start.vcpu_count = wish.vcpu_count;
+    start.threads_per_core = wish.threads_per_core;
+    start.guest_cid = wish.guest_cid;
+    start.memory_bytes = wish.memory_bytes;
+    done(wish.request);
+    const bool debug = (wish.flags & shim::Begin::kDebug) != 0;
+    const auto effects = lifecycle_.begin(debug ? Lifecycle::Mode::Debug : Lifecycle::Mode::Production);
+    const auto console = make_console();
+    apply(console ? effects : lifecycle_.preparation_failed(console.error()));
+}
+
+void Shim::give_memory_back(const shim::GiveBack& wish) {
+    if (carved_ == nullptr)
+        return refuse(wish.request, ErrorCode::InvalidArgument, "this VM has nobody's memory");
+    apply(lifecycle_.memory_wanted_back());
+    carved_->give_back(wish);
+}
+
+void Shim::give_ram(const shim::GetRam& wish) {
+    if (!lifecycle_.has_enclaves())
+        return refuse(wish.request, ErrorCode::InvalidArgument, "this VM has no enclaves");
+    if (!lifecycle_.is_running() || !ram_.is_open())
+        return refuse(wish.request, ErrorCode::EnclaveNotReady, "the VM is not running");
+    answer_with_copy(
+        shim::Ram{
+            .request = wish.request, .page_size = order_.start.page_size, .bytes = order_.start.memory_bytes},
+        ram_);
+}
+
+Result<void> Shim::pass_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors) {
+    const auto wish = TRY(api::decode<shim::NeLine>(envelope));
+    if (descriptors.size() != 1) return fail(ErrorCode::InvalidMessage, "a line for a VMM is one descriptor");
+    if (!lifecycle_.is_ne_line_wanted() || !lifecycle_.is_life(wish.restarts)) {
+        refuse(wish.request, ErrorCode::NotFound, "no VMM waits for this line");
+        return {};
+    }
+    lifecycle_.ne_line_given();
+    vmm_->send(api::encode(vmm::NeLine{}), std::move(descriptors));
+    done(wish.request);
+    return {};
+}
+
+void Shim::release(const shim::Release& wish) {
+    if (!lifecycle_.has_ended()) return refuse(wish.request, ErrorCode::Busy, "the VM has not ended");
+    if (carved_ != nullptr && carved_->memory().is_busy())
+        return refuse(wish.request, ErrorCode::Busy, "the enclave's memory is being changed");
+    done(wish.request);
     // Posted, so that the answer is on its way before whoever waits for this ends the process.
     loop_.post([released = std::exchange(on_released_, [] {})] { released(); });
 }

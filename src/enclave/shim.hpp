@@ -3,8 +3,9 @@
 // One VM's launcher and keeper: alcove-shim is this and a main(). It prepares the VM (Preparation), gives the
 // VMM what it needs and watches it (VmmLink, ChildProcess, VmmLog), opens host ports for it (PortOpener),
 // keeps an enclave's place at the attestor (AttestorKeeper), and tells alcoved everything (DaemonDoor). A
-// primary VM has one VMM after the other (LivesLink), each with new memory and the same of everything else.
-// What follows from what is decided by Lifecycle alone.
+// primary VM has one VMM after the other (LivesLink), each with new memory and the same of everything else; a
+// carved enclave has a primary's memory (MemoryRequests), and its image in it. What follows from what is
+// decided by Lifecycle alone.
 //
 // It is the VMM's parent, so it outlives every restart of the others, keeps the reason of the end and the
 // console until alcoved has read them and says Release, and waits without limit when alcoved is away.
@@ -12,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "api/start_messages.hpp"
 #include "enclave/attestor_keeper.hpp"
@@ -19,8 +21,10 @@
 #include "enclave/daemon_door.hpp"
 #include "enclave/lifecycle.hpp"
 #include "enclave/lives_link.hpp"
+#include "enclave/memory_requests.hpp"
 #include "enclave/port_opener.hpp"
 #include "enclave/preparation.hpp"
+#include "enclave/statistics_relay.hpp"
 #include "enclave/vmm_link.hpp"
 #include "enclave/vmm_log.hpp"
 
@@ -46,13 +50,19 @@ class Shim {
     Shim(EventLoop& loop, api::start::Order order, PreparationWork work, std::function<void()> on_released);
     Result<void> connect();
     Result<void> connect_child();
+    Result<void> make_console();
+    Result<void> prepare();
     Preparation::Callbacks preparation_callbacks();
     VmmLink::Callbacks vmm_callbacks();
     LivesLink::Callbacks lives_callbacks();
 
     // Carries out what the lifecycle asks for and tells alcoved.
     void apply(const Effects& effects);
-    void give_back();
+    void let_go();
+    void attest();
+    void take_image_from_memory();
+    void clear_memory();
+
     void launch();
     Result<api::vmm::LaunchDescriptors> launch_descriptors();
     Result<void> begin_life();
@@ -60,34 +70,41 @@ class Shim {
     void publish();
 
     void resume_at_attestor();
+    void ask_for_ne_line();
     void open_port(const api::vmm::OpenPort& message);
-    void give_statistics(const api::vmm::StatisticsReply& reply);
-    void fail_statistics(const Error& error);
-
-    Result<void> on_request(const api::Envelope& envelope);
+    Result<void> on_request(const api::Envelope& envelope, std::vector<Fd> descriptors);
+    template <typename T>
+    Result<void> serve(const api::Envelope& envelope, void (Shim::*handler)(const T&));
+    void done(uint32_t request);
     void refuse(uint32_t request, ErrorCode code, std::string why);
-    void attach(uint32_t request);
-    void stop(uint32_t request, uint32_t force_after_ms);
-    void ask_statistics(uint32_t request);
-    void give_console(uint32_t request);
-    void give_pidfd(uint32_t request);
-    void release(uint32_t request);
+    template <typename T>
+    void answer_with_copy(const T& answer, const Fd& descriptor);
+    void attach(const api::shim::Attach& wish);
+    void stop(const api::shim::Stop& wish);
+    void ask_statistics(const api::shim::StatisticsRequest& wish);
+    void give_console(const api::shim::Console& wish);
+    void give_pidfd(const api::shim::GetPidfd& wish);
+    void add_memory(const api::shim::AddMemory& wish);
+    void begin(const api::shim::Begin& wish);
+    void give_memory_back(const api::shim::GiveBack& wish);
+    void give_ram(const api::shim::GetRam& wish);
+    Result<void> pass_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors);
+    void release(const api::shim::Release& wish);
 
     EventLoop& loop_;
     api::start::Order order_;  // an enclave's descriptors leave it as they are handed on
     PreparationWork work_;
     std::function<void()> on_released_;
     Lifecycle lifecycle_;
-    Fd ram_;
+    Fd ram_;  // until it is with the VMM; of a primary VM that may carve, as long as the life lasts
     Fd image_;
-    Fd console_for_writing_;  // of an enclave: until it is with the VMM
-    Fd console_for_reading_;  // where there is a console
+    std::unique_ptr<MemoryRequests> carved_;  // of a carved enclave: its memory
+    Fd console_for_writing_;                  // of an enclave: until it is with the VMM
+    Fd console_for_reading_;                  // where there is a console
     ImageFacts facts_;
-    bool attached_ = false;                     // the daemon that is there has asked for State
-    Bytes published_;                           // the last State that was pushed
-    std::vector<uint32_t> statistics_waiting_;  // the daemon's request ids
-    uint32_t statistics_request_ = 0;           // ours to the VMM, the last one
-    EventLoop::TimerId statistics_timer_ = 0;
+    bool attached_ = false;  // the daemon that is there has asked for State
+    Bytes published_;        // the last State that was pushed
+    StatisticsRelay statistics_;
     EventLoop::TimerId kill_timer_ = 0;
     EventLoop::TimerId life_timer_ = 0;
     EventLoop::Clock::time_point life_began_{};

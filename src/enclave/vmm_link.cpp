@@ -69,6 +69,11 @@ Result<void> VmmLink::on_message(const api::Envelope& envelope, const std::vecto
             callbacks_.on_attestor_lost();
             return {};
         }
+        case vmm::NeLineWanted::kType: {
+            TRY(api::decode<vmm::NeLineWanted>(envelope));
+            callbacks_.on_ne_line_wanted();
+            return {};
+        }
         case vmm::Statistics::kType: {
             const auto message = TRY(vmm::decode_statistics(envelope));
             callbacks_.on_statistics(message);

@@ -21,6 +21,7 @@ class VmmLink {
         std::function<void(const api::vmm::Stopped&, const std::string& detail)> on_stopped;
         std::function<void(const api::vmm::OpenPort&)> on_open_port;
         std::function<void()> on_attestor_lost;
+        std::function<void()> on_ne_line_wanted;
         std::function<void(const api::vmm::StatisticsReply&)> on_statistics;
         std::function<void(const Error&)> on_refused;          // it can not build the machine
         std::function<void(const Error&)> on_protocol_broken;  // the channel is closed then

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "support/bits.hpp"
+#include "support/check.hpp"
 #include "support/guarded.hpp"
 
 namespace alcove::host {
@@ -103,6 +104,38 @@ struct Entries {
         return cpus;
     }
 };
+
+// The node's part of a grant, made if it is not there.
+NodeGrant& part_of(Grant& grant, NumaNode node) {
+    auto place = std::ranges::lower_bound(grant.nodes, node, {}, &NodeGrant::node);
+    if (place == grant.nodes.end() || place->node != node) place = grant.nodes.insert(place, {.node = node});
+    return *place;
+}
+
+bool move_cores(Grant& from, Grant& to, const std::vector<CoreId>& cores) {
+    for (const auto core : cores) {
+        const auto holds = [core](const NodeGrant& part) {
+            return std::ranges::find(part.cores, core) != part.cores.end();
+        };
+        const auto part = std::ranges::find_if(from.nodes, holds);
+        if (part == from.nodes.end()) return false;
+        std::erase(part->cores, core);
+        auto& taken = part_of(to, part->node).cores;
+        taken.insert(std::ranges::lower_bound(taken, core), core);
+    }
+    return true;
+}
+
+bool move_memory(Grant& from, Grant& to, uint64_t bytes) {
+    for (auto& part : from.nodes) {
+        const uint64_t moved = std::min(bytes, part.memory_bytes);
+        if (moved == 0) continue;
+        part.memory_bytes -= moved;
+        part_of(to, part.node).memory_bytes += moved;
+        bytes -= moved;
+    }
+    return bytes == 0;
+}
 
 std::string mib(uint64_t bytes) {
     return std::to_string(bytes / 1_MiB) + " MiB";
@@ -275,6 +308,40 @@ Result<Lease> Ledger::adopt(const Grant& grant) {
     });
     if (!adopted) return Failure{std::move(adopted).error()};
     return Lease(book_, std::move(*adopted));
+}
+
+Result<Lease> Ledger::open(const std::string& owner, PageSize pages, CpuPolicy policy) {
+    Grant grant{.owner = owner, .pages = pages, .policy = policy, .nodes = {}, .cpus = {}};
+    return adopt(grant);
+}
+
+Result<void> Ledger::transfer(Lease& from, Lease& to, const std::vector<CoreId>& cores,
+                              uint64_t memory_bytes) {
+    ALCOVE_CHECK(from.book_ == book_ && to.book_ == book_, "both leases are of this ledger");
+    ALCOVE_CHECK(from.grant_.pages == to.grant_.pages && from.grant_.policy == to.grant_.policy,
+                 "what passes on stays what it is");
+    Grant giver = from.grant_;
+    Grant taker = to.grant_;
+    if (!move_cores(giver, taker, cores) || !move_memory(giver, taker, memory_bytes))
+        return fail(ErrorCode::InvalidArgument,
+                    giver.owner + " does not hold what is to pass to " + taker.owner);
+    book_->entries.with([&](Entries& book) {
+        for (auto* grant : {&giver, &taker}) {
+            std::erase_if(grant->nodes,
+                          [](const NodeGrant& part) { return part.cores.empty() && part.memory_bytes == 0; });
+            grant->cpus = book.cpus_of(*grant);
+            book.grants[grant->owner] = *grant;
+        }
+    });
+    from.grant_ = std::move(giver);
+    to.grant_ = std::move(taker);
+    return {};
+}
+
+std::vector<CpuId> Ledger::reserve_cpus() const {
+    Grant shared;
+    shared.policy = CpuPolicy::Shared;
+    return book_->entries.with([&](Entries& book) { return book.cpus_of(shared); });
 }
 
 std::vector<NodeAccount> Ledger::account() const {

@@ -4,9 +4,10 @@
 // lent is a Lease, which returns itself; nothing else moves ownership. Keyed by NUMA node throughout.
 //
 // Cores are lent whole, with all their SMT threads, and never the host's reserve. A demand is met by one
-// node if one can; only Placement::AnyNodes lets it spread. Owners with CpuPolicy::Shared hold memory but
-// no core: they run on the host's own cores under core scheduling, and are refused where two owners could
-// meet on the siblings of one core.
+// node if one can; only Placement::AnyNodes lets it spread. What one owner holds can pass to another in
+// parts, as carving does, and is never free in between. Owners with CpuPolicy::Shared hold memory but no
+// core: they run on the host's own cores under core scheduling, and are refused where two owners could meet
+// on the siblings of one core.
 //
 // Pure logic: the host is known by its Capacity only. All functions may be called from any thread.
 #pragma once
@@ -55,7 +56,8 @@ struct NodeGrant {
     bool operator==(const NodeGrant&) const = default;
 };
 
-// What one owner holds. `cpus` are all it may run on: its cores' threads, or the reserve's when shared.
+// What one owner holds. `cpus` are all it may run on: its cores' threads, or the reserve's when shared. One
+// that was opened and given nothing yet has no nodes.
 struct Grant {
     std::string owner;
     PageSize pages = PageSize::Size4K;
@@ -97,6 +99,13 @@ class Ledger {
     // capacity, because it is gone either way; a core that another owner has is ErrorCode::AlreadyExists.
     Result<Lease> adopt(const Grant& grant);
 
+    // A lease of nothing, for an owner that will be given parts of another's. ErrorCode::AlreadyExists.
+    Result<Lease> open(const std::string& owner, PageSize pages, CpuPolicy policy);
+    // Whole cores that `from` holds and some of its memory become `to`'s, both of this ledger and of one page
+    // size and policy. ErrorCode::InvalidArgument when `from` has not so much; nothing has moved then.
+    Result<void> transfer(Lease& from, Lease& to, const std::vector<CoreId>& cores, uint64_t memory_bytes);
+
+    std::vector<CpuId> reserve_cpus() const;   // the host's own, ascending
     std::vector<NodeAccount> account() const;  // by node
     std::vector<Grant> grants() const;         // by owner
     Capacity capacity() const;

@@ -233,5 +233,50 @@ TEST(Ledger, ACapacityThatNamesACpuTwiceIsRefused) {
     EXPECT_EQ(Ledger::create(capacity).error().code(), ErrorCode::InvalidArgument);
 }
 
+TEST(Ledger, PartsOfALeasePassToAnotherOwnerAndBack) {
+    auto ledger = Ledger::create(make_capacity(1, 3, 1_GiB, 0)).value();
+    auto parent = ledger.reserve(demand("parent", 4, 512_MiB)).value();
+    auto child = ledger.open("child", PageSize::Size4K, CpuPolicy::Dedicated).value();
+
+    ASSERT_TRUE(ledger.transfer(parent, child, {CoreId{4}}, 128_MiB));
+
+    EXPECT_EQ(parent.grant().cpus, (std::vector{CpuId{2}, CpuId{3}}));
+    EXPECT_EQ(parent.grant().memory_bytes(), 384_MiB);
+    EXPECT_EQ(child.grant().cpus, (std::vector{CpuId{4}, CpuId{5}}));
+    EXPECT_EQ(child.grant().memory_bytes(), 128_MiB);
+    EXPECT_EQ(ledger.grants(), (std::vector{child.grant(), parent.grant()}));
+
+    ASSERT_TRUE(ledger.transfer(child, parent, {CoreId{4}}, 128_MiB));
+
+    EXPECT_EQ(parent.grant().memory_bytes(), 512_MiB);
+    EXPECT_EQ(parent.grant().nodes.at(0).cores, (std::vector{CoreId{2}, CoreId{4}}));
+    EXPECT_TRUE(child.grant().nodes.empty());
+}
+
+TEST(Ledger, ATransferOfWhatIsNotHeldMovesNothing) {
+    auto ledger = Ledger::create(make_capacity(1, 3, 1_GiB, 0)).value();
+    auto parent = ledger.reserve(demand("parent", 2, 64_MiB)).value();
+    auto child = ledger.open("child", PageSize::Size4K, CpuPolicy::Dedicated).value();
+    const Grant before = parent.grant();
+
+    EXPECT_FALSE(ledger.transfer(parent, child, {CoreId{4}}, 0));
+    EXPECT_FALSE(ledger.transfer(parent, child, {CoreId{2}}, 65_MiB));
+
+    EXPECT_EQ(parent.grant(), before);
+    EXPECT_TRUE(child.grant().nodes.empty());
+}
+
+TEST(Ledger, WhatPassedOnGoesBackToTheHostWithItsNewOwner) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 1_GiB, 0)).value();
+    auto parent = ledger.reserve(demand("parent", 4, 512_MiB)).value();
+    auto child = ledger.open("child", PageSize::Size4K, CpuPolicy::Dedicated).value();
+    ASSERT_TRUE(ledger.transfer(parent, child, {CoreId{4}}, 128_MiB));
+
+    child.give_back();
+
+    EXPECT_EQ(ledger.account().at(0).lines.back().cores, std::vector{CoreId{4}});
+    EXPECT_EQ(ledger.account().at(0).lines.back().small_bytes, 1_GiB - 384_MiB);
+}
+
 }  // namespace
 }  // namespace alcove::host

@@ -5,27 +5,18 @@
 #include <optional>
 #include <utility>
 
-#include "support/bits.hpp"
-#include "support/log.hpp"
-
 namespace alcove::machine {
 
-using memory::FilePart;
 using memory::GuestRange;
 
 struct Carver::Operation {
-    enum class Kind { Take, GiveBack };
+    enum class Kind { Withdraw, Readmit };
 
     Kind kind;
     std::vector<GuestRange> ranges;
-    const Fd* file;   // the enclave's
-    uint64_t offset;  // in it, of the first range
     Done done;
 
     std::optional<Error> error{};
-    // Bytes whose owner has changed, in the order of `ranges`; take() counts them back down when it fails.
-    uint64_t changed = 0;
-    bool file_released = false;  // all of the enclave's pages, because the host had no others
 
     uint64_t length() const {
         uint64_t total = 0;
@@ -35,43 +26,18 @@ struct Carver::Operation {
     }
 };
 
-namespace {
-
-uint64_t file_offset(const memory::GuestMemory& memory, memory::GuestAddress address) {
-    for (const auto& mapped : memory.mapped_regions())
-        if (mapped.region.range.contains(address))
-            return mapped.region.file_offset + (address.value() - mapped.region.range.base.value());
-    ALCOVE_CHECK(false, "only RAM is carved");
-    return 0;
-}
-
-Error ended() {
-    return Error(ErrorCode::Cancelled, "the machine has ended");
-}
-
-}  // namespace
-
-Carver::Carver(Carvable& machine, EventLoop& loop, const Fd& ram, Sizes sizes)
-    : machine_(machine), loop_(loop), ram_(ram), sizes_(sizes) {
-    ALCOVE_CHECK(sizes.chunk > 0 && is_aligned(sizes.chunk, sizes.page), "a chunk is whole pages");
-}
+Carver::Carver(Carvable& machine, EventLoop& loop) : machine_(machine), loop_(loop) {}
 
 Carver::~Carver() = default;
 
-void Carver::take(GuestRange range, FilePart to, Done done) {
-    enqueue(std::make_unique<Operation>(Operation{.kind = Operation::Kind::Take,
-                                                  .ranges = {range},
-                                                  .file = &to.file,
-                                                  .offset = to.offset,
-                                                  .done = std::move(done)}));
+void Carver::withdraw(GuestRange range, Done done) {
+    enqueue(std::make_unique<Operation>(
+        Operation{.kind = Operation::Kind::Withdraw, .ranges = {range}, .done = std::move(done)}));
 }
 
-void Carver::give_back(std::vector<GuestRange> ranges, FilePart from, Done done) {
-    enqueue(std::make_unique<Operation>(Operation{.kind = Operation::Kind::GiveBack,
-                                                  .ranges = std::move(ranges),
-                                                  .file = &from.file,
-                                                  .offset = from.offset,
-                                                  .done = std::move(done)}));
+void Carver::readmit(std::vector<GuestRange> ranges, Done done) {
+    enqueue(std::make_unique<Operation>(
+        Operation{.kind = Operation::Kind::Readmit, .ranges = std::move(ranges), .done = std::move(done)}));
 }
 
 void Carver::machine_ended() {
@@ -122,38 +88,11 @@ void Carver::lose_machine(Error error) {
 }
 
 void Carver::begin() {
-    const auto& operation = *operations_.front();
-    for (const auto& range : operation.ranges)
-        ALCOVE_CHECK(is_aligned(range.base.value() | range.size | operation.offset, sizes_.page),
-                     "what is carved is whole pages");
-    if (operation.kind == Operation::Kind::Take) return withdraw();
-    reserve();
+    if (operations_.front()->kind == Operation::Kind::Withdraw) return remove_slots();
+    unfence();
 }
 
-void Carver::abandon() {
-    auto& operation = *operations_.front();
-    if (operation.kind == Operation::Kind::Take) {
-        if (!operation.error) operation.error = ended();
-    } else {
-        release_other(operation.changed, operation.length() - operation.changed);
-        operation.error.reset();
-    }
-    finish();
-}
-
-void Carver::finish() {
-    const auto operation = std::move(operations_.front());
-    operations_.pop_front();
-    if (!operations_.empty()) later(&Carver::begin);
-    if (operation->error) return operation->done(Failure{*operation->error});
-    const bool took = operation->kind == Operation::Kind::Take;
-    (took ? counters_.bytes_taken : counters_.bytes_given_back) += operation->length();
-    operation->done({});
-}
-
-// ---- Taking ----
-
-void Carver::withdraw() {
+void Carver::remove_slots() {
     parked([this] { return machine_.remove_memory(operations_.front()->ranges.front()); }, &Carver::fence);
 }
 
@@ -161,62 +100,9 @@ void Carver::withdraw() {
 void Carver::fence() {
     auto& operation = *operations_.front();
     auto fenced = machine_.memory()->fence(operation.ranges.front());
-    if (fenced) return move();
+    if (fenced) return finish();
     operation.error = std::move(fenced.error());
-    readmit();
-}
-
-void Carver::move() {
-    auto& operation = *operations_.front();
-    const uint64_t size = next_chunk();
-    if (size == 0) return finish();
-    uint64_t moved = 0;
-    auto result = memory::move_pages(own(operation.changed), other(operation.changed), size, sizes_.page,
-                                     size, moved, counters_.moved);
-    if (result) {
-        operation.changed += size;
-        return later(&Carver::move);
-    }
-    operation.error = std::move(result.error());
-    // Whatever of this chunk arrived: it did not leave either.
-    release_other(operation.changed, size);
-    move_back();
-}
-
-void Carver::move_back() {
-    auto& operation = *operations_.front();
-    if (operation.changed == 0) return unfence();
-    const uint64_t size = std::min(sizes_.chunk, operation.changed);
-    const uint64_t at = operation.changed - size;
-    uint64_t moved = 0;
-    auto result = memory::move_pages(other(at), own(at), size, sizes_.page, size, moved, counters_.moved);
-    if (!result) {
-        lose_machine(std::move(result.error()));
-        return finish();
-    }
-    operation.changed = at;
-    later(&Carver::move_back);
-}
-
-// ---- Giving back ----
-
-// The machine's page is there before the enclave's goes, so that nobody else on the host can come between.
-void Carver::reserve() {
-    auto& operation = *operations_.front();
-    const uint64_t size = next_chunk();
-    if (size == 0) return unfence();
-    auto reserved = memory::reserve_pages(own(operation.changed), size);
-    if (!reserved && !std::exchange(operation.file_released, true)) {
-        release_other(operation.changed, operation.length() - operation.changed);
-        reserved = memory::reserve_pages(own(operation.changed), size);
-    }
-    if (!reserved) {
-        operation.error = std::move(reserved.error());
-        return finish();
-    }
-    if (!operation.file_released) release_other(operation.changed, size);
-    operation.changed += size;
-    later(&Carver::reserve);
+    restore_slots();
 }
 
 void Carver::unfence() {
@@ -226,10 +112,10 @@ void Carver::unfence() {
         lose_machine(unfenced.error());
         return finish();
     }
-    readmit();
+    restore_slots();
 }
 
-void Carver::readmit() {
+void Carver::restore_slots() {
     parked(
         [this]() -> Result<void> {
             for (const auto& range : operations_.front()->ranges)
@@ -239,40 +125,22 @@ void Carver::readmit() {
         &Carver::finish);
 }
 
-// ---- Places ----
-
-// What is left, but no more than a chunk, and in one range.
-uint64_t Carver::next_chunk() const {
-    const auto& operation = *operations_.front();
-    uint64_t begin = 0;
-    for (const auto& range : operation.ranges) {
-        if (operation.changed < begin + range.size)
-            return std::min(sizes_.chunk, begin + range.size - operation.changed);
-        begin += range.size;
-    }
-    return 0;
+void Carver::abandon() {
+    auto& operation = *operations_.front();
+    operation.error.reset();
+    if (operation.kind == Operation::Kind::Withdraw)
+        operation.error = Error(ErrorCode::Cancelled, "the machine has ended");
+    finish();
 }
 
-// The page at `offset` in all ranges together, in the machine's file and in the enclave's.
-FilePart Carver::own(uint64_t offset) const {
-    for (const auto& range : operations_.front()->ranges) {
-        if (offset < range.size)
-            return {ram_, file_offset(*machine_.memory(), memory::GuestAddress(range.base.value() + offset))};
-        offset -= range.size;
-    }
-    ALCOVE_CHECK(false, "the offset lies in the ranges");
-    return {ram_, 0};
-}
-
-FilePart Carver::other(uint64_t offset) const {
-    const auto& operation = *operations_.front();
-    return {*operation.file, operation.offset + offset};
-}
-
-// A page that stays does so in a file that nobody maps any more, until that is closed.
-void Carver::release_other(uint64_t offset, uint64_t length) const {
-    const auto released = memory::release_pages(other(offset), length);
-    if (!released) log::warn("carving: pages of an enclave stay: {}", released.error().to_string());
+void Carver::finish() {
+    const auto operation = std::move(operations_.front());
+    operations_.pop_front();
+    if (!operations_.empty()) later(&Carver::begin);
+    if (operation->error) return operation->done(Failure{*operation->error});
+    const bool withdrew = operation->kind == Operation::Kind::Withdraw;
+    (withdrew ? counters_.bytes_withdrawn : counters_.bytes_readmitted) += operation->length();
+    operation->done({});
 }
 
 }  // namespace alcove::machine

@@ -33,11 +33,11 @@ Result<void> check_plan(const MachinePlan& plan) {
                     "a machine has 1 to 32 vCPUs, not " + std::to_string(plan.vcpu_count));
     if (plan.memory_bytes < kMinMemory || !is_aligned<uint64_t>(plan.memory_bytes, 4_KiB))
         return fail(ErrorCode::MachineConfig, "memory has to be whole pages and at least 8 MiB");
+    if (plan.threads_per_core == 0 || plan.vcpu_count % plan.threads_per_core != 0)
+        return fail(ErrorCode::MachineConfig, "the vCPUs of a machine are whole cores");
     if (!plan.primary) return {};
     if (plan.discovery != boot::Discovery::Acpi)
         return fail(ErrorCode::MachineConfig, "a primary VM tells its kernel of its devices by ACPI");
-    if (plan.primary->threads_per_core == 0 || plan.vcpu_count % plan.primary->threads_per_core != 0)
-        return fail(ErrorCode::MachineConfig, "the vCPUs of a primary VM are whole cores");
     return {};
 }
 
@@ -63,8 +63,7 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
     if (plan.primary) {
         TRY(machine->add_pci_bus(*plan.primary));
     }
-    TRY(machine->add_vcpus({.vcpu_count = plan.vcpu_count,
-                            .threads_per_core = plan.primary ? plan.primary->threads_per_core : 1}));
+    TRY(machine->add_vcpus({.vcpu_count = plan.vcpu_count, .threads_per_core = plan.threads_per_core}));
     return machine;
 }
 

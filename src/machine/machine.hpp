@@ -49,8 +49,7 @@ inline constexpr uint64_t kMinMemory = 8_MiB;
 // What a primary VM has beyond an enclave: PCI, an identity, memory that can be taken from it.
 struct PrimaryShape {
     boot::SystemIdentity identity;
-    uint32_t threads_per_core = 1;  // 2 only where the host threads behind neighbouring vCPUs are siblings
-    uint64_t memory_block = 0;      // of one memory slot; 0: MemorySlots::block_for() the memory
+    uint64_t memory_block = 0;  // of one memory slot; 0: MemorySlots::block_for() the memory
 };
 
 struct MachinePlan {
@@ -58,6 +57,7 @@ struct MachinePlan {
     Fd ram;  // a file of memory_bytes, reserved
     uint64_t memory_bytes = 0;
     uint32_t vcpu_count = 0;
+    uint32_t threads_per_core = 1;  // 2 only where the host threads behind neighbouring vCPUs are siblings
     boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
     std::optional<PrimaryShape> primary{};              // with Discovery::Acpi only
     // Each byte the guest sends to its serial port; called on vCPU threads, one at a time. Empty: dropped.

@@ -13,6 +13,7 @@ namespace {
 
 // Of KVM's 32764, with room for devices and for blocks that are in pieces.
 constexpr uint64_t kMaxBlocks = 16384;
+constexpr uint64_t kMaxSlots = 32'000;
 
 }  // namespace
 
@@ -21,6 +22,12 @@ uint64_t MemorySlots::block_for(uint64_t ram_size) {
     while (ram_size / block > kMaxBlocks)
         block *= 2;
     return block;
+}
+
+// A piece takes one slot for each block that it touches: one more than it would if blocks had no borders in
+// it.
+uint64_t MemorySlots::most_pieces(uint64_t ram_size) {
+    return kMaxSlots - ram_size / block_for(ram_size);
 }
 
 Result<MemorySlots> MemorySlots::create(Setter set, std::vector<memory::GuestMemory::MappedRegion> regions,

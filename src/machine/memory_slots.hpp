@@ -29,6 +29,8 @@ class MemorySlots {
     // The size of a block for `ram_size` bytes: 2 MiB, what carving moves, or more where that would be too
     // many slots.
     static uint64_t block_for(uint64_t ram_size);
+    // In how many pieces RAM may come to lie, with such blocks, before KVM's slots run out.
+    static uint64_t most_pieces(uint64_t ram_size);
 
     // Adds everything. Slots are numbered from `first_slot` on, and nobody else numbers any from there.
     static Result<MemorySlots> create(Setter set, std::vector<memory::GuestMemory::MappedRegion> regions,

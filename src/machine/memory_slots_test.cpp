@@ -170,6 +170,9 @@ TEST(MemorySlots, BlocksGrowWithTheMachine) {
     EXPECT_EQ(MemorySlots::block_for(1_GiB), 2_MiB);
     EXPECT_EQ(MemorySlots::block_for(32_GiB), 2_MiB);
     EXPECT_EQ(MemorySlots::block_for(256_GiB), 16_MiB);
+    // With those of blocks and of devices no more than KVM has.
+    EXPECT_EQ(MemorySlots::most_pieces(1_GiB), 32'000U - 512);
+    EXPECT_EQ(MemorySlots::most_pieces(512_GiB), 32'000U - 16'384);
 }
 
 }  // namespace

@@ -3,7 +3,8 @@
 // Moves pages from one owner's RAM file to another's, so that each page has one owner all the time and the
 // host's memory in use stays flat: chunk by chunk room is reserved in the receiver's file, the content is
 // copied, and the giver's pages are punched out. What the giver never wrote (holes) is not copied: it is
-// zero on both sides.
+// zero on both sides. One of the files may be of another process that does what it likes to it meanwhile; it
+// can bring about an error here and wrong contents of its own, nothing else.
 #pragma once
 
 #include <cstdint>

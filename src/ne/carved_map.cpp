@@ -27,6 +27,20 @@ std::optional<SlotUid> CarvedMap::owner(GuestAddress address) const {
     return carved.owner;
 }
 
+std::vector<GuestRange> CarvedMap::regions_of(SlotUid region_owner) const {
+    std::vector<GuestRange> regions;
+    for (const auto& [base, carved] : carved_)
+        if (carved.owner == region_owner) regions.push_back({GuestAddress(base), carved.size});
+    return regions;
+}
+
+std::vector<GuestRange> CarvedMap::all_regions() const {
+    std::vector<GuestRange> regions;
+    for (const auto& [base, carved] : carved_)
+        regions.push_back({GuestAddress(base), carved.size});
+    return regions;
+}
+
 bool CarvedMap::is_ram(uint64_t address) const {
     return std::ranges::any_of(
         ram_, [address](const GuestRange& range) { return range.contains(GuestAddress(address)); });

@@ -27,6 +27,8 @@ class CarvedMap {
 
     bool overlaps(const memory::GuestRange& region) const;
     std::optional<SlotUid> owner(memory::GuestAddress address) const;  // nothing: the primary
+    std::vector<memory::GuestRange> regions_of(SlotUid owner) const;   // ascending
+    std::vector<memory::GuestRange> all_regions() const;
     uint64_t carved_bytes() const { return carved_bytes_; }
 
     uint64_t stretches() const { return stretches_; }

@@ -38,6 +38,19 @@ TEST(CarvedMap, EveryByteHasTheOwnerOfItsRegion) {
     EXPECT_EQ(map.carved_bytes(), 10_MiB);
 }
 
+TEST(CarvedMap, RegionsAreListedByOwner) {
+    CarvedMap map({mib(0, 64)});
+    map.add(mib(24, 2), SlotUid{1});
+    map.add(mib(16, 8), SlotUid{2});
+    map.add(mib(4, 2), SlotUid{1});
+
+    EXPECT_EQ(map.regions_of(SlotUid{1}), (std::vector{mib(4, 2), mib(24, 2)}));
+    EXPECT_TRUE(map.regions_of(SlotUid{3}).empty());
+    EXPECT_EQ(map.all_regions(), (std::vector{mib(4, 2), mib(16, 8), mib(24, 2)}));
+    map.remove(mib(24, 2));
+    EXPECT_EQ(map.regions_of(SlotUid{1}), (std::vector{mib(4, 2)}));
+}
+
 TEST(CarvedMap, AStretchIsWhatLiesTogetherAndHasOneOwner) {
     CarvedMap map({mib(0, 16), mib(4096, 16)});
     EXPECT_EQ(map.stretches(), 2U);

@@ -20,6 +20,15 @@ int check_region(const Parent& parent, uint64_t paddr, uint64_t size) {
     return inside ? 0 : EINVAL;
 }
 
+int check_new_region(const Parent& parent, const CarvedMap& carved, SlotUid slot, uint64_t paddr,
+                     uint64_t size) {
+    const int refused = check_region(parent, paddr, size);
+    if (refused != 0) return refused;
+    const memory::GuestRange region{memory::GuestAddress(paddr), size};
+    if (carved.overlaps(region)) return EBUSY;
+    return carved.most_pieces_with(region, slot) > parent.max_ram_pieces ? ENOSPC : 0;
+}
+
 int check_vcpu(const Parent& parent, uint64_t id) {
     if (!parent.has_vcpu(id)) return EINVAL;
     const auto vcpu = static_cast<VcpuId>(id);

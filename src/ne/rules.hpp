@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The rules of nitro.md 1.4 to 1.13 that need no memory of earlier commands: what a request says, judged
-// against what the primary is. A primary's VMM applies them before it parks a vCPU for nonsense; alcoved
-// applies them whatever the VMM did.
+// The rules of nitro.md 1.4 to 1.13 that need little memory of earlier commands: what a request says, judged
+// against what the primary is, and what is carved out of it. A primary's VMM applies them before it parks a
+// vCPU for nonsense; alcoved applies them whatever the VMM did.
 //
 // All give 0, or the errno (positive) that refuses the request.
 #pragma once
 
 #include <cstdint>
 
+#include "ne/carved_map.hpp"
 #include "ne/parent.hpp"
 
 namespace alcove::ne {
 
 // EINVAL: empty, wraps, not whole granules, not inside one range of RAM (MMIO and holes are not RAM).
 int check_region(const Parent& parent, uint64_t paddr, uint64_t size);
+
+// The same, and EBUSY: some of it is carved already. ENOSPC: RAM would come to lie in too many pieces.
+int check_new_region(const Parent& parent, const CarvedMap& carved, SlotUid slot, uint64_t paddr,
+                     uint64_t size);
 
 // EINVAL: no such vCPU. EBUSY: vCPU 0 or a sibling of it, which the parent keeps, as the driver does
 // (nitro.md 1.10, 4. and 5.): so it never gives away its last core.

@@ -55,6 +55,27 @@ TEST(NeRegionRule, ALargerBackingPageIsTheGranule) {
     EXPECT_EQ(check_region(parent, 8_MiB, 8_MiB), 0);
 }
 
+TEST(NeRegionRule, WhatIsCarvedIsNotCarvedAgain) {
+    const auto parent = two_ranges();
+    CarvedMap carved(parent.ram);
+    carved.add({memory::GuestAddress(4_MiB), 4_MiB}, SlotUid{1});
+
+    EXPECT_EQ(check_new_region(parent, carved, SlotUid{1}, 2_MiB, 2_MiB), 0);
+    EXPECT_EQ(check_new_region(parent, carved, SlotUid{2}, 8_MiB, 2_MiB), 0);
+    for (const uint64_t paddr : {2_MiB, 4_MiB, 6_MiB})
+        EXPECT_EQ(check_new_region(parent, carved, SlotUid{1}, paddr, 4_MiB), EBUSY) << paddr;
+    EXPECT_EQ(check_new_region(parent, carved, SlotUid{1}, 15_MiB, 2_MiB), EINVAL);
+}
+
+TEST(NeRegionRule, RamDoesNotComeToLieInTooManyPieces) {
+    auto parent = two_ranges();
+    parent.max_ram_pieces = 2;
+    const CarvedMap carved(parent.ram);
+
+    EXPECT_EQ(check_new_region(parent, carved, SlotUid{1}, 0, 2_MiB), 0) << "at an end";
+    EXPECT_EQ(check_new_region(parent, carved, SlotUid{1}, 4_MiB, 2_MiB), ENOSPC);
+}
+
 TEST(NeVcpuRule, TheFirstCoreStaysWithTheParent) {
     const auto parent = two_ranges();
     EXPECT_EQ(check_vcpu(parent, 0), EBUSY);

@@ -75,7 +75,7 @@ SlotTable::Outcome SlotTable::handle(const SlotFree& request) {
 SlotTable::Outcome SlotTable::handle(const SlotAddMem& request) {
     Slot* slot = find_slot(request.slot_uid);
     if (slot == nullptr || slot->state != SlotState::INIT) return refusal(EINVAL);
-    const int refused = check_new_region(*slot, request.paddr, request.size);
+    const int refused = check_new_region(parent_, carved_, slot->uid, request.paddr, request.size);
     if (refused != 0) return refusal(refused);
     const GuestRange region{GuestAddress(request.paddr), request.size};
     const uint64_t offset = slot->memory_bytes;
@@ -247,14 +247,6 @@ std::vector<const Slot*> SlotTable::slots() const {
 std::optional<SlotUid> SlotTable::vcpu_owner(VcpuId id) const {
     if (!parent_.has_vcpu(number(id)) || vcpu_owners_[number(id)] == SlotUid{}) return std::nullopt;
     return vcpu_owners_[number(id)];
-}
-
-int SlotTable::check_new_region(const Slot& slot, uint64_t paddr, uint64_t size) const {
-    const int refused = check_region(parent_, paddr, size);
-    if (refused != 0) return refused;
-    const GuestRange region{GuestAddress(paddr), size};
-    if (carved_.overlaps(region)) return EBUSY;
-    return carved_.most_pieces_with(region, slot.uid) > parent_.max_ram_pieces ? ENOSPC : 0;
 }
 
 int SlotTable::check_new_vcpu(const Slot& slot, uint64_t id) const {

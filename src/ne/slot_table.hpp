@@ -154,7 +154,6 @@ class SlotTable {
     void undo(const work::Free&) {}
 
     Slot* find_slot(uint64_t uid);
-    int check_new_region(const Slot& slot, uint64_t paddr, uint64_t size) const;
     int check_new_vcpu(const Slot& slot, uint64_t id) const;
     int check_complete(const Slot& slot) const;  // fit to be started
     bool is_cid_taken(Cid cid) const;

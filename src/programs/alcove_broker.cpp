@@ -14,6 +14,7 @@
 
 #include "broker/attestor_door.hpp"
 #include "broker/broker.hpp"
+#include "broker/process_setup.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -121,6 +122,7 @@ Result<void> run(const Settings& settings) {
                                    {.folders = folders,
                                     .spawner = spawner,
                                     .siblings_of = siblings_of,
+                                    .check_siblings_can_be_shared = broker::check_siblings_can_be_shared,
                                     .open_at_attestor =
                                         [&settings](const broker::LaunchPlan& plan) {
                                             return broker::open_at_attestor(settings.attestor_socket, plan);

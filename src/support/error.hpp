@@ -60,6 +60,7 @@ enum class ErrorCode : uint16_t {
     GuestAddressInvalid = 51,
     KvmRefused = 52,
     VcpuFailed = 53,
+    MemoryLost = 54,
 
     DocumentMalformed = 70,
     DocumentSignature = 71,

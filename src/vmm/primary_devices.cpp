@@ -32,6 +32,17 @@ boot::SystemIdentity identity_of(const api::VmId& id) {
     return identity;
 }
 
+ne::Parent parent_of(const api::vmm::Launch& launch, const memory::GuestMemory& ram) {
+    ne::Parent parent;
+    for (const auto& mapped : ram.mapped_regions())
+        parent.ram.push_back(mapped.region.range);
+    parent.backing_page = launch.page_size;
+    for (uint32_t i = 0; i < launch.vcpu_count; ++i)
+        parent.core_of_vcpu.push_back(i / launch.threads_per_core);
+    parent.max_ram_pieces = machine::MemorySlots::most_pieces(ram.total_size());
+    return parent;
+}
+
 Result<std::unique_ptr<PrimaryDevices>> PrimaryDevices::create(EventLoop& loop, std::vector<Fd> disks) {
     auto devices = std::make_unique<PrimaryDevices>();
     for (auto& file : disks) {
@@ -48,6 +59,26 @@ Result<void> PrimaryDevices::add_to(machine::Machine& machine) {
     for (const auto& disk : disks_)
         TRY(machine.add_virtio_pci(slot++, *disk));
     return {};
+}
+
+Result<void> PrimaryDevices::add_enclaves(EventLoop& loop, machine::Machine& machine, ne::Parent parent,
+                                          std::function<void()> line_wanted) {
+    TRY(parent.check());
+    ne_backend_ = std::make_unique<NeBackend>(
+        loop, machine, std::move(parent),
+        NeLine::Callbacks{.wanted = std::move(line_wanted),
+                          .slot_changed = [this] { ne_device_->slot_changed(); }});
+    auto function = TRY(ne::PciFunction::create(
+        {.loop = loop, .backend = *ne_backend_, .interrupts = machine.message_interrupts()}));
+    ne_device_ = &function->device();
+    machine.add_pci(ne::kPciSlot, std::move(function));
+    return {};
+}
+
+void PrimaryDevices::release(std::function<void()> done) {
+    if (ne_backend_ == nullptr) return done();
+    ne_backend_->machine_ended();
+    ne_device_->release(std::move(done));
 }
 
 }  // namespace alcove::vmm

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/bits.hpp"
 #include "support/system.hpp"
 #include "virtio/blk_spec.hpp"
 
@@ -25,6 +26,31 @@ TEST(PrimaryIdentity, IsTheVmsIdAndAUuidOfItsOwn) {
     EXPECT_NE(one.uuid, other.uuid);
     EXPECT_EQ(one.uuid[6] >> 4, 8);
     EXPECT_EQ(one.uuid[8] >> 6, 2);
+}
+
+TEST(PrimaryEnclaves, RulesSeeWhatThePrimaryWasLaunchedAs) {
+    const auto ram = memory::GuestMemory::create_anonymous({memory::GuestAddress(0), 64_MiB}).value();
+    api::vmm::Launch launch{};
+    launch.vcpu_count = 4;
+    launch.threads_per_core = 2;
+    launch.page_size = 2_MiB;
+
+    const auto parent = parent_of(launch, *ram);
+
+    EXPECT_TRUE(parent.check());
+    EXPECT_EQ(parent.ram, (std::vector{memory::GuestRange{memory::GuestAddress(0), 64_MiB}}));
+    EXPECT_EQ(parent.backing_page, 2_MiB);
+    EXPECT_EQ(parent.core_of_vcpu, (std::vector<uint32_t>{0, 0, 1, 1}));
+}
+
+TEST(PrimaryEnclaves, WithoutADeviceThereIsNothingToRelease) {
+    const auto loop = EventLoop::create().value();
+    const auto devices = PrimaryDevices::create(*loop, {}).value();
+    bool released = false;
+
+    devices->release([&] { released = true; });
+
+    EXPECT_TRUE(released);
 }
 
 TEST(PrimaryDisks, CanDoWhatTheyWereOpenedFor) {

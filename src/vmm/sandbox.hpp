@@ -2,8 +2,8 @@
 //
 // What a VMM gives up before its guest runs. From then on it can do what its open descriptors allow and
 // nothing else: no file can be opened, no socket made, no program started, no process looked at. A guest
-// that takes the VMM over has these descriptors: its own VM, its own memory, its own lines to the shim and
-// the attestor.
+// that takes the VMM over has these descriptors: its own VM, its own memory, its own lines to the shim, to
+// the attestor (an enclave) or to alcoved (a primary VM that may carve).
 #pragma once
 
 #include "api/vm_role.hpp"

@@ -61,6 +61,18 @@ TEST(Sandbox, NewExecutableMemoryIsRefused) {
     })));
 }
 
+TEST(Sandbox, MemoryCanBeFencedOffAndBack) {
+    const int status = status_after(
+        [] {
+            void* memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (::mprotect(memory, 4096, PROT_NONE) != 0) ::_exit(1);
+            if (::mprotect(memory, 4096, PROT_READ | PROT_WRITE) != 0) ::_exit(2);
+        },
+        api::VmRole::Primary);
+
+    EXPECT_TRUE(sandbox::exited_with(status, 0)) << status;
+}
+
 TEST(Sandbox, DisksAreAPrimaryVmsAlone) {
     const auto touch_a_disk = [] {
         char byte = 0;

@@ -78,6 +78,17 @@ std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSource
         entries.add(StatisticId::DiskFlushes, disk.flushes, i);
         entries.add(StatisticId::DiskFailures, disk.failures, i);
     }
+    if (sources.ne_device != nullptr && sources.ne_backend != nullptr) {
+        const auto commands = sources.ne_device->counters();
+        const auto& carved = sources.ne_backend->counters();
+        entries.add(StatisticId::NeCommands, commands.commands);
+        entries.add(StatisticId::NeRefused, commands.refused);
+        entries.add(StatisticId::NeEvents, commands.events);
+        entries.add(StatisticId::NeWithdrawnBytes, carved.bytes_withdrawn);
+        entries.add(StatisticId::NePauses, carved.pauses);
+        const auto longest = std::chrono::duration_cast<std::chrono::nanoseconds>(carved.longest_pause);
+        entries.add(StatisticId::NeLongestPauseNs, static_cast<uint64_t>(longest.count()));
+    }
     return entries.take();
 }
 

@@ -7,8 +7,10 @@
 
 #include "api/vmm_messages.hpp"
 #include "machine/machine.hpp"
+#include "ne/device.hpp"
 #include "nsm/device.hpp"
 #include "virtio/blk.hpp"
+#include "vmm/ne_backend.hpp"
 #include "vsock/device.hpp"
 #include "vsock/host_backend.hpp"
 
@@ -20,6 +22,8 @@ struct StatisticsSources {
     const vsock::HostBackend& host_backend;
     const nsm::NsmDevice* nsm;  // an enclave's
     std::vector<const virtio::BlockDevice*> disks;
+    const ne::Device* ne_device;  // both of a primary VM that may carve
+    const NeBackend* ne_backend;
     uint64_t console_bytes;
 };
 

@@ -57,12 +57,21 @@ Result<void> VmProcess::on_message(const api::Envelope& envelope, std::vector<Fd
             if (enclave_ == nullptr) return fail(ErrorCode::InvalidMessage, "this VM has no attestor");
             return enclave_->attestor_answered(line, std::move(descriptors));
         }
+        case messages::NeLine::kType:
+            return on_ne_line(envelope, std::move(descriptors));
         case messages::Stop::kType:
             machine_->stop();
             return {};
         default:
             return fail(ErrorCode::InvalidMessage, "unknown message from the shim");
     }
+}
+
+Result<void> VmProcess::on_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors) {
+    TRY(api::decode<messages::NeLine>(envelope));
+    if (primary_ == nullptr || primary_->enclaves() == nullptr)
+        return fail(ErrorCode::InvalidMessage, "this VM has no enclaves");
+    return primary_->enclaves()->line().given(std::move(descriptors));
 }
 
 void VmProcess::launch(messages::LaunchOrder order) {
@@ -108,12 +117,13 @@ machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::strin
     plan.ram = std::move(order.descriptors.ram);
     plan.memory_bytes = launch.memory_bytes;
     plan.vcpu_count = launch.vcpu_count;
+    plan.threads_per_core = launch.threads_per_core;
     plan.discovery = boot::discovery_for(command_line);
     if (role_ == api::VmRole::Primary) {
         const auto id = api::VmId::parse(launch.vm_id);
         ALCOVE_CHECK(id.has_value(), "the shim sends the id it was given");
         plan.discovery = boot::Discovery::Acpi;
-        plan.primary = {.identity = identity_of(*id), .threads_per_core = 1};
+        plan.primary = {.identity = identity_of(*id)};
     }
     plan.console = [this](uint8_t byte) {
         console_bytes_.fetch_add(1, std::memory_order_relaxed);
@@ -128,13 +138,20 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     vsock::HostBackend::Options options;
     options.guest_cid = cid;
     vsock::PortOpener* ports = &ports_;
+    const bool is_carved = (launch.flags & messages::Launch::kCarved) != 0;
+    // To a primary VM, and to an enclave of one, its parent is not this host.
+    if (role_ == api::VmRole::Primary || is_carved) options.host_cids = {vsock::Cid::Host};
     if (role_ == api::VmRole::Primary) {
         primary_ = TRY(PrimaryDevices::create(*loop_, std::move(descriptors.disks)));
-        options.host_cids = {vsock::Cid::Host};  // it is a parent itself
     } else {
-        enclave_ = TRY(EnclaveDevices::create(*loop_, ports_, std::move(descriptors.attestor),
+        const auto parent = is_carved ? EnclaveParent::PrimaryVm : EnclaveParent::Host;
+        enclave_ = TRY(EnclaveDevices::create(*loop_, parent, ports_, std::move(descriptors.attestor),
                                               [this](Bytes message) { shim_->send(std::move(message)); }));
         ports = &enclave_->ports();
+    }
+    if ((launch.flags & messages::Launch::kEnclaves) != 0) {
+        TRY(primary_->add_enclaves(*loop_, *machine_, parent_of(launch, *machine_->memory()),
+                                   [this] { shim_->send(api::encode(messages::NeLineWanted{})); }));
     }
     host_backend_ = std::make_unique<vsock::HostBackend>(*loop_, *ports, options);
     host_listener_ =
@@ -164,10 +181,15 @@ void VmProcess::tell_statistics(uint32_t request) {
                               .host_backend = *host_backend_,
                               .nsm = enclave_ != nullptr ? &enclave_->nsm() : nullptr,
                               .disks = {},
+                              .ne_device = nullptr,
+                              .ne_backend = nullptr,
                               .console_bytes = console_bytes_.load(std::memory_order_relaxed)};
-    if (primary_ != nullptr)
+    if (primary_ != nullptr) {
         for (const auto& disk : primary_->disks())
             sources.disks.push_back(disk.get());
+        sources.ne_device = primary_->ne_device();
+        sources.ne_backend = primary_->enclaves();
+    }
     shim_->send(messages::encode_statistics(request, collect_statistics(sources)));
 }
 
@@ -176,11 +198,15 @@ Result<void> VmProcess::start() {
     shim_->send(api::encode(messages::Started{.launch_received_ns = launch_received_ns_,
                                               .image_loaded_ns = image_loaded_ns_,
                                               .first_instruction_ns = now_ns()}));
+    if (primary_ != nullptr && primary_->enclaves() != nullptr) primary_->enclaves()->line().ask();
     return machine_->start([this](const machine::MachineEnd& end) { on_ended(end); });
 }
 
+// The next life of a primary VM begins when this one has stopped, and not before its enclaves have.
 void VmProcess::on_ended(const machine::MachineEnd& end) {
-    finish(end.reason, end.vcpu, end.detail);
+    const auto tell = [this, end] { finish(end.reason, end.vcpu, end.detail); };
+    if (primary_ == nullptr) return tell();
+    primary_->release(tell);
 }
 
 void VmProcess::finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail) {

@@ -6,7 +6,7 @@
 //
 //     Launch ──► machine built, image loaded ──► sandbox ──► Started ──► guest runs
 //                                                                    Ready, AppExit, ports, statistics
-//                                                      Stopped ◄── ended ◄──┘
+//                                     Stopped ◄── enclaves gone ◄── ended ◄──┘
 //
 // Everything happens on the event loop's thread but the vCPUs themselves.
 #pragma once
@@ -48,6 +48,7 @@ class VmProcess {
     Result<void> add_to_machine();
     Result<void> start();
     void tell_statistics(uint32_t request);
+    Result<void> on_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void on_ended(const machine::MachineEnd& end);
     void finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail);
     void finish_with(Result<void> outcome);

@@ -2,12 +2,14 @@
 #include "tests/machine/ne_host.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/ne_messages.hpp"
+#include "ne/message_codec.hpp"
 #include "ne/slot_uid.hpp"
 #include "support/bits.hpp"
 #include "support/log.hpp"
@@ -18,9 +20,20 @@ namespace alcove::tests {
 
 namespace {
 
+namespace wire = api::ne;
+
 // guests/ne_client/enclave_memory.hpp
 constexpr uint64_t kPatternMark = 0x416c636f;
 constexpr uint64_t kReadAtOnce = 2_MiB;
+constexpr uint64_t kCommandsOfALife = 7;
+
+Bytes read_at(const Fd& file, uint64_t offset, size_t length) {
+    Bytes bytes(length, 0xff);
+    static_cast<void>(sys::read_exact_at(file, bytes, offset).has_value());
+    return bytes;
+}
+
+}  // namespace
 
 ne::Parent parent_of(Primary& primary) {
     ne::Parent parent;
@@ -31,14 +44,6 @@ ne::Parent parent_of(Primary& primary) {
     return parent;
 }
 
-Bytes read_at(const Fd& file, uint64_t offset, size_t length) {
-    Bytes bytes(length, 0xff);
-    static_cast<void>(sys::read_exact_at(file, bytes, offset).has_value());
-    return bytes;
-}
-
-}  // namespace
-
 NeHost::NeHost(Primary& primary)
     : primary_(primary),
       // The parent is made of a machine that exists.
@@ -46,23 +51,74 @@ NeHost::NeHost(Primary& primary)
 
 NeHost::~NeHost() = default;
 
-void NeHost::execute(const ne::Request& request, Done done) {
+// ---- The line ----
+
+Fd NeHost::connect() {
+    auto ends = sys::socket_pair(SOCK_SEQPACKET).value();
+    line_ = api::Connection::create(
+                primary_.loop(), Channel(std::move(ends.first)), wire::kProtocol, wire::kVersions,
+                {.on_open = {},
+                 .on_message = [this](const api::Envelope& envelope,
+                                      const std::vector<Fd>&) { return on_message(envelope); },
+                 .on_closed = [this](const Error&) { ++findings_.failures; }})
+                .value();
+    for (auto& message : std::exchange(waiting_, {}))
+        line_->send(std::move(message));
+    return std::move(ends.second);
+}
+
+void NeHost::send(Bytes message) {
+    if (line_ == nullptr)
+        waiting_.push_back(std::move(message));
+    else
+        line_->send(std::move(message));
+}
+
+Result<void> NeHost::on_message(const api::Envelope& envelope) {
+    if (envelope.type != wire::ReleaseAll::kType) return on_request(envelope);
+    const auto release = TRY(api::decode<wire::ReleaseAll>(envelope));
+    release_all();
+    send(api::encode(wire::Released{.request = release.request, .reserved = {}}));
+    return {};
+}
+
+Result<void> NeHost::on_request(const api::Envelope& envelope) {
+    const auto [id, request] = TRY(ne::decode_request(envelope));
+    switch (last_.judge(id)) {
+        case ne::LastAnswer::Verdict::New:
+            break;
+        case ne::LastAnswer::Verdict::Answered:
+            ++findings_.repeated;
+            send(ne::encode_reply(id, last_.reply()));
+            return {};
+        default:
+            return fail(ErrorCode::InvalidMessage, "a command out of order");
+    }
+    last_.begin(id);
     ++findings_.commands;
     const auto outcome = table_.begin(request);
-    if (const auto* reply = std::get_if<ne::Reply>(&outcome)) return done(*reply);
-    done_ = std::move(done);
-    std::visit([this](const auto& work) { carry_out(work); }, std::get<ne::Work>(outcome));
-}
-
-void NeHost::finish(int32_t rc) {
+    if (const auto* reply = std::get_if<ne::Reply>(&outcome)) {
+        answer(*reply);
+        return {};
+    }
+    const int32_t rc =
+        std::visit([this](const auto& work) { return carry_out(work); }, std::get<ne::Work>(outcome));
     sample();
-    const auto reply = table_.finish(rc);
-    if (const auto done = std::exchange(done_, {})) done(reply);
-    // A release that came meanwhile.
-    if (released_) release_next();
+    answer(table_.finish(rc));
+    return {};
 }
 
-void NeHost::carry_out(const ne::work::AddMemory& work) {
+void NeHost::answer(const ne::Reply& reply) {
+    last_.answer(reply);
+    if (findings_.commands % kCommandsOfALife == 0)
+        line_.reset();
+    else
+        send(ne::encode_reply(last_.saved().number, reply));
+}
+
+// ---- The work ----
+
+int32_t NeHost::carry_out(const ne::work::AddMemory& work) {
     auto& enclave = enclaves_[work.slot];
     enclave.size = work.enclave_offset + work.region.size;
     if (!enclave.file.is_open()) enclave.file = sys::memfd("enclave-ram").value();
@@ -71,44 +127,39 @@ void NeHost::carry_out(const ne::work::AddMemory& work) {
     if (!sys::truncate(enclave.file, room) ||
         (refused && ::fcntl(enclave.file.get(), F_ADD_SEALS, F_SEAL_GROW) != 0))
         ++findings_.failures;
-    primary_.carver().take(
-        work.region, {enclave.file, work.enclave_offset}, [this, work](Result<void> taken) {
-            if (!taken) return finish(-ne::errno_of(taken.error()));
-            for (const auto& mapped : primary_.machine().memory()->mapped_regions()) {
-                if (!mapped.region.range.contains(work.region.base)) continue;
-                const uint64_t at =
-                    mapped.region.file_offset + (work.region.base.value() - mapped.region.range.base.value());
-                const off_t data = ::lseek(primary_.ram().get(), static_cast<off_t>(at), SEEK_DATA);
-                if (data >= 0 && static_cast<uint64_t>(data) < at + work.region.size)
-                    findings_.bytes_left += at + work.region.size - static_cast<uint64_t>(data);
-            }
-            finish(0);
-        });
+    const auto moved =
+        memory::move_region(primary_.ram_at(work.region.base), {enclave.file, work.enclave_offset},
+                            work.region.size, primary_.move_sizes(), moved_);
+    if (!moved) return -ne::errno_of(moved.error());
+    check_taken(work.region);
+    return 0;
 }
 
 // Cores have no owners in one process.
-void NeHost::carry_out(const ne::work::AddVcpus&) {
-    finish(0);
+int32_t NeHost::carry_out(const ne::work::AddVcpus&) {
+    return 0;
 }
 
-void NeHost::carry_out(const ne::work::Start& work) {
+// The command is answered first; what becomes of the enclave then is an event.
+int32_t NeHost::carry_out(const ne::work::Start& work) {
     ++findings_.starts;
-    finish(0);
-    // The command was answered; what becomes of the enclave now is an event.
-    primary_.loop().post([this, uid = work.slot] {
-        const auto found = enclaves_.find(uid);
-        if (found == enclaves_.end()) return;
-        check_order(found->second);
-        const auto started = start_machine(uid, found->second);
-        if (!started) {
-            log::error("an enclave of the test: {}", started.error().to_string());
-            ++findings_.failures;
-        }
-        const auto running = std::ranges::count_if(
-            enclaves_, [](const auto& entry) { return entry.second.machine != nullptr; });
-        findings_.most_running = std::max(findings_.most_running, static_cast<uint64_t>(running));
-        sample();
-    });
+    primary_.loop().post([this, uid = work.slot] { start(uid); });
+    return 0;
+}
+
+void NeHost::start(ne::SlotUid uid) {
+    const auto found = enclaves_.find(uid);
+    if (found == enclaves_.end()) return;
+    check_order(found->second);
+    const auto started = start_machine(uid, found->second);
+    if (!started) {
+        log::error("an enclave of the test: {}", started.error().to_string());
+        ++findings_.failures;
+    }
+    const auto running =
+        std::ranges::count_if(enclaves_, [](const auto& entry) { return entry.second.machine != nullptr; });
+    findings_.most_running = std::max(findings_.most_running, static_cast<uint64_t>(running));
+    sample();
 }
 
 Result<void> NeHost::start_machine(ne::SlotUid uid, Enclave& enclave) {
@@ -123,54 +174,49 @@ Result<void> NeHost::start_machine(ne::SlotUid uid, Enclave& enclave) {
     boot::BootInputs inputs;
     inputs.kernel = kernel.bytes();
     TRY(enclave.machine->load(std::move(inputs)));
-    return enclave.machine->start([this, uid](const machine::MachineEnd&) {
-        if (table_.enclave_ended(uid)) device_->slot_changed();
-    });
+    return enclave.machine->start([this, uid](const machine::MachineEnd&) { on_ended(uid); });
 }
 
-void NeHost::carry_out(const ne::work::Stop& work) {
+void NeHost::on_ended(ne::SlotUid uid) {
+    if (!table_.enclave_ended(uid)) return;
+    send(api::encode(wire::SlotChanged{
+        .slot_uid = number(uid), .state = static_cast<uint16_t>(table_.find(uid)->state), .reserved = {}}));
+}
+
+int32_t NeHost::carry_out(const ne::work::Stop& work) {
     const auto found = enclaves_.find(work.slot);
     if (found != enclaves_.end()) found->second.machine.reset();
-    finish(0);
+    return 0;
 }
 
-void NeHost::carry_out(const ne::work::Free& work) {
-    free(work.slot, [this] { finish(0); });
+int32_t NeHost::carry_out(const ne::work::Free& work) {
+    free(work.slot);
+    return 0;
 }
 
-void NeHost::free(ne::SlotUid uid, std::function<void()> done) {
+void NeHost::free(ne::SlotUid uid) {
     const auto found = enclaves_.find(uid);
-    const auto regions = table_.find(uid)->regions;
-    if (found == enclaves_.end() || regions.empty()) {
-        enclaves_.erase(uid);
-        return done();
-    }
+    if (found == enclaves_.end()) return;
     found->second.machine.reset();
-    primary_.carver().give_back(regions, {found->second.file, 0},
-                                [this, uid, regions, done = std::move(done)](Result<void> given) {
-                                    if (!given) ++findings_.failures;
-                                    for (const auto& range : regions)
-                                        check_zero(range);
-                                    enclaves_.erase(uid);
-                                    done();
-                                });
+    uint64_t at = 0;
+    for (const auto& range : table_.find(uid)->regions) {
+        if (!memory::return_region({found->second.file, at}, primary_.ram_at(range.base), range.size,
+                                   primary_.move_sizes()))
+            ++findings_.failures;
+        check_zero(range);
+        at += range.size;
+    }
+    enclaves_.erase(found);
 }
 
-void NeHost::release_all(std::function<void()> released) {
-    released_ = std::move(released);
-    done_ = {};  // the command in hand is not answered
-    if (!table_.in_hand()) release_next();
-}
-
-void NeHost::release_next() {
-    if (!table_.is_releasing()) table_.begin_release();
-    const auto slots = table_.slots();
-    const auto next =
-        std::ranges::find_if(slots, [this](const auto* slot) { return enclaves_.contains(slot->uid); });
-    if (next != slots.end()) return free((*next)->uid, [this] { release_next(); });
+void NeHost::release_all() {
+    table_.begin_release();
+    for (const auto* slot : table_.slots())
+        free(slot->uid);
     table_.finish_release();
-    std::exchange(released_, {})();
 }
+
+// ---- What must hold ----
 
 // Regions concatenate in the order in which they were added.
 void NeHost::check_order(const Enclave& enclave) {
@@ -185,13 +231,19 @@ void NeHost::check_order(const Enclave& enclave) {
     }
 }
 
+void NeHost::check_taken(const memory::GuestRange& range) {
+    const auto part = primary_.ram_at(range.base);
+    const uint64_t end = part.offset + range.size;
+    const off_t data = ::lseek(part.file.get(), static_cast<off_t>(part.offset), SEEK_DATA);
+    if (data >= 0 && static_cast<uint64_t>(data) < end)
+        findings_.bytes_left += end - static_cast<uint64_t>(data);
+}
+
 void NeHost::check_zero(const memory::GuestRange& range) {
-    Bytes bytes(4_KiB);
-    for (uint64_t at = range.base.value(); at < range.end(); at += bytes.size()) {
-        const bool read =
-            primary_.machine().memory()->read_bytes(memory::GuestAddress(at), bytes).has_value();
-        if (!read || std::ranges::any_of(bytes, [](uint8_t byte) { return byte != 0; }))
-            ++findings_.pages_not_zero;
+    const auto part = primary_.ram_at(range.base);
+    for (uint64_t at = 0; at < range.size; at += 4_KiB) {
+        const auto bytes = read_at(part.file, part.offset + at, 4_KiB);
+        if (std::ranges::any_of(bytes, [](uint8_t byte) { return byte != 0; })) ++findings_.pages_not_zero;
     }
 }
 

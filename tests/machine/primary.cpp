@@ -20,6 +20,7 @@ const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
 
 // Less than the smallest region, so that each takes several.
 constexpr uint64_t kChunk = 512_KiB;
+constexpr std::chrono::seconds kPatience(30);
 
 }  // namespace
 
@@ -35,16 +36,12 @@ Result<std::unique_ptr<Primary>> Primary::create(PrimaryOptions options) {
     plan.ram = TRY(sys::duplicate(primary->ram_.get()));
     plan.memory_bytes = size;
     plan.vcpu_count = primary->options_.vcpus;
-    plan.primary = {
-        .identity = kIdentity, .threads_per_core = 1, .memory_block = primary->options_.memory_block};
+    plan.primary = {.identity = kIdentity, .memory_block = primary->options_.memory_block};
     plan.console = [primary = primary.get()](uint8_t byte) {
         primary->console_.with([&](std::string& text) { text.push_back(static_cast<char>(byte)); });
     };
     primary->machine_ = TRY(machine::Machine::create(std::move(plan), *primary->loop_));
-    const uint64_t page = primary->options_.page_size;
-    primary->carver_ = std::make_unique<machine::Carver>(
-        *primary->machine_, *primary->loop_, primary->ram_,
-        machine::Carver::Sizes{.page = page, .chunk = std::max(page, kChunk)});
+    primary->carver_ = std::make_unique<machine::Carver>(*primary->machine_, *primary->loop_);
     return primary;
 }
 
@@ -76,6 +73,38 @@ bool Primary::run_until(const std::function<bool()>& condition, std::chrono::sec
         if (!loop_->run_once(std::chrono::milliseconds(20))) return false;
     }
     return true;
+}
+
+Result<void> Primary::wait_for(const std::optional<Result<void>>& done) {
+    if (!run_until([&] { return done.has_value(); }, kPatience))
+        return fail(ErrorCode::Timeout, "the vCPUs do not stand still");
+    return *done;
+}
+
+Result<void> Primary::take(memory::GuestRange range, memory::FilePart to) {
+    std::optional<Result<void>> withdrawn;
+    carver_->withdraw(range, [&](Result<void> result) { withdrawn = std::move(result); });
+    TRY(wait_for(withdrawn));
+    return memory::move_region(ram_at(range.base), to, range.size, move_sizes(), moved_);
+}
+
+Result<void> Primary::give_back(memory::GuestRange range, memory::FilePart from) {
+    TRY(memory::return_region(from, ram_at(range.base), range.size, move_sizes()));
+    std::optional<Result<void>> readmitted;
+    carver_->readmit({range}, [&](Result<void> result) { readmitted = std::move(result); });
+    return wait_for(readmitted);
+}
+
+memory::MoveSizes Primary::move_sizes() const {
+    return {.page = options_.page_size, .chunk = std::max(options_.page_size, kChunk)};
+}
+
+memory::FilePart Primary::ram_at(memory::GuestAddress address) const {
+    for (const auto& mapped : machine_->memory()->mapped_regions())
+        if (mapped.region.range.contains(address))
+            return {ram_, mapped.region.file_offset + (address.value() - mapped.region.range.base.value())};
+    ALCOVE_CHECK(false, "only RAM is carved");
+    return {ram_, 0};
 }
 
 std::string Primary::console() const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A primary VM for tests of carving: a machine with its RAM's file kept at hand, a carver, and a console that
-// can be waited for.
+// A primary VM for tests of carving: a machine with its RAM's file kept at hand, what its VMM and the shim of
+// an enclave do to it together, and a console that can be waited for.
 //
 //     create() ──► machine().add_pci(...) ──► boot() ──► run_until(...)
 #pragma once
@@ -14,6 +14,7 @@
 
 #include "machine/carver.hpp"
 #include "machine/machine.hpp"
+#include "memory/region_mover.hpp"
 #include "support/guarded.hpp"
 
 namespace alcove::tests {
@@ -37,10 +38,17 @@ class Primary {
     // Runs the event loop until the condition holds; false when it does not in time.
     bool run_until(const std::function<bool()>& condition, std::chrono::seconds within);
 
+    // A range of its RAM to or from a place in an enclave's file. They run the event loop.
+    Result<void> take(memory::GuestRange range, memory::FilePart to);
+    Result<void> give_back(memory::GuestRange range, memory::FilePart from);
+    memory::MoveSizes move_sizes() const;
+    memory::FilePart ram_at(memory::GuestAddress address) const;
+
     EventLoop& loop() { return *loop_; }
     const Fd& ram() const { return ram_; }
     machine::Machine& machine() { return *machine_; }
-    machine::Carver& carver() { return *carver_; }
+    const machine::Carver::Counters& carved() const { return carver_->counters(); }
+    const memory::MoveCounters& moved() const { return moved_; }
     const std::optional<machine::MachineEnd>& end() const { return end_; }
     std::string console() const;
     size_t count_on_console(char wanted) const;
@@ -50,6 +58,7 @@ class Primary {
 
   private:
     explicit Primary(PrimaryOptions options) : options_(std::move(options)) {}
+    Result<void> wait_for(const std::optional<Result<void>>& done);
 
     PrimaryOptions options_;
     std::unique_ptr<EventLoop> loop_;
@@ -57,6 +66,7 @@ class Primary {
     Guarded<std::string> console_;
     std::unique_ptr<machine::Machine> machine_;
     std::unique_ptr<machine::Carver> carver_;
+    memory::MoveCounters moved_;
     std::optional<machine::MachineEnd> end_;
 };
 

@@ -63,7 +63,7 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
         });
         if (reached) loop->post([&] { machine->stop(); });
     };
-    if (options.disk) plan.primary = {.identity = kIdentity, .threads_per_core = 1};
+    if (options.disk) plan.primary = {.identity = kIdentity};
     virtio::RngDevice rng(*loop);
     std::unique_ptr<virtio::BlockDevice> disk;
     machine = TRY(machine::Machine::create(std::move(plan), *loop));

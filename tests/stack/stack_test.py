@@ -97,6 +97,12 @@ class StackTest(unittest.TestCase):
                    "--directory", self.application("none"), "--output", path, "--cmd", "/none")
         return path
 
+    def tampered_image(self):
+        good = self.image("hello").read_bytes()
+        bad = self.folder / "tampered.eif"
+        bad.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        return bad
+
     def application(self, name, size=0):
         """A folder with one executable file, which an assembly guest never looks at."""
         folder = self.folder / f"application-{name}"
@@ -299,11 +305,8 @@ class StackTest(unittest.TestCase):
         self.assertEqual(self.end_of(name)["reason"], "guest_panic")
 
     def test_a_tampered_image_does_not_run(self):
-        good = self.image("hello").read_bytes()
-        bad = self.folder / "tampered.eif"
-        bad.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
         with self.assertRaises(Refused) as refused:
-            self.run_enclave(bad)
+            self.run_enclave(self.tampered_image())
         self.assertIn("E32", str(refused.exception))
 
     def test_too_little_memory_is_said_before_anything_runs(self):
@@ -554,6 +557,86 @@ $b reboot -f
         self.assertEqual(alcove("host", "status")["embedded"]["images"], [])
         self.assertEqual((self.traces(), self.lent()), before)
 
+    # --- enclaves that a primary VM carves out of itself ---
+
+    def carving_ramdisk(self, script, programs=(), files=()):
+        """A primary's root with the unmodified driver; `script` runs as its init, with the pool in place."""
+        root = pathlib.Path(tempfile.mkdtemp(prefix="primary.", dir=self.folder))
+        root.chmod(0o755)
+        for folder in ("bin", "dev", "modules", "proc", "sys", "run", "tmp"):
+            (root / folder).mkdir()
+        for program in ("/bin/busybox", *programs):
+            shutil.copy(program, root / "bin")
+        for file in files:
+            shutil.copy(file, root)
+        modules = next(KERNEL_ROOT.glob("**/lib/modules/*/kernel"))
+        vsock = "net/vmw_vsock/"
+        names = (vsock + "vsock", vsock + "vmw_vsock_virtio_transport_common", vsock + "vmw_vsock_virtio_transport",
+                 "drivers/virt/nitro_enclaves/nitro_enclaves")
+        for number, name in enumerate(names):
+            with open(root / f"modules/{number}.ko", "wb") as file:
+                subprocess.run(["xz", "-dc", modules / f"{name}.ko.xz"], stdout=file, check=True)
+        (root / "init").write_text(f"""#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc
+$b mount -t sysfs sys /sys
+$b mount -t devtmpfs dev /dev
+for module in /modules/[012].ko; do $b insmod $module; done
+$b insmod /modules/3.ko ne_cpus=2-3 || echo "primary: FAILED insmod"
+echo "primary: online $($b cat /sys/devices/system/cpu/online), siblings $($b cat /sys/devices/system/cpu/cpu0/topology/thread_siblings_list)"
+{script}
+$b poweroff -f
+""")
+        (root / "init").chmod(0o755)
+        ramdisk = root.with_suffix(".cpio")
+        with open(ramdisk, "wb") as file:
+            subprocess.run("find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
+        return ramdisk
+
+    def start_primary(self, name, ramdisk, huge_pages=68):
+        self.addCleanup(self.remove_vm, name)
+        return alcove("vm", "start", name, "--ramdisk", ramdisk, "--cpus", 4, "--memory", "768M", "--cmdline",
+                      f"console=ttyS0 reboot=k panic=30 quiet hugepages={huge_pages}", timeout=240)
+
+    def console_of(self, name):
+        return subprocess.run([ALCOVE, "vm", "logs", name], capture_output=True, text=True, timeout=60).stdout
+
+    def memory_in_use(self):
+        """All memory of Alcove's VMs, in MiB."""
+        return int(inside("cat /sys/fs/cgroup/alcove/memory.current")) >> 20
+
+    def test_a_primary_vm_carves_enclaves_out_of_itself(self):
+        ramdisk = self.carving_ramdisk(f"""
+ne_client image /hello.eif && echo "primary: one"
+ne_client image /tampered.eif && echo "primary: a bad image"
+ne_client image /hello.eif {CYCLES} && echo "primary: many"
+$b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/system/cpu/online)"
+""", [GUESTS / "ne_client"], [self.image("hello"), self.tampered_image()])
+        before = self.traces(), self.lent()
+
+        primary = self.start_primary("parent", ramdisk)
+        most = 0
+        while alcove("vm", "inspect", "parent")["vm"]["state"] == "running":
+            most = max(most, self.memory_in_use())
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertNotIn("FAILED", console)
+        for line in ("primary: online 0-1, siblings 0-1", "primary: one", "primary: a bad image", "primary: many",
+                     "primary: removed, online 0-3"):
+            self.assertIn(line, console)
+        enclaves = [one for one in alcove("enclave", "list")["enclaves"] if one["parent"] == primary["id"]]
+        self.assertEqual(len(enclaves), 2 + CYCLES)
+        self.assertEqual([one["error"]["code"] for one in enclaves if one["error"]], ["E32"])
+        self.assertEqual({one["reason"] for one in enclaves if not one["error"]}, {"i8042_reset"})
+        # Flat: no enclave's memory comes on top of its primary's.
+        self.assertLess(most, 768 + 64)
+        alcove("vm", "remove", "parent")
+        for enclave in enclaves:
+            alcove("enclave", "remove", enclave["id"])
+        self.assertEqual((self.traces(), self.lent()), before)
+
     # --- everything inside, once ---
 
     def test_the_nsm_and_vsock_serve_a_probe_inside(self):
@@ -616,6 +699,7 @@ $b reboot -f
 
 
 RUNS = int(os.environ.get("ALCOVE_STACK_RUNS", "30"))
+CYCLES = RUNS
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
