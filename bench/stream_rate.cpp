@@ -2,8 +2,12 @@
 //
 // stream_rate WHERE PORT to-guest|from-guest MIB [STREAMS]: MiB a second between this program and the probe
 // inside a guest (guests/probe), in messages of 64 KiB. WHERE is the path of an enclave's connect socket, or
-// `cid:N` for a guest behind the kernel's own vsock (vhost). Each stream carries MIB; all are open before the
-// first byte moves, and all have ended before the clock stops.
+// `cid:N` for a guest behind the kernel's own vsock: one of vhost's, or of the fabric that this program's own
+// machine is in. Each stream carries MIB; all are open before the first byte moves, and all have ended before
+// the clock stops.
+//
+// stream_rate WHERE PORT round-trip COUNT: microseconds for 64 bytes to the probe and back, on average.
+// stream_rate WHERE PORT once 1: connects, without patience, and says why it could not.
 //
 // Towards the guest the clock stops when the probe says that it has read everything, not when the last write
 // returns: buffers on the way count for nothing.
@@ -28,6 +32,7 @@ using namespace alcove;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMessage = 64 * 1024;
+constexpr size_t kSmallMessage = 64;
 constexpr size_t kLongestLine = 256;
 constexpr auto kPatience = std::chrono::seconds(120);
 constexpr auto kPause = std::chrono::milliseconds(100);
@@ -151,24 +156,61 @@ Result<double> measure(const Order& order, size_t stream_count) {
     return static_cast<double>(order.bytes * stream_count) / (1 << 20) / elapsed.count();
 }
 
+Result<double> measure_round_trip(const Order& order, uint64_t count) {
+    const auto socket = TRY(connect(order));
+    TRY(sys::write_all(socket, as_byte_view("echo\n")));
+    const Bytes message(kSmallMessage, 0x5a);
+    Bytes answer(kSmallMessage);
+    const auto exchange = [&]() -> Result<void> {
+        TRY(sys::write_all(socket, message));
+        return sys::read_exact(socket, answer);
+    };
+    TRY(exchange());  // the probe has read its command by then
+    const auto begin = Clock::now();
+    for (uint64_t i = 0; i < count; ++i)
+        TRY(exchange());
+    const std::chrono::duration<double, std::micro> elapsed = Clock::now() - begin;
+    return elapsed.count() / static_cast<double>(count);
+}
+
+int print(const Result<double>& number) {
+    if (number) {
+        std::printf("%.2f\n", *number);
+        return 0;
+    }
+    std::fprintf(stderr, "stream_rate: %s\n", number.error().to_string().c_str());
+    return 1;
+}
+
+Result<double> connect_at_once(const Order& order) {
+    TRY(connect_once(order));
+    return 0.0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
     const std::string direction = argc > 3 ? argv[3] : "";
+    if (argc == 5 && (direction == "round-trip" || direction == "once")) {
+        const Order order{.where = argv[1],
+                          .port = static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
+                          .direction = Direction::ToGuest,
+                          .bytes = 0};
+        return print(direction == "once" ? connect_at_once(order)
+                                         : measure_round_trip(order, std::strtoull(argv[4], nullptr, 10)));
+    }
     if ((argc != 5 && argc != 6) || (direction != "to-guest" && direction != "from-guest")) {
-        std::fputs("usage: stream_rate PATH|cid:N PORT to-guest|from-guest MIB [STREAMS]\n", stderr);
+        std::fputs(
+            "usage: stream_rate PATH|cid:N PORT to-guest|from-guest MIB [STREAMS]\n"
+            "       stream_rate PATH|cid:N PORT round-trip COUNT\n"
+            "       stream_rate PATH|cid:N PORT once 1\n",
+            stderr);
         return 2;
     }
     const Order order{.where = argv[1],
                       .port = static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
                       .direction = direction == "to-guest" ? Direction::ToGuest : Direction::FromGuest,
                       .bytes = std::strtoull(argv[4], nullptr, 10) << 20};
-    const auto rate = measure(order, argc == 6 ? std::strtoul(argv[5], nullptr, 10) : 1);
-    if (!rate) {
-        std::fprintf(stderr, "stream_rate: %s\n", rate.error().to_string().c_str());
-        return 1;
-    }
-    std::printf("%.2f\n", *rate);
-    return 0;
+    return print(measure(order, argc == 6 ? std::strtoul(argv[5], nullptr, 10) : 1));
 }

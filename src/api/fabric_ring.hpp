@@ -38,7 +38,7 @@ inline constexpr uint32_t kFabricSlotBytes = 64;
 inline constexpr uint32_t kFabricHeaderBytes = 60;
 inline constexpr uint32_t kFabricMaxPayload = 64 * 1024;  // a virtio-vsock packet's, as Linux makes them
 inline constexpr uint64_t kFabricDataOffset = 4096;
-// Eight records of the largest size: bench/measurements/sibling_vs_one_hop.py chose it.
+// Two buffers of Linux's. Copies through 128 KiB to 1 MiB cost the same; through 4 MiB they miss the cache.
 inline constexpr uint64_t kFabricDataBytes = 512 * 1024;
 inline constexpr uint64_t kFabricRingBytes = kFabricDataOffset + kFabricDataBytes;
 

@@ -172,8 +172,11 @@ void Arguments::add_vm() {
         ->add_option("--policy", vm_start_.policy,
                      "Host CPUs: dedicated (the default: whole cores) or shared")
         ->check(CLI::IsMember({"dedicated", "shared"}));
-    start->add_flag("--enclaves,!--no-enclaves", vm_start_.enclaves,
-                    "It may carve enclaves out of itself, with the Nitro Enclaves device (the default)");
+    start->add_flag_callback(
+        "--enclaves", [this] { vm_start_.enclaves = true; },
+        "It may carve enclaves out of itself, through the Nitro Enclaves device (the default)");
+    start->add_flag_callback(
+        "--no-enclaves", [this] { vm_start_.enclaves = false; }, "It may not, and has no such device");
     start->add_option("--cmdline", vm_start_.command_line, "The kernel command line");
     start->add_flag("--wait,!--no-wait", vm_start_.wait, "Return when it runs (the default), or at once");
     start

@@ -49,6 +49,13 @@ TEST(Parse, RunHasDefaults) {
     EXPECT_EQ(run.timeout, std::chrono::seconds(180));
 }
 
+TEST(Parse, AVmCarvesUnlessItIsToldNotTo) {
+    EXPECT_FALSE(command_of<VmStart>({"vm", "start"}).enclaves)
+        << "left to the configuration, then to the default";
+    EXPECT_EQ(command_of<VmStart>({"vm", "start", "--enclaves"}).enclaves, true);
+    EXPECT_EQ(command_of<VmStart>({"vm", "start", "--no-enclaves"}).enclaves, false);
+}
+
 TEST(Parse, ListenTakesOneOfItsTasks) {
     const auto listen = command_of<VmListen>(
         {"enclave", "listen", "web", "7000", "--keep", "--forward", "unix:/run/app.sock"});

@@ -249,6 +249,7 @@ void Shim::let_go() {
     order_.descriptors.attestor.reset();
     order_.descriptors.connect_listener.reset();
     order_.descriptors.disks.clear();
+    fabric_.give_back();
 }
 
 void Shim::attest() {
@@ -294,6 +295,7 @@ void Shim::launch() {
     order.descriptors = std::move(*descriptors);
     if (const auto begun = begin_life(); !begun) return apply(lifecycle_.preparation_failed(begun.error()));
     vmm_->launch(std::move(order));
+    fabric_.launched();
 }
 
 // Nothing of an enclave's own stays here: it is freed when the VMM ends; but for memory that a primary VM
@@ -406,6 +408,10 @@ Result<void> Shim::on_request(const api::Envelope& envelope, std::vector<Fd> des
             return serve(envelope, &Shim::give_ram);
         case shim::NeLine::kType:
             return pass_ne_line(envelope, std::move(descriptors));
+        case shim::FabricJoin::kType:
+            return join_fabric(envelope, std::move(descriptors));
+        case shim::FabricLeave::kType:
+            return serve(envelope, &Shim::leave_fabric);
         case shim::Release::kType:
             return serve(envelope, &Shim::release);
         default:
@@ -427,6 +433,23 @@ void Shim::done(uint32_t request) {
 
 void Shim::refuse(uint32_t request, ErrorCode code, std::string why) {
     door_->send(api::encode_failed(request, Error(code, std::move(why))));
+}
+
+void Shim::answer(uint32_t request, const Result<void>& outcome) {
+    door_->send(outcome ? api::encode(shim::Done{.request = request, .reserved = {}})
+                        : api::encode_failed(request, outcome.error()));
+}
+
+Result<void> Shim::join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors) {
+    const auto wish = TRY(api::decode<shim::FabricJoin>(envelope));
+    auto peer = TRY(shim::decode_fabric_join(envelope, std::move(descriptors)));
+    answer(wish.request, fabric_.join(lifecycle_.phase(), std::move(peer)));
+    return {};
+}
+
+void Shim::leave_fabric(const shim::FabricLeave& wish) {
+    fabric_.leave(lifecycle_.phase(), wish.peer_cid);
+    done(wish.request);
 }
 
 template <typename T>

@@ -19,6 +19,7 @@
 #include "enclave/attestor_keeper.hpp"
 #include "enclave/child_process.hpp"
 #include "enclave/daemon_door.hpp"
+#include "enclave/fabric_joins.hpp"
 #include "enclave/lifecycle.hpp"
 #include "enclave/lives_link.hpp"
 #include "enclave/memory_requests.hpp"
@@ -76,6 +77,7 @@ class Shim {
     template <typename T>
     Result<void> serve(const api::Envelope& envelope, void (Shim::*handler)(const T&));
     void done(uint32_t request);
+    void answer(uint32_t request, const Result<void>& outcome);
     void refuse(uint32_t request, ErrorCode code, std::string why);
     template <typename T>
     void answer_with_copy(const T& answer, const Fd& descriptor);
@@ -89,6 +91,8 @@ class Shim {
     void give_memory_back(const api::shim::GiveBack& wish);
     void give_ram(const api::shim::GetRam& wish);
     Result<void> pass_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors);
+    Result<void> join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors);
+    void leave_fabric(const api::shim::FabricLeave& wish);
     void release(const api::shim::Release& wish);
 
     EventLoop& loop_;
@@ -109,6 +113,9 @@ class Shim {
     EventLoop::TimerId life_timer_ = 0;
     EventLoop::Clock::time_point life_began_{};
     AttestorKeeper attestor_;
+    FabricJoins fabric_{[this](Bytes message, std::vector<Fd> descriptors) {
+        vmm_->send(std::move(message), std::move(descriptors));
+    }};
     std::unique_ptr<PortOpener> ports_;
     std::unique_ptr<VmmLog> vmm_log_;
     std::unique_ptr<ChildProcess> child_;

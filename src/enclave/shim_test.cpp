@@ -561,6 +561,47 @@ TEST_F(ShimTest, APrimaryVmLivesAgainWithFreshMemoryAndTheSameDisk) {
     EXPECT_EQ(as_text(reader.read().data), "first fresh\nsecond fresh\n");
 }
 
+// Says in the end whom it was joined with, and that the descriptors came along.
+int list_joined(const Channel& channel, vmm::LaunchOrder&) {
+    say_started(channel);
+    std::string joined;
+    while (!joined.ends_with("4")) {
+        auto message = channel.receive_within(kPatience).value();
+        const auto envelope = api::open_envelope(message.data).value();
+        if (const auto leave = api::decode<vmm::FabricLeave>(envelope))
+            joined += " -" + std::to_string(leave->peer_cid);
+        const auto peer = vmm::decode_fabric_join(envelope, std::move(message.descriptors));
+        if (peer && api::FabricRing::open(peer->end.own_ring, peer->end.peer_ring))
+            joined += " " + std::to_string(peer->cid);
+    }
+    say_stopped(channel, StopReason::PowerOff, joined);
+    return 0;
+}
+
+TEST_F(ShimTest, JoinsOfTheFabricReachTheVmmBeforeAndAfterItsLaunch) {
+    start(list_joined);
+    attach();
+    const auto join = [&](uint64_t cid) {
+        auto message = shim::encode_fabric_join(
+            7, {.cid = cid, .end = api::make_fabric_pair().value().first, .console_ring = {}});
+        std::vector<int> descriptors;
+        for (const auto& fd : message.descriptors)
+            descriptors.push_back(fd.get());
+        ASSERT_TRUE(daemon.send(message.data, descriptors));
+    };
+
+    join(3);
+    state_at(Phase::Running);
+    ask(shim::FabricLeave{.request = 8, .reserved = {}, .peer_cid = 3});
+    join(4);
+    std::string detail;
+    state_at(Phase::Ended, &detail);
+    join(5);
+
+    EXPECT_EQ(detail, " 3 -3 4");
+    EXPECT_EQ(next_failure(), ErrorCode::EnclaveDied);
+}
+
 TEST_F(ShimTest, APrimaryVmIsStoppedInOrder) {
     role = api::VmRole::Primary;
     start(serve_until_stop);

@@ -35,6 +35,8 @@ class EnclaveDevices {
         return attestor_line_.answered(line, *attestor_, std::move(descriptors));
     }
     const nsm::NsmDevice& nsm() const { return *nsm_; }
+    // By a program in its primary VM.
+    void heartbeat_answered() { tell_ready(api::vmm::ReadyAnsweredBy::HostProgram); }
 
   private:
     EnclaveDevices(EventLoop& loop, EnclaveParent parent, vsock::PortOpener& ports, const Send& send);

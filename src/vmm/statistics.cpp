@@ -55,15 +55,19 @@ std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSource
     const auto& packets = sources.vsock.counters();
     const auto& host = sources.host_backend.counters();
     const auto& host_traffic = sources.host_backend.traffic();
+    const auto fabric =
+        sources.fabric != nullptr ? sources.fabric->counters() : vsock::FabricLink::Counters();
+    const size_t fabric_streams = sources.fabric != nullptr ? sources.fabric->stream_count() : 0;
+    mistakes += fabric.violations;
     mistakes += packets.packets_malformed + packets.packets_misaddressed + host_traffic.violations;
     entries.add(StatisticId::GuestMistakes, mistakes);
 
     entries.add(StatisticId::VsockTxPackets, packets.packets_from_guest);
-    entries.add(StatisticId::VsockRxBytes, host_traffic.bytes_to_guest);
-    entries.add(StatisticId::VsockTxBytes, host_traffic.bytes_to_host);
-    entries.add(StatisticId::VsockConnections, sources.host_backend.connection_count());
+    entries.add(StatisticId::VsockRxBytes, host_traffic.bytes_to_guest + fabric.bytes_to_guest);
+    entries.add(StatisticId::VsockTxBytes, host_traffic.bytes_to_host + fabric.bytes_to_peer);
+    entries.add(StatisticId::VsockConnections, sources.host_backend.connection_count() + fabric_streams);
     entries.add(StatisticId::VsockAccepted, host.accepted);
-    entries.add(StatisticId::VsockResets, host_traffic.resets_sent + host.refused);
+    entries.add(StatisticId::VsockResets, host_traffic.resets_sent + host.refused + fabric.resets);
 
     if (sources.nsm != nullptr) {
         const auto& nsm = sources.nsm->counters();

@@ -12,6 +12,7 @@
 #include "virtio/blk.hpp"
 #include "vmm/ne_backend.hpp"
 #include "vsock/device.hpp"
+#include "vsock/fabric_backend.hpp"
 #include "vsock/host_backend.hpp"
 
 namespace alcove::vmm {
@@ -20,7 +21,8 @@ struct StatisticsSources {
     const machine::Machine& machine;
     const vsock::VsockDevice& vsock;
     const vsock::HostBackend& host_backend;
-    const nsm::NsmDevice* nsm;  // an enclave's
+    const vsock::FabricBackend* fabric;  // where there is one
+    const nsm::NsmDevice* nsm;           // an enclave's
     std::vector<const virtio::BlockDevice*> disks;
     const ne::Device* ne_device;  // both of a primary VM that may carve
     const NeBackend* ne_backend;

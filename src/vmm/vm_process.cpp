@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/vm_process.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "eif/image.hpp"
@@ -59,6 +61,13 @@ Result<void> VmProcess::on_message(const api::Envelope& envelope, std::vector<Fd
         }
         case messages::NeLine::kType:
             return on_ne_line(envelope, std::move(descriptors));
+        case messages::FabricJoin::kType:
+            return join_fabric(envelope, std::move(descriptors));
+        case messages::FabricLeave::kType: {
+            const auto leave = TRY(api::decode<messages::FabricLeave>(envelope));
+            if (fabric_ != nullptr) fabric_->leave(leave.peer_cid);
+            return {};
+        }
         case messages::Stop::kType:
             machine_->stop();
             return {};
@@ -72,6 +81,15 @@ Result<void> VmProcess::on_ne_line(const api::Envelope& envelope, std::vector<Fd
     if (primary_ == nullptr || primary_->enclaves() == nullptr)
         return fail(ErrorCode::InvalidMessage, "this VM has no enclaves");
     return primary_->enclaves()->line().given(std::move(descriptors));
+}
+
+// One that can not be joined is one that is not there, to the guest.
+Result<void> VmProcess::join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors) {
+    auto peer = TRY(messages::decode_fabric_join(envelope, std::move(descriptors)));
+    if (fabric_ == nullptr) return fail(ErrorCode::InvalidMessage, "this VM is part of no fabric");
+    const auto joined = fabric_->join(std::move(peer));
+    if (!joined) log::warn("{}", joined.error().to_string());
+    return {};
 }
 
 void VmProcess::launch(messages::LaunchOrder order) {
@@ -156,8 +174,14 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     host_backend_ = std::make_unique<vsock::HostBackend>(*loop_, *ports, options);
     host_listener_ =
         TRY(vsock::HostListener::create(*loop_, *host_backend_, std::move(descriptors.connect_socket)));
-    vsock_ =
-        std::make_unique<vsock::VsockDevice>(*loop_, cid, std::vector<vsock::Backend*>{host_backend_.get()});
+    std::vector<vsock::Backend*> backends = {host_backend_.get()};
+    if (role_ == api::VmRole::Primary || is_carved) {
+        fabric_ = std::make_unique<FabricMember>(*loop_, cid, role_, [this] {
+            if (enclave_ != nullptr) enclave_->heartbeat_answered();
+        });
+        std::ranges::copy(fabric_->backends(), std::back_inserter(backends));
+    }
+    vsock_ = std::make_unique<vsock::VsockDevice>(*loop_, cid, std::move(backends));
     rng_ = std::make_unique<virtio::RngDevice>(*loop_);
     return {};
 }
@@ -179,6 +203,7 @@ void VmProcess::tell_statistics(uint32_t request) {
     StatisticsSources sources{.machine = *machine_,
                               .vsock = *vsock_,
                               .host_backend = *host_backend_,
+                              .fabric = fabric_ != nullptr ? &fabric_->fabric() : nullptr,
                               .nsm = enclave_ != nullptr ? &enclave_->nsm() : nullptr,
                               .disks = {},
                               .ne_device = nullptr,

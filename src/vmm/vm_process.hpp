@@ -23,6 +23,7 @@
 #include "support/event_loop.hpp"
 #include "virtio/rng.hpp"
 #include "vmm/enclave_devices.hpp"
+#include "vmm/fabric_member.hpp"
 #include "vmm/primary_devices.hpp"
 #include "vmm/shim_ports.hpp"
 #include "vsock/device.hpp"
@@ -41,6 +42,7 @@ class VmProcess {
     explicit VmProcess(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
 
     Result<void> on_message(const api::Envelope& envelope, std::vector<Fd> descriptors);
+    Result<void> join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void launch(api::vmm::LaunchOrder order);
     Result<void> build(api::vmm::LaunchOrder order);
     machine::MachinePlan plan_of(api::vmm::LaunchOrder& order, std::string_view command_line);
@@ -66,6 +68,7 @@ class VmProcess {
     std::unique_ptr<PrimaryDevices> primary_;
     std::unique_ptr<vsock::HostBackend> host_backend_;
     std::unique_ptr<vsock::HostListener> host_listener_;
+    std::unique_ptr<FabricMember> fabric_;  // of a primary VM, and of an enclave that was carved out of one
     std::unique_ptr<vsock::VsockDevice> vsock_;
     std::unique_ptr<virtio::RngDevice> rng_;
     std::unique_ptr<machine::Machine> machine_;

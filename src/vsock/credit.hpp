@@ -67,18 +67,24 @@ class SendCredit {
     uint32_t sent_ = 0;
 };
 
-// All windows together are bounded, because each may one day be full of bytes that no host program reads. A
-// connection gets a share of what is left: few connections get much (a large window means few credit
-// updates, each of which is an interrupt), thousands get little, and none goes below kMinWindow.
+// All windows together are bounded, because each may one day be full of bytes that nobody reads. A stream
+// gets a share of what is left: few streams get much (a large window means few credit updates, each of which
+// is an interrupt), thousands get little, and none goes below kMinWindow.
 class WindowBudget {
   public:
     static constexpr uint32_t kMaxWindow = 512 * 1024;  // twice Linux's default buffer
     static constexpr uint32_t kMinWindow = 8 * 1024;
+    struct Shares {
+        uint32_t one_of = 128;  // of what is left
+        uint32_t max_window = kMaxWindow;
+    };
 
-    explicit WindowBudget(uint64_t total) : left_(total) {}
+    explicit WindowBudget(uint64_t total) : WindowBudget(total, Shares()) {}
+    WindowBudget(uint64_t total, const Shares& shares) : shares_(shares), left_(total) {}
 
     uint32_t lease() {
-        const auto share = static_cast<uint32_t>(std::min<uint64_t>(left_ / 128, kMaxWindow));
+        const auto share =
+            static_cast<uint32_t>(std::min<uint64_t>(left_ / shares_.one_of, shares_.max_window));
         const uint32_t window = std::max(share & ~uint32_t{4095}, kMinWindow);
         const uint64_t taken = std::min<uint64_t>(window, left_);
         left_ -= taken;
@@ -92,6 +98,7 @@ class WindowBudget {
     }
 
   private:
+    Shares shares_;
     uint64_t left_;
     uint64_t owed_ = 0;  // smallest windows that were leased although nothing was left
 };

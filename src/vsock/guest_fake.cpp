@@ -19,8 +19,8 @@ GuestAddress behind(GuestAddress address, uint64_t bytes) {
 }
 }  // namespace
 
-FakeGuest::FakeGuest(virtio::FakeMachine& machine, VsockDevice& device)
-    : machine_(machine), driver_(machine, device) {}
+FakeGuest::FakeGuest(virtio::FakeMachine& machine, VsockDevice& device, Cid cid)
+    : machine_(machine), cid_(cid), driver_(machine, device) {}
 
 void FakeGuest::start(uint64_t features, const std::vector<uint16_t>& sizes) {
     driver_.start(features, sizes);
@@ -90,10 +90,12 @@ void FakeGuest::refill() {
     }
 }
 
-std::vector<Packet> FakeGuest::receive() {
+std::vector<Packet> FakeGuest::receive(size_t limit) {
     auto& queue = driver_.queue(queue_index::kRx);
     std::vector<Packet> packets;
-    while (const auto used = queue.take_used()) {
+    while (packets.size() < limit) {
+        const auto used = queue.take_used();
+        if (!used) break;
         const Bytes bytes = queue.written(*used);
         const auto header = read_object<Header>(bytes);
         ALCOVE_CHECK(header && bytes.size() == sizeof(Header) + header->len,
@@ -121,6 +123,7 @@ std::vector<Packet> FakeGuest::wait_for_packets() {
 
 Header GuestStream::header(Op op) {
     auto result = FakeGuest::header(op, guest_port_, host_port_, host_cid_);
+    result.src_cid = number(guest_.cid());
     result.fwd_cnt = forwarded_;
     told_ = forwarded_;
     return result;
@@ -201,30 +204,30 @@ void GuestStream::handle(const Packet& packet) {
 
 GuestStream& GuestSockets::connect(Port host_port, Cid host_cid) {
     const Port guest_port{next_port_++};
-    auto& stream = streams_[{guest_port, host_port}];
+    auto& stream = streams_[{guest_port, host_port, host_cid}];
     stream = std::make_unique<GuestStream>(guest_, guest_port, host_port, host_cid);
     stream->send_control(Op::REQUEST);
     return *stream;
 }
 
 size_t GuestSockets::poll() {
-    const auto packets = guest_.receive();
+    const auto packets = guest_.receive(kSlots / 2);
     for (const auto& packet : packets) {
         const Port guest_port = to_port(packet.header.dst_port);
         const Port host_port = to_port(packet.header.src_port);
-        auto found = streams_.find({guest_port, host_port});
+        const Key key{guest_port, host_port, to_cid(packet.header.src_cid)};
+        auto found = streams_.find(key);
         if (found == streams_.end() && packet.op() == Op::REQUEST && listening_.contains(guest_port)) {
-            auto stream =
-                std::make_unique<GuestStream>(guest_, guest_port, host_port, to_cid(packet.header.src_cid));
+            auto stream = std::make_unique<GuestStream>(guest_, guest_port, host_port, key.host_cid);
             accepted_.push_back(stream.get());
-            found = streams_.emplace(Key(guest_port, host_port), std::move(stream)).first;
+            found = streams_.emplace(key, std::move(stream)).first;
         }
         if (found != streams_.end()) {
             found->second->handle(packet);
         } else if (packet.op() != Op::RST) {
-            ALCOVE_CHECK(
-                guest_.send(FakeGuest::header(Op::RST, guest_port, host_port, to_cid(packet.header.src_cid))),
-                "the transmit queue has room");
+            auto reset = FakeGuest::header(Op::RST, guest_port, host_port, key.host_cid);
+            reset.src_cid = number(guest_.cid());
+            ALCOVE_CHECK(guest_.send(reset), "the transmit queue has room");
         }
     }
     return packets.size();

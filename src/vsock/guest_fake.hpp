@@ -31,7 +31,9 @@ class FakeGuest {
     static constexpr uint32_t kBuffer = 256 * 1024;
     static constexpr uint32_t kReceiveBuffer = 4096;  // as Linux's
 
-    FakeGuest(virtio::FakeMachine& machine, VsockDevice& device);
+    FakeGuest(virtio::FakeMachine& machine, VsockDevice& device, Cid cid = kCid);
+
+    Cid cid() const { return cid_; }
 
     // Starts the driver and gives the device receive buffers.
     void start(uint64_t features = virtio::FakeDriver::kUsualFeatures,
@@ -43,8 +45,8 @@ class FakeGuest {
     // Puts a packet into the transmit queue and rings as a driver does; false while the queue is full. The
     // header's len is taken as it is, also when it lies.
     bool send(const Header& header, ByteView payload = {});
-    // Everything the device has sent. Buffers go back to it, unless refilling is off.
-    std::vector<Packet> receive();
+    // What the device has sent. Buffers go back to it, unless refilling is off.
+    std::vector<Packet> receive(size_t limit = ~size_t{0});
     // Runs the loop and gives what came, waiting for at least one packet; empty when none comes.
     std::vector<Packet> wait_for_packets();
     void set_refill(bool on);
@@ -59,6 +61,7 @@ class FakeGuest {
     void reclaim();
 
     virtio::FakeMachine& machine_;
+    const Cid cid_;
     virtio::FakeDriver driver_;
     std::vector<memory::GuestAddress> free_slots_;
     std::map<uint16_t, memory::GuestAddress> busy_slots_;     // by head
@@ -117,13 +120,18 @@ class GuestSockets {
 
     GuestStream& connect(Port host_port, Cid host_cid = Cid::Parent);
     void listen(Port guest_port) { listening_.insert(guest_port); }
-    // Streams that host programs opened, in order.
+    // Streams that others opened, in order.
     const std::vector<GuestStream*>& accepted() const { return accepted_; }
-    // Takes all packets there are; says how many.
+    // Takes the packets there are, as many as it can answer at once; says how many.
     size_t poll();
 
   private:
-    using Key = std::pair<Port, Port>;  // guest's, host's
+    struct Key {
+        Port guest_port;
+        Port host_port;
+        Cid host_cid;
+        auto operator<=>(const Key&) const = default;
+    };
     FakeGuest& guest_;
     uint32_t next_port_ = 50'000;
     std::map<Key, std::unique_ptr<GuestStream>> streams_;

@@ -48,26 +48,26 @@ TEST(NitroEnclavesDriver, CarvesRunsAndGivesBack) {
     const auto primary = std::move(created).value();
     NeHost host(*primary);
     ne::Device* device = nullptr;
-    vmm::NeLine* line = nullptr;
+    vmm::NeLine* ne_line = nullptr;
     const auto give_line = [&] {
         std::vector<Fd> descriptors;
         descriptors.push_back(host.connect());
-        EXPECT_TRUE(line->given(std::move(descriptors)));
+        EXPECT_TRUE(ne_line->given(std::move(descriptors)));
     };
     vmm::NeBackend backend(primary->loop(), primary->machine(), parent_of(*primary),
                            {.wanted = [&] { primary->loop().post(give_line); },
                             .slot_changed = [&] { device->slot_changed(); }});
-    line = &backend.line();
+    ne_line = &backend.line();
     auto function = ne::PciFunction::create(
         {.loop = primary->loop(), .backend = backend, .interrupts = primary->machine().message_interrupts()});
     ASSERT_TRUE(function) << function.error().to_string();
     device = &(*function)->device();
-    line->ask();
+    ne_line->ask();
     primary->machine().add_pci(ne::kPciSlot, std::move(*function));
     ASSERT_TRUE(primary->boot());
 
     const bool ended =
-        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(400));
+        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(800));
 
     const std::string console = primary->console();
     SCOPED_TRACE(console);
