@@ -58,6 +58,10 @@ Result<void> NeControl::connect(Fd socket) {
     };
     line_ = TRY(api::Connection::create(loop_, Channel(std::move(socket)), messages::kProtocol,
                                         messages::kVersions, std::move(callbacks)));
+    // One that ended while nobody could be told. Telling it once more does no harm: the driver asks for the
+    // state.
+    for (const auto* slot : table_.slots())
+        if (slot->state == ne::SlotState::STOPPED) tell_changed(*slot);
     return {};
 }
 
@@ -137,8 +141,12 @@ void NeControl::enclave_ended(ne::SlotUid slot) {
     const bool is_being_freed = table_.is_releasing() || in_hand == ne::Work(ne::work::Free{slot});
     if (is_being_freed || !table_.enclave_ended(slot)) return;
     save();
-    const auto state = static_cast<uint16_t>(table_.find(slot)->state);
-    send(api::encode(messages::SlotChanged{.slot_uid = ne::number(slot), .state = state, .reserved = {}}));
+    tell_changed(*table_.find(slot));
+}
+
+void NeControl::tell_changed(const ne::Slot& slot) {
+    send(api::encode(messages::SlotChanged{
+        .slot_uid = ne::number(slot.uid), .state = static_cast<uint16_t>(slot.state), .reserved = {}}));
 }
 
 void NeControl::release_when_idle() {

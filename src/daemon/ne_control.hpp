@@ -77,6 +77,7 @@ class NeControl {
     void run(const ne::Work& work);
     void finish(const Result<void>& outcome);
     void answer(const ne::Reply& reply);
+    void tell_changed(const ne::Slot& slot);
     void release_when_idle();
     void free_slots();
     void released();

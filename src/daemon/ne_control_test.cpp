@@ -292,6 +292,19 @@ TEST_F(NeControlTest, ACommandInHandIsGoneOnWithAfterARestart) {
     EXPECT_THAT(host_.log, ElementsAre("add 64+64 at 0"));
 }
 
+TEST_F(NeControlTest, AnEndWhileThereIsNoLineIsToldOnTheNextOne) {
+    const auto slot = run_enclave();
+    restart();
+    control_->enclave_ended(slot);
+
+    connect(0);
+
+    const auto message = received();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(api::decode<messages::SlotChanged>(api::open_envelope(*message).value())->slot_uid,
+              ne::number(slot));
+}
+
 TEST_F(NeControlTest, AReleaseIsGoneOnWithAfterARestart) {
     run_enclave();
     host_.held = true;

@@ -165,7 +165,9 @@ class Supervisor {
     std::vector<Vm*> carved_from(const std::string& primary);
     void ne_line_wanted(const std::string& primary, uint32_t life);
     void open_slot(const std::string& primary, ne::SlotUid slot);
+    void launch_carved(const std::string& id);
     void order_carved_launch(const std::string& id, Result<Fd> ram);
+    void launch_carved_again(const std::string& id);
     // Its shim has told that it gathers, or is further.
     static bool is_there(const Vm& vm) {
         return vm.link != nullptr && !vm.adopting && vm.record.state >= VmState::Gathering && !has_ended(vm);
@@ -185,7 +187,7 @@ class Supervisor {
     void free_carved(const std::string& id, NeControl::Host::Freed done);
     void give_back(const std::string& id);
     void pass_cores(Vm& from, Vm& to, const std::vector<host::CoreId>& cores);
-    void assign_cores(const Vm& vm, std::function<void(Result<void>)> done);
+    void assign_cores(const std::string& id, std::function<void(Result<void>)> done);
     void return_lease(Vm& carved);
     void carved_changed(Vm& vm);
     void abandon_enclaves(const std::string& primary);

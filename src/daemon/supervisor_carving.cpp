@@ -49,6 +49,10 @@ bool may_be_lost(ErrorCode code) {
     return code == ErrorCode::MemoryLost || code == ErrorCode::ConnectionLost || code == ErrorCode::Timeout;
 }
 
+api::VmId vm_id(const std::string& id) {
+    return api::VmId::parse(id).value();  // made by carved_id(), in VmId's alphabet
+}
+
 Failure is_gone() {
     return fail(ErrorCode::EnclaveDied, "the enclave's shim is gone");
 }
@@ -179,11 +183,32 @@ void Supervisor::open_slot(const std::string& primary_id, ne::SlotUid slot) {
     vm.record = std::move(record);
     vm.lease = std::move(*lease);
     vm.hold = Hold::Memory;
-    vm.launching = true;
     changes_.bump();
-    if (primary.link == nullptr)
-        return order_carved_launch(id, fail(ErrorCode::EnclaveNotReady, "the primary VM's shim is away"));
-    primary.link->ram([this, id](Result<Fd> ram) { order_carved_launch(id, std::move(ram)); });
+    launch_carved(id);
+}
+
+void Supervisor::launch_carved(const std::string& id) {
+    Vm& vm = vms_.at(id);
+    vm.launching = true;
+    const auto primary = vms_.find(vm.record.parent);
+    if (primary == vms_.end() || primary->second.link == nullptr)
+        return order_carved_launch(id, fail(ErrorCode::ConnectionLost, "the primary VM's shim is away"));
+    primary->second.link->ram([this, id](Result<Fd> ram) { order_carved_launch(id, std::move(ram)); });
+}
+
+// A broker or a shim was away, or alcoved itself was: nobody knows how far the launch had come.
+void Supervisor::launch_carved_again(const std::string& id) {
+    vms_.at(id).launching = true;
+    loop_.after(config_.retry_after, [this, id] {
+        broker_.remove(vm_id(id), [this, id](const Result<void>& removed) {
+            const auto found = vms_.find(id);
+            if (found == vms_.end() || is_over(found->second.record.state)) return;
+            if (found->second.hold != Hold::Memory)
+                return launched(id, Failure{Error(ErrorCode::Cancelled, "it was freed")});
+            if (removed) return launch_carved(id);
+            launch_carved_again(id);
+        });
+    });
 }
 
 void Supervisor::order_carved_launch(const std::string& id, Result<Fd> ram) {
@@ -260,11 +285,11 @@ void Supervisor::start_carved(const std::string& primary_id, const ne::Slot& slo
     commit_or_retry(vm, "");
     if (vm.record.policy == host::CpuPolicy::Dedicated)
         pass_cores(primary, vm, cores_behind(shape_of(primary), slot.vcpus));
-    // Who loses cores goes first. A primary that is away has other troubles than its cores.
-    assign_cores(primary, [this, id, done = std::move(done)](const Result<void>&) {
+    // Who loses cores goes first.
+    assign_cores(primary_id, [this, id, done = std::move(done)](const Result<void>&) {
         const auto carved = vms_.find(id);
         if (carved == vms_.end()) return done(is_gone());
-        assign_cores(carved->second, [this, id, done](const Result<void>& assigned) {
+        assign_cores(id, [this, id, done](const Result<void>& assigned) {
             const auto again = vms_.find(id);
             if (again == vms_.end()) return done(is_gone());
             if (assigned) return begin_carved(id, done);
@@ -399,14 +424,21 @@ void Supervisor::pass_cores(Vm& from, Vm& to, const std::vector<host::CoreId>& c
     if (!stored) log::error("{}: its lease is not stored: {}", to.record.id, stored.error().to_string());
 }
 
-void Supervisor::assign_cores(const Vm& vm, std::function<void(Result<void>)> done) {
+void Supervisor::assign_cores(const std::string& id, std::function<void(Result<void>)> done) {
+    const auto found = vms_.find(id);
+    if (found == vms_.end()) return done(is_gone());
+    const Vm& vm = found->second;
     if (vm.record.policy != host::CpuPolicy::Dedicated) return done({});
     api::broker::AssignCores order{};
     order.flags = api::broker::Launch::kDedicated;
     order.vm_id = api::VmId::Field::of(vm.record.id);
     for (const auto cpu : vm.lease.grant().cpus)
         if (cpu.value < api::kMaxHostCpus) order.host_cpus.add(cpu.value);
-    broker_.assign_cores(order, [id = vm.record.id, done = std::move(done)](const Result<std::string>& note) {
+    broker_.assign_cores(order, [this, id, done = std::move(done)](const Result<std::string>& note) {
+        if (!note && note.error().code() == ErrorCode::ConnectionLost) {
+            loop_.after(config_.retry_after, [this, id, done] { assign_cores(id, done); });
+            return;
+        }
         if (!note) {
             log::warn("{}: its cores could not be changed: {}", id, note.error().to_string());
             return done(Failure{note.error()});
@@ -428,7 +460,7 @@ void Supervisor::return_cores(Vm& carved) {
     if (!passed) return log::error("{}: {}", carved.record.id, passed.error().to_string());
     const auto stored = store_.save_leases({carved.lease.grant(), primary->second.lease.grant()});
     if (!stored) log::error("{}: its lease is not stored: {}", carved.record.id, stored.error().to_string());
-    assign_cores(primary->second, [](const Result<void>&) {});
+    assign_cores(carved.record.parent, [](const Result<void>&) {});
 }
 
 // Nothing is left of the enclave: what it held is its primary's again, or the host's.

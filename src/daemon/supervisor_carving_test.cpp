@@ -176,12 +176,42 @@ TEST_F(CarvingTest, AGiveBackThatFindsNoMemoryIsTriedAgain) {
 }
 
 TEST_F(CarvingTest, ALaunchThatTheBrokerRefusesIsAnErrorOfTheFirstRegion) {
-    host_.refuse_launches(Error(ErrorCode::ConnectionLost, "away"));
+    host_.refuse_launches(Error(ErrorCode::KvmMissing, "none"));
     slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
 
     EXPECT_LT(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB}), 0);
     EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
     EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 512_MiB);
+}
+
+TEST_F(CarvingTest, ABrokerThatIsAwayIsWaitedFor) {
+    host_.close_broker();
+    slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    send(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB});
+    run_for(milliseconds(100));
+    host_.open_broker();
+    EXPECT_EQ(ne::rc_of(reply()), 0);
+    for (const uint32_t vcpu : {2U, 3U})
+        ASSERT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = vcpu, .padding = {}}), 0);
+
+    host_.close_broker();
+    run_for(milliseconds(20));
+    send(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0});
+    run_for(milliseconds(100));
+    host_.open_broker();
+
+    EXPECT_EQ(ne::rc_of(reply()), 0);
+}
+
+TEST_F(CarvingTest, ASlotThatIsFreedWhileItsShimIsLaunchedIsGone) {
+    host_.hold_launches(true);
+    slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    send(ne::SlotFree{.slot_uid = slot_});
+    run_for(milliseconds(50));
+    host_.hold_launches(false);
+
+    EXPECT_EQ(ne::rc_of(reply()), 0);
+    EXPECT_EQ(host_.present(), std::vector{primary_});
 }
 
 TEST_F(CarvingTest, AReleaseFreesEverything) {

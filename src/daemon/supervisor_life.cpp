@@ -133,6 +133,9 @@ void Supervisor::launched(const std::string& id, Result<BrokerLink::Launched> an
     if (found == vms_.end()) return;
     Vm& vm = found->second;
     vm.launching = false;
+    if (!answer && vm.hold == Hold::Memory && answer.error().code() == ErrorCode::ConnectionLost)
+        return launch_carved_again(id);
+    if (vm.hold == Hold::GivingBack) vm.hold = Hold::Nothing;  // it was freed meanwhile, and has nothing
     if (!answer) {
         log::warn("{}: the broker did not launch it: {}", id, answer.error().to_string());
         return end(vm, std::string(api::stop_reason_name(api::StopReason::LaunchFailed)), {},
@@ -140,7 +143,6 @@ void Supervisor::launched(const std::string& id, Result<BrokerLink::Launched> an
     }
     if (!answer->note.empty()) log::warn("{}: {}", id, answer->note);
     const bool unwanted = vm.record.is_carved() && vm.hold != Hold::Memory;  // freed, or its primary is over
-    if (unwanted) vm.hold = Hold::Nothing;
     if (unwanted || vm.record.state == VmState::Stopping)  // stopped while the broker was at it
         return end(vm, std::string(api::stop_reason_name(api::StopReason::Killed)), {}, std::nullopt);
     watch_shim(vm, std::move(answer->shim_pidfd));
@@ -230,6 +232,10 @@ void Supervisor::shim_closed(const std::string& id, const Error& error) {
         return;
     }
     log::warn("{}: its shim is lost: {}", id, error.to_string());
+    if (vm.adopting && vm.hold == Hold::Memory && vm.record.state == VmState::Reserving) {
+        vm.adopting = false;  // alcoved ended in the middle of its launch
+        return launch_carved_again(id);
+    }
     if (vm.adopting) {
         std::optional<StoredError> failure;
         if (vm.record.state < VmState::Running)

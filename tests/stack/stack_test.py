@@ -637,6 +637,35 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
             alcove("enclave", "remove", enclave["id"])
         self.assertEqual((self.traces(), self.lent()), before)
 
+    def test_carving_outlives_the_daemons(self):
+        ramdisk = self.carving_ramdisk("""
+ne_client image /hello.eif 6 && echo "primary: six"
+$b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/system/cpu/online)"
+""", [GUESTS / "ne_client"], [self.image("hello")])
+        # A daemon that comes back reads anew how much memory the host has to lend.
+        def holders():
+            return [[(owner["owner"], owner["cores"]) for owner in node["owners"]] for node in self.lent()]
+
+        before = self.traces(), holders()
+
+        self.start_primary("parent", ramdisk)
+        self.wait_for_vm("parent", lambda _: alcove("enclave", "list")["enclaves"])
+        for program in ("alcoved", "alcoved", "alcove-broker", "alcoved"):
+            self.kill_inside(program)
+            time.sleep(1)
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertNotIn("FAILED", console)
+        self.assertIn("primary: six", console)
+        self.assertIn("primary: removed, online 0-3", console)
+        alcove("vm", "remove", "parent")
+        for enclave in alcove("enclave", "list")["enclaves"]:
+            self.assertEqual(enclave["state"], "stopped", enclave)
+            alcove("enclave", "remove", enclave["id"])
+        self.assertEqual((self.traces(), holders()), before)
+
     # --- everything inside, once ---
 
     def test_the_nsm_and_vsock_serve_a_probe_inside(self):
