@@ -29,6 +29,7 @@
 
 #include "api/ne_messages.hpp"
 #include "ne/message_codec.hpp"
+#include "support/log.hpp"
 #include "support/system.hpp"
 #include "tests/machine/primary.hpp"
 #include "vmm/ne_backend.hpp"
@@ -262,6 +263,7 @@ class Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
+    alcove::log::start("carve");  // on standard error: standard output is for numbers
     const std::string what = argc == 5 ? argv[1] : "";
     if (what != "cost" && what != "bystander") {
         std::fputs("usage: carve cost|bystander PAGE_BYTES MIB COUNT\n", stderr);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ECREATE, EADD, EEXTEND, EINIT and EREMOVE, as a kernel uses and misuses them.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "crypto/aes.hpp"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SGX2: EAUG, EMODPR, EMODT from the kernel's side, EACCEPT, EMODPE, EACCEPTCOPY from the enclave's.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "sgx/enclave_maker.hpp"

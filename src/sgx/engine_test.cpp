@@ -3,6 +3,8 @@
 // What comes before every leaf, debugging, direct access, reports and sudden loss.
 #include "sgx/engine.hpp"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "sgx/enclave_maker.hpp"

