@@ -19,6 +19,7 @@
 #include "probe/kernel_random.hpp"
 #include "probe/nsm_checks.hpp"
 #include "probe/server.hpp"
+#include "vsock/sockets.hpp"
 
 namespace alcove::probe {
 
@@ -57,7 +58,7 @@ void allow_descriptors() {
 
 Result<void> run_server(const Surroundings& surroundings) {
     allow_descriptors();
-    const Fd listener = TRY(listen_on_vsock(kProbePort));
+    const Fd listener = TRY(listen_on_vsock(kProbePort, kMostConnections));
     std::printf("probe: listening on vsock port %u\n", kProbePort);
     std::fflush(stdout);
     return serve_all(listener, surroundings);

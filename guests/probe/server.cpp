@@ -6,12 +6,9 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <string>
 #include <thread>
 
-#include <linux/vm_sockets.h>
 #include <pthread.h>
-#include <sys/socket.h>
 
 #include "support/system.hpp"
 
@@ -19,7 +16,6 @@ namespace alcove::probe {
 
 namespace {
 
-constexpr uint32_t kParentCid = 3;
 constexpr size_t kStackBytes = 256 * 1024;
 
 // Counts what is being served. The accepting thread adds, each connection's thread subtracts once at its end,
@@ -60,43 +56,12 @@ void start_connection(Fd socket, const Surroundings& surroundings) {
     pthread_attr_destroy(&attributes);
 }
 
-sockaddr_vm address_of(uint32_t cid, uint32_t port) {
-    sockaddr_vm address{};
-    address.svm_family = AF_VSOCK;
-    address.svm_cid = cid;
-    address.svm_port = port;
-    return address;
-}
-
-Result<Fd> vsock_socket() {
-    Fd socket(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket.is_open()) return fail_errno(errno, "making a vsock socket");
-    return socket;
-}
-
 // Errors of accept(2) that concern one connection, or that pass.
 bool is_passing(int error) {
     return error == ECONNABORTED || error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
 }  // namespace
-
-Result<Fd> listen_on_vsock(uint32_t port) {
-    Fd socket = TRY(vsock_socket());
-    const sockaddr_vm address = address_of(VMADDR_CID_ANY, port);
-    if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return fail_errno(errno, "binding to vsock port " + std::to_string(port));
-    if (listen(socket.get(), kMostConnections) != 0) return fail_errno(errno, "listening");
-    return socket;
-}
-
-Result<Fd> connect_to_parent(uint32_t port) {
-    Fd socket = TRY(vsock_socket());
-    const sockaddr_vm address = address_of(kParentCid, port);
-    if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return fail_errno(errno, "connecting to the parent's port " + std::to_string(port));
-    return socket;
-}
 
 Result<void> serve_all(const Fd& listener, const Surroundings& surroundings) {
     for (;;) {

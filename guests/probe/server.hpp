@@ -13,9 +13,6 @@ namespace alcove::probe {
 constexpr uint32_t kProbePort = 6000;
 constexpr unsigned kMostConnections = 512;
 
-Result<Fd> listen_on_vsock(uint32_t port);
-Result<Fd> connect_to_parent(uint32_t port);  // CID 3
-
 // Returns only when the listener fails. Connections that are being served go on, and read `surroundings`
 // until the program ends.
 Result<void> serve_all(const Fd& listener, const Surroundings& surroundings);

@@ -16,6 +16,7 @@
 #include <array>
 
 #include "api/cpu_mask.hpp"
+#include "api/network.hpp"
 #include "api/protocol.hpp"
 #include "api/vm_id.hpp"
 #include "api/vm_role.hpp"
@@ -25,10 +26,11 @@ namespace alcove::api::broker {
 inline constexpr VersionRange kVersions{.min = 3, .max = 3};
 
 // With 1 + disk_count descriptors, regular files or block devices: the image, open for reading only, and the
-// disks, open for reading only or for both, as the guest may then do. A carved enclave's one descriptor is
-// the RAM file of its primary VM, open for both: its image comes out of there, with all its memory, and what
-// it will be is said to its shim later (shim::Begin): vcpu_count, image_size, guest_cid and threads_per_core
-// are 0, debug and dedicated mode are not set, and memory_bytes is the most that it can come to have.
+// disks, open for reading only or for both, as the guest may then do. Then one for each network. A carved
+// enclave's one descriptor is the RAM file of its primary VM, open for both: its image comes out of there,
+// with all its memory, and what it will be is said to its shim later (shim::Begin): vcpu_count, image_size,
+// guest_cid and threads_per_core are 0, debug and dedicated mode are not set, and memory_bytes is the most
+// that it can come to have.
 struct Launch {
     static constexpr uint16_t kType = 16;
     static constexpr uint32_t kDebug = 1;  // of an enclave: a console; PCR0 to 2 are zero
@@ -53,8 +55,9 @@ struct Launch {
     TextField<128> module_id;      // in attestation documents: "i-...-enc..."; empty of a primary VM
     std::array<uint8_t, 48> pcr3;  // final values: H(zeros || role); zero where there is none
     std::array<uint8_t, 48> pcr4;
+    Networks networks;  // of a primary VM
 };
-static_assert(sizeof(Launch) == 472);
+static_assert(sizeof(Launch) == 496);
 
 // With one descriptor: a pidfd of the shim.
 struct Launched {

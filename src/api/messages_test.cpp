@@ -125,6 +125,23 @@ TEST(VmmLaunch, OnlyAPrimaryVmCarvesAndOnlyAnEnclaveIsCarved) {
     EXPECT_FALSE(vmm::encode_launch(std::move(wrong)));
 }
 
+TEST(VmmLaunch, NetworksComeBehindTheDisks) {
+    auto order = make_primary_launch(1);
+    order.launch.networks = {Network{.mac = {2, 0, 0, 0, 0, 1}, .kind = 1, .reserved = 0},
+                             Network{.mac = {2, 0, 0, 0, 0, 2}, .kind = 2, .reserved = 0}};
+    order.descriptors.networks.push_back(any_descriptor("tap"));
+    order.descriptors.networks.push_back(any_descriptor("stream"));
+    auto message = vmm::encode_launch(std::move(order)).value();
+
+    const auto received = decode_launch(std::move(message));
+
+    ASSERT_TRUE(received) << received.error().to_string();
+    ASSERT_EQ(received->descriptors.networks.size(), 2U);
+    EXPECT_EQ(name_of(received->descriptors.disks[0]), "/memfd:disk0 (deleted)");
+    EXPECT_EQ(name_of(received->descriptors.networks[0]), "/memfd:tap (deleted)");
+    EXPECT_EQ(name_of(received->descriptors.networks[1]), "/memfd:stream (deleted)");
+}
+
 TEST(VmmLaunch, ADiskThatIsNotThereIsRefused) {
     auto message = vmm::encode_launch(make_primary_launch(2)).value();
     message.descriptors.pop_back();
@@ -169,6 +186,7 @@ TEST(VmmLaunch, EveryNumberOutOfRangeIsRefused) {
             launch.guest_cid = kParentCid;
             launch.disk_count = kMaxDisks + 1;
         },
+        [](auto& launch) { launch.networks[0] = {.mac = {2}, .kind = 1, .reserved = 0}; },  // of an enclave
     };
     for (size_t i = 0; i < std::size(spoilers); ++i) {
         auto order = make_launch(0);
@@ -263,6 +281,8 @@ TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
     order.start.disk_count = 1;
     order.descriptors.attestor.reset();
     order.descriptors.disks.push_back(any_descriptor("disk"));
+    order.start.networks[0] = {.mac = {2, 0, 0, 0, 0, 1}, .kind = 1, .reserved = 0};
+    order.descriptors.networks.push_back(any_descriptor("tap"));
 
     ASSERT_TRUE(start::send_start(ends.a, order));
     const auto received = start::receive_start(ends.b);
@@ -271,6 +291,8 @@ TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
     EXPECT_FALSE(received->descriptors.attestor.is_open());
     ASSERT_EQ(received->descriptors.disks.size(), 1U);
     EXPECT_EQ(name_of(received->descriptors.disks[0]), "/memfd:disk (deleted)");
+    ASSERT_EQ(received->descriptors.networks.size(), 1U);
+    EXPECT_EQ(name_of(received->descriptors.networks[0]), "/memfd:tap (deleted)");
     EXPECT_EQ(name_of(received->descriptors.vmm_kill), "/memfd:kill (deleted)");
 }
 

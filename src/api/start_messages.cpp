@@ -28,7 +28,8 @@ bool is_in_range(const Start& start) {
     const auto role = static_cast<VmRole>(uint32_t{start.role});
     const uint32_t of_role = role == VmRole::Primary ? Start::kEnclaves : Start::kDebug | Start::kCarved;
     if ((start.flags & ~of_role) != 0 || !is_page_size(start.page_size) ||
-        !is_memory_size(start.memory_bytes, start.page_size) || !is_disk_count_of(role, start.disk_count))
+        !is_memory_size(start.memory_bytes, start.page_size) || !is_disk_count_of(role, start.disk_count) ||
+        !are_networks_of(role, start.networks))
         return false;
     // What a carved enclave will be is not known yet.
     if ((start.flags & Start::kCarved) != 0)
@@ -50,6 +51,8 @@ Result<void> send_start(const Channel& channel, const Order& order) {
         descriptors.push_back(order.descriptors.attestor.get());
     for (const auto& disk : order.descriptors.disks)
         descriptors.push_back(disk.get());
+    for (const auto& network : order.descriptors.networks)
+        descriptors.push_back(network.get());
     return channel.send(encode(order.start), descriptors);
 }
 
@@ -62,7 +65,8 @@ Result<Order> receive_start(const Channel& channel) {
     const auto start = TRY(decode<Start>(envelope));
     if (!is_in_range(start)) return fail(ErrorCode::InvalidMessage, "a start with a number out of range");
     const bool enclave = start.role == static_cast<uint32_t>(VmRole::Enclave);
-    if (message.descriptors.size() != kOrder.size() + (enclave ? 1 : 0) + start.disk_count)
+    const size_t networks = network_count(start.networks);
+    if (message.descriptors.size() != kOrder.size() + (enclave ? 1 : 0) + start.disk_count + networks)
         return fail(ErrorCode::InvalidMessage,
                     "a start with " + std::to_string(message.descriptors.size()) + " descriptors");
     Order order{.start = start, .descriptors = {}};
@@ -70,8 +74,10 @@ Result<Order> receive_start(const Channel& channel) {
     for (const auto member : kOrder)
         order.descriptors.*member = std::move(*next++);
     if (enclave) order.descriptors.attestor = std::move(*next++);
-    while (next != message.descriptors.end())
+    for (uint32_t i = 0; i < start.disk_count; ++i)
         order.descriptors.disks.push_back(std::move(*next++));
+    while (next != message.descriptors.end())
+        order.descriptors.networks.push_back(std::move(*next++));
     TRY(VmId::parse(start.vm_id));
     const auto attestor_socket = start.attestor_socket.text();
     if (!attestor_socket || !attestor_socket->starts_with('/'))

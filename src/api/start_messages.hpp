@@ -5,6 +5,7 @@
 // whole of what the shim can do; it is nobody otherwise.
 #pragma once
 
+#include "api/network.hpp"
 #include "api/protocol.hpp"
 #include "api/vm_id.hpp"
 #include "api/vm_role.hpp"
@@ -36,8 +37,9 @@ struct Start {
     // alcove-attestor's socket for shims, an absolute path. It is looked up anew for each connection, for an
     // attestor that is restarted makes it anew.
     TextField<108> attestor_socket;
+    Networks networks;
 };
-static_assert(sizeof(Start) == 232);
+static_assert(sizeof(Start) == 256);
 
 // In the order on the wire.
 struct Descriptors {
@@ -53,6 +55,7 @@ struct Descriptors {
     Fd vmm_kill;            // cgroup.kill of the VMM's cgroup: "1" kills it, which the shim's user could not
     Fd attestor;            // of an enclave: its connection, opened by the broker
     std::vector<Fd> disks;  // of a primary VM, in the order of the guest's slots
+    std::vector<Fd> networks;
 };
 struct Order {
     Start start;

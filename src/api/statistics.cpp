@@ -44,6 +44,11 @@ constexpr Entry kNames[] = {
     {StatisticId::NeWithdrawnBytes, "ne_withdrawn_bytes"},
     {StatisticId::NePauses, "ne_pauses"},
     {StatisticId::NeLongestPauseNs, "ne_longest_pause_ns"},
+    {StatisticId::NetworkReceived, "network_received"},
+    {StatisticId::NetworkSent, "network_sent"},
+    {StatisticId::NetworkReceiveDropped, "network_receive_dropped"},
+    {StatisticId::NetworkSendDropped, "network_send_dropped"},
+    {StatisticId::NetworkLinkUp, "network_link_up"},
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 //
 //                  Enclave                        Primary
 //     boots        a measured image               an image, as a mere container of kernel and ramdisk
-//     devices      virtio-mmio, NSM               PCI, disks, an identity in SMBIOS
+//     devices      virtio-mmio, NSM               PCI, disks, networks, an identity in SMBIOS
 //     attestor     a connection of its own        none
 //     console      in debug mode only             always
 //     CID          4 or more, chosen              3: what a parent is to its enclaves

@@ -28,12 +28,13 @@ Result<void> check_launch(const Launch& launch) {
     const auto role = static_cast<VmRole>(uint32_t{launch.role});
     if (!is_cid_of(role, launch.guest_cid)) return refuse("guest CID out of range");
     if (!is_disk_count_of(role, launch.disk_count)) return refuse("too many disks");
+    if (!are_networks_of(role, launch.networks)) return refuse("wrong networks");
     const bool console = (launch.flags & Launch::kConsole) != 0;
     if (console != (launch.console_ring_bytes != 0)) return refuse("a console and its ring go together");
     return {};
 }
 
-// The descriptors that this launch has, in the order on the wire; of disks, as many as it says.
+// The descriptors that this launch has, in the order on the wire; of disks and networks, as many as it says.
 std::vector<Fd*> places_of(LaunchOrder& order) {
     auto& fds = order.descriptors;
     std::vector<Fd*> places = {&fds.kvm, &fds.ram, &fds.image, &fds.connect_socket};
@@ -42,6 +43,9 @@ std::vector<Fd*> places_of(LaunchOrder& order) {
     fds.disks.resize(order.launch.disk_count);
     for (auto& disk : fds.disks)
         places.push_back(&disk);
+    fds.networks.resize(network_count(order.launch.networks));
+    for (auto& network : fds.networks)
+        places.push_back(&network);
     return places;
 }
 
@@ -63,6 +67,8 @@ Result<Channel::Message> encode_launch(LaunchOrder order) {
     TRY(check_launch(order.launch));
     if (order.descriptors.disks.size() != order.launch.disk_count)
         return fail(ErrorCode::InvalidMessage, "launch: another number of disks than it says");
+    if (order.descriptors.networks.size() != network_count(order.launch.networks))
+        return fail(ErrorCode::InvalidMessage, "launch: another number of networks than it says");
     Channel::Message message{.data = encode(order.launch), .descriptors = {}};
     for (Fd* fd : places_of(order))
         message.descriptors.push_back(std::move(*fd));

@@ -26,6 +26,7 @@
 #pragma once
 
 #include "api/fabric_peer.hpp"
+#include "api/network.hpp"
 #include "api/protocol.hpp"
 #include "api/stop_reason.hpp"
 #include "api/vm_id.hpp"
@@ -55,10 +56,11 @@ struct Launch {
     Le32 role;                // VmRole
     Le32 disk_count;
     Le32 threads_per_core;  // as the guest sees its vCPUs: 1 or 2, which divides vcpu_count
+    Networks networks;
 
     bool is_primary() const { return role == static_cast<uint32_t>(VmRole::Primary); }
 };
-static_assert(sizeof(Launch) == 120);
+static_assert(sizeof(Launch) == 144);
 
 // What the numbers above may be; the shim refuses the rest, and so does the VMM.
 struct LaunchDescriptors {
@@ -69,6 +71,7 @@ struct LaunchDescriptors {
     Fd attestor;        // an enclave's connection to alcove-attestor, its measurements already set
     Fd console_ring;    // memfd; only with Launch::kConsole
     std::vector<Fd> disks;  // of a primary VM; one that is open for reading only is that for the guest, too
+    std::vector<Fd> networks;
 };
 // The order on the wire is this one, without those that there are not.
 struct LaunchOrder {

@@ -181,14 +181,20 @@ Result<void> Broker::launch(uint64_t client, const message::Launch& body, std::v
 
 // Everything a launch needs that can be refused, before anything is made.
 Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> descriptors) {
-    if (descriptors.size() != 1 + plan.numbers.disk_count)
-        return fail(ErrorCode::InvalidMessage, "launch: not a descriptor for the image and each disk");
+    const auto& networks = plan.numbers.networks;
+    if (descriptors.size() != 1 + plan.numbers.disk_count + api::network_count(networks))
+        return fail(ErrorCode::InvalidMessage,
+                    "launch: not a descriptor for the image, each disk and each network");
     VmDescriptors given;
-    given.image = std::move(descriptors.front());
-    given.disks.assign(std::make_move_iterator(descriptors.begin() + 1),
-                       std::make_move_iterator(descriptors.end()));
+    auto next = std::make_move_iterator(descriptors.begin());
+    given.image = *next++;
+    const auto first_network = next + plan.numbers.disk_count;
+    given.disks.assign(next, first_network);
+    given.networks.assign(first_network, std::make_move_iterator(descriptors.end()));
     for (const auto& disk : given.disks)
         TRY(check_disk(disk));
+    for (size_t i = 0; i < given.networks.size(); ++i)
+        TRY(api::check_network(given.networks[i], static_cast<api::NetworkKind>(networks[i].kind)));
     TRY(plan.carved() ? check_parent_ram(given.image, plan.numbers) : check_image(given.image, plan.numbers));
     auto kvm = sys::open(parts_.kvm, O_RDWR);
     if (!kvm) return fail(ErrorCode::KvmMissing, kvm.error().to_string());

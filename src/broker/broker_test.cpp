@@ -28,6 +28,7 @@ class FakeSpawner : public Spawner {
         spawned.push_back(plan.id.text());
         image_size = sys::file_size(descriptors.image).value();
         disk_count = descriptors.disks.size();
+        network_count = descriptors.networks.size();
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::syscall(SYS_close_range, 3, ~0U, 0);  // as the real one does
@@ -51,6 +52,7 @@ class FakeSpawner : public Spawner {
     std::vector<pid_t> pids;
     uint64_t image_size = 0;
     size_t disk_count = 0;
+    size_t network_count = 0;
     Fd report;
 };
 
@@ -207,6 +209,24 @@ TEST_F(BrokerTest, APrimaryVmHasItsDisksAndNoAttestor) {
     ASSERT_TRUE(turn_until([this] { return !spawner.spawned.empty(); }));
     EXPECT_EQ(spawner.disk_count, 2U);
     EXPECT_EQ(opened_at_attestor, "");
+}
+
+TEST_F(BrokerTest, NetworksComeBehindTheDisks) {
+    start();
+    const auto disk = sys::memfd("disk").value();
+    const auto stream = sys::socket_pair(SOCK_STREAM).value();
+    auto launch = good_primary_launch(1);
+    launch.networks[0] = {.mac = {2, 0, 0, 0, 0, 1}, .kind = 2, .reserved = 0};
+
+    ask_launch(launch, {disk.get(), disk.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument) << "no stream";
+    ask_launch(launch, {disk.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidMessage) << "nothing";
+    ask_launch(launch, {disk.get(), stream.first.get()});
+
+    ASSERT_TRUE(turn_until([this] { return !spawner.spawned.empty(); }));
+    EXPECT_EQ(spawner.disk_count, 1U);
+    EXPECT_EQ(spawner.network_count, 1U);
 }
 
 TEST_F(BrokerTest, WhatIsNoDiskIsRefused) {

@@ -44,6 +44,7 @@ Result<void> check_numbers(const Launch& launch) {
         return refuse("memory size out of range");
     if (launch.vmm_slot >= api::kVmmUidCount) return refuse("VMM slot out of range");
     if (!api::is_disk_count_of(role, launch.disk_count)) return refuse("too many disks");
+    if (!api::are_networks_of(role, launch.networks)) return refuse("wrong networks");
     return (launch.flags & Launch::kCarved) != 0 ? check_carved(launch) : check_machine(launch, role);
 }
 

@@ -105,6 +105,8 @@ TEST(LaunchPlan, EveryFieldOutOfRangeIsRefused) {
          [](Launch& launch) { launch.module_id = api::TextField<128>::of("a\n"); }},
         {"role", [](Launch& launch) { launch.role = 2; }},
         {"an enclave's disk", [](Launch& launch) { launch.disk_count = 1; }},
+        {"an enclave's network",
+         [](Launch& launch) { launch.networks[0] = {.mac = {2}, .kind = 1, .reserved = 0}; }},
         {"a primary VM with another CID",
          [](Launch& launch) { launch = good_primary_launch(), launch.guest_cid = 4; }},
         {"a primary VM with a module id",

@@ -107,6 +107,7 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     order.start.role = plan.numbers.role;
     order.start.disk_count = plan.numbers.disk_count;
     order.start.threads_per_core = plan.numbers.threads_per_core;
+    order.start.networks = plan.numbers.networks;
     order.start.attestor_socket =
         decltype(order.start.attestor_socket)::of(all.settings.attestor_shim_socket);
     auto& fds = order.descriptors;
@@ -121,6 +122,7 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     fds.vmm_log = std::move(all.vmm_log.first);
     fds.vmm_kill = std::move(all.places.vmm_kill);
     fds.disks = std::move(all.descriptors.disks);
+    fds.networks = std::move(all.descriptors.networks);
     return api::start::send_start(Channel(std::move(all.shim_start.second)), order);
 }
 

@@ -27,6 +27,7 @@ struct VmDescriptors {
     Fd kvm;
     Fd attestor;  // an enclave's connection, opened
     std::vector<Fd> disks;
+    std::vector<Fd> networks;
 };
 
 struct SpawnedShim {

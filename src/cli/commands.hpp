@@ -26,6 +26,7 @@ struct Context {
 };
 
 Result<Exit> run(const EnclaveRun& command, const Context& context);
+Result<Exit> run(const EnclaveEgress& command, const Context& context);
 Result<Exit> run(const VmStart& command, const Context& context);
 Result<Exit> run(const VmList& command, const Context& context);
 Result<Exit> run(const VmInspect& command, const Context& context);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/egress_process.hpp"
 #include "cli/interruption.hpp"
 #include "cli/progress.hpp"
 #include "cli/vm_access.hpp"
@@ -49,6 +50,13 @@ Result<Launched> launch(const EnclaveRun& command, HostAccess& host, Interruptio
     if (command.cid) body["cid"] = *command.cid;
     auto created = TRY(host.api().post("/v1/enclaves", body));
     auto first = TRY(read_vm(created));
+    if (!command.egress.empty()) {
+        const auto begun = start_egress_in_background(first.id, host.kind(), command.egress);
+        if (!begun) {
+            (void)take_back(host.api(), VmKind::Enclave, first.id);
+            return Failure{begun.error()};
+        }
+    }
     // An image that has to be taken away is needed until it has been copied, whether anybody waits or not.
     if (!command.wait && !handed.is_needed())
         return Launched{.json = std::move(created), .view = std::move(first)};

@@ -116,6 +116,10 @@ class LendingHost final : public HostAccess {
         return local_->hand_over_disk(disk, use);
     }
     void detach_disks(const std::vector<std::string>& serials) override { local_->detach_disks(serials); }
+    Result<std::string> hand_over_tap(const std::string& name) override {
+        return local_->hand_over_tap(name);
+    }
+    Result<HandedStream> hand_over_stream() override { return local_->hand_over_stream(); }
     Result<Fd> open_socket(const std::string& path) override { return local_->open_socket(path); }
     Result<std::unique_ptr<HostListener>> listen(const std::string& path) override {
         return local_->listen(path);

@@ -10,13 +10,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/descriptor_messages.hpp"
 #include "cli/installation.hpp"
 #include "cli/progress.hpp"
 #include "codec/hex.hpp"
 #include "crypto/random.hpp"
-#include "daemon/descriptor_messages.hpp"
+#include "embedded/handover.hpp"
 #include "embedded/listening_socket.hpp"
-#include "support/channel.hpp"
+#include "host/tap.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -30,24 +31,6 @@ constexpr std::chrono::seconds kBootPatience{300};
 std::string sibling(const std::string& path, const std::string& name) {
     const size_t slash = path.rfind('/');
     return slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
-}
-
-Result<std::string> offer_descriptor(const std::string& socket_path, const Fd& file) {
-    namespace descriptors = daemon::descriptors;
-    auto socket = TRY(sys::unix_connect(socket_path, SOCK_SEQPACKET));
-    const Channel channel(std::move(socket));
-    TRY(api::exchange_hello(channel, descriptors::kProtocol, descriptors::kVersions));
-    TRY(channel.send(api::encode(descriptors::Offer{.request = 1, .reserved = {}}), {file.get()}));
-    const auto answer = TRY(channel.receive_within(std::chrono::seconds(10)));
-    const auto envelope = TRY(api::open_envelope(answer.data));
-    if (envelope.type == api::Failed::kType) {
-        auto failed = TRY(api::decode_failed(envelope));
-        return Failure{std::move(failed.error)};
-    }
-    const auto token = TRY(api::decode<descriptors::Token>(envelope));
-    const auto text = token.token.text();
-    if (!text) return fail(ErrorCode::InvalidMessage, "alcoved gave no token");
-    return std::string(*text);
 }
 
 // A socket in a folder of this machine.
@@ -116,9 +99,7 @@ class LocalHost final : public HostAccess {
     std::string_view kind() const override { return "local"; }
     const ApiClient& api() const override { return api_; }
     Result<HandedImage> hand_over(const Fd& image) override {
-        const auto token =
-            TRY(offer_descriptor(sibling(api_.socket_path(), daemon::descriptors::kSocketName), image)
-                    .context("handing over the image"));
+        const auto token = TRY(offer(image).context("handing over the image"));
         return HandedImage(Json::object({{"token", token}}));
     }
     Result<Json> hand_over_disk(const Fd& disk, DiskUse use) override {
@@ -128,6 +109,15 @@ class LocalHost final : public HostAccess {
         return reference;
     }
     void detach_disks(const std::vector<std::string>& /*serials*/) override {}
+    Result<std::string> hand_over_tap(const std::string& name) override {
+        const auto tap = TRY(host::open_tap(name));
+        return offer(tap);
+    }
+    Result<HandedStream> hand_over_stream() override {
+        auto ends = TRY(sys::socket_pair(SOCK_STREAM));
+        auto token = TRY(offer(ends.second));
+        return HandedStream{.token = std::move(token), .other_end = std::move(ends.first)};
+    }
     Result<Fd> open_socket(const std::string& path) override { return sys::unix_connect(path, SOCK_STREAM); }
     Result<std::unique_ptr<HostListener>> listen(const std::string& path) override {
         auto socket = TRY(embedded::ListeningSocket::create(path));
@@ -135,6 +125,11 @@ class LocalHost final : public HostAccess {
     }
 
   private:
+    Result<std::string> offer(const Fd& descriptor) {
+        return api::descriptors::offer(sibling(api_.socket_path(), api::descriptors::kSocketName),
+                                       descriptor);
+    }
+
     ApiClient api_;
 };
 
@@ -173,6 +168,16 @@ class EmbeddedAccess final : public HostAccess {
             const auto detached = host_.detach_image(serial);
             if (!detached) log::warn("a disk stays attached: {}", detached.error().to_string());
         }
+    }
+    Result<std::string> hand_over_tap(const std::string& name) override {
+        const auto stream = TRY(host_.open_stream(embedded::tap_target(name)));
+        return embedded::read_token(stream);
+    }
+    // The bridge carries the frames: what is plugged in here, outside, is the network of the VM inside.
+    Result<HandedStream> hand_over_stream() override {
+        auto stream = TRY(host_.open_stream(embedded::kStreamTarget));
+        auto token = TRY(embedded::read_token(stream));
+        return HandedStream{.token = std::move(token), .other_end = std::move(stream)};
     }
     Result<Fd> open_socket(const std::string& path) override { return host_.open_stream("unix:" + path); }
     Result<std::unique_ptr<HostListener>> listen(const std::string& path) override {

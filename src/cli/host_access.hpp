@@ -60,6 +60,12 @@ class HostListener {
 
 enum class DiskUse { ReadOnly, ReadWrite };
 
+// A stream of which the host has one end.
+struct HandedStream {
+    std::string token;
+    Fd other_end;
+};
+
 class HostAccess {
   public:
     virtual ~HostAccess() = default;
@@ -72,6 +78,9 @@ class HostAccess {
     virtual Result<Json> hand_over_disk(const Fd& disk, DiskUse use) = 0;
     // Those of VMs that are over, by the serials in their records. What cannot be detached is only logged.
     virtual void detach_disks(const std::vector<std::string>& serials) = 0;
+    // A tap interface of that host, as a token for a launch.
+    virtual Result<std::string> hand_over_tap(const std::string& name) = 0;
+    virtual Result<HandedStream> hand_over_stream() = 0;
     // A stream to a Unix socket of that host.
     virtual Result<Fd> open_socket(const std::string& path) = 0;
     // AlreadyExists: a program listens there. Not longer than this object.

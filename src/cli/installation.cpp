@@ -70,4 +70,12 @@ Result<std::string> find_host_root() {
                      "the embedded host");
 }
 
+Result<std::string> find_egress() {
+    const std::string here = program_directory();
+    return find_file("ALCOVE_EGRESS",
+                     {here + "/alcove-egress", here + "/../libexec/alcove/alcove-egress",
+                      "/usr/libexec/alcove/alcove-egress", "/usr/bin/alcove-egress"},
+                     "", "alcove-egress");
+}
+
 }  // namespace alcove::cli

@@ -20,6 +20,9 @@ Result<std::string> find_check_guest();
 // it.
 Result<std::string> find_host_root();
 
+// $ALCOVE_EGRESS: the program alcove-egress.
+Result<std::string> find_egress();
+
 // The value of an environment variable; "" when it is not set.
 std::string environment(const char* name);
 

@@ -30,8 +30,15 @@ struct EnclaveRun {
     bool debug = false;
     std::string name;
     std::optional<uint64_t> cid;
+    std::vector<std::string> egress;  // rules (egress/rules.hpp); none: no way out
     bool wait = true;
     std::chrono::seconds timeout{180};
+};
+// The way out of a running enclave.
+struct EnclaveEgress {
+    std::string enclave;
+    std::vector<std::string> rules;
+    uint32_t port = 3128;
 };
 // What is set here overrides what the configuration says.
 struct VmStart {
@@ -40,7 +47,8 @@ struct VmStart {
     std::string kernel;         // a file, or "debian", which is also what it is without one
     std::string kernel_root;
     std::vector<std::string> ramdisks;
-    std::vector<std::string> disks;  // "FILE" or "FILE,readonly"
+    std::vector<std::string> disks;     // "FILE" or "FILE,readonly"
+    std::vector<std::string> networks;  // "user" or "tap=NAME", and ",mac=ADDRESS"
     std::optional<uint32_t> vcpus;
     std::optional<uint64_t> memory_mib;
     std::string pages;
@@ -169,10 +177,10 @@ struct Explain {
 };
 struct Version {};
 
-using Command = std::variant<EnclaveRun, VmStart, VmList, VmInspect, VmConsole, VmLogs, VmStop, VmRemove,
-                             VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign, ImagePcr,
-                             AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck,
-                             HostMap, Explain, Version>;
+using Command = std::variant<EnclaveRun, EnclaveEgress, VmStart, VmList, VmInspect, VmConsole, VmLogs, VmStop,
+                             VmRemove, VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign,
+                             ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell,
+                             HostCheck, HostMap, Explain, Version>;
 
 struct Invocation {
     Globals globals;

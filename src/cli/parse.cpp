@@ -98,6 +98,7 @@ class Arguments {
     std::string host_ = "auto";
     std::optional<Command> chosen_;
     EnclaveRun run_;
+    EnclaveEgress egress_;
     VmStart vm_start_;
     // For each kind, in the order of VmKind.
     struct Common {
@@ -142,11 +143,27 @@ void Arguments::add_enclave() {
     run->add_option("--name", run_.name, "A name to call it by");
     run->add_option("--cid", run_.cid, "Its vsock context id; chosen without it")
         ->check(CLI::Range(4.0, 4294967294.0));
+    run->add_option("--egress", run_.egress,
+                    "NAME:PORT, *.NAME:PORT, NAME:PORT=ADDRESS or ADDRESS/BITS:PORT: let it reach this, by "
+                    "vsock port 3128 of CID 3 (repeatable)")
+        ->expected(1)
+        ->take_all();
     run->add_flag("--wait,!--no-wait", run_.wait, "Return when it is ready (the default), or at once");
     run->add_option_function<uint64_t>(
            "--timeout", [this](uint64_t seconds) { run_.timeout = std::chrono::seconds(seconds); },
            "Seconds to wait for it (180)")
         ->check(CLI::Range(1, 86400));
+
+    auto* egress =
+        command(*enclave, "egress", "Let an enclave reach what rules name, until it ends", egress_);
+    egress->add_option("enclave", egress_.enclave, "Name or id")->required();
+    egress->add_option("--allow", egress_.rules, "A rule, as `run --egress` takes it (repeatable)")
+        ->required()
+        ->expected(1)
+        ->take_all();
+    egress->add_option("--port", egress_.port, "The port that programs inside connect to")
+        ->check(CLI::Range(1.0, 4294967294.0))
+        ->capture_default_str();
 
     add_common(*enclave, VmKind::Enclave);
 }
@@ -162,6 +179,11 @@ void Arguments::add_vm() {
         ->expected(1)
         ->take_all();
     start->add_option("--disk", vm_start_.disks, "FILE[,readonly]: a raw disk image (repeatable, up to 8)")
+        ->expected(1)
+        ->take_all();
+    start
+        ->add_option("--net", vm_start_.networks,
+                     "user or tap=NAME, and ,mac=ADDRESS: a network (repeatable, up to 3)")
         ->expected(1)
         ->take_all();
     start->add_option("--cpus", vm_start_.vcpus, "vCPUs (2)")->check(CLI::Range(1, 32));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // alcove enclave | vm: list | inspect | console | logs | stop | remove. They are the same for both kinds.
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/egress_process.hpp"
 #include "cli/progress.hpp"
 #include "cli/tree.hpp"
 #include "cli/vm_access.hpp"
@@ -115,6 +118,7 @@ Result<Exit> run(const VmRemove& command, const Context& context) {
     const auto json = TRY(host->api().remove(vm_path(command.kind, command.vm)));
     const auto view = TRY(read_vm(json, command.kind));
     if (view.is_over()) host->detach_disks(serials_of(view));
+    if (const auto log = egress_log(view.id); log && view.is_over()) ::unlink(log->c_str());
     context.output.result(json, view.id + "  removed\n");
     return Exit::Ok;
 }

@@ -90,6 +90,47 @@ TEST_F(VmCommands, StopAndRemoveWaitForTheEnd) {
     EXPECT_EQ(alcove({"vm", "list"}).out, "no VMs\n");
 }
 
+// A passt that tells what it was started with, and keeps the stream.
+TEST_F(VmCommands, AUserModeNetworkIsPasstOnTheOtherEndOfAStream) {
+    const std::string script =
+        "#!/bin/sh\necho \"$@\" > " + path("passt.arguments") + "\nprintf 'a frame' >&3\n";
+    sys::replace_file(path("passt"), as_byte_view(script), 0700).value();
+    const std::string old_path = ::getenv("PATH");
+    ::setenv("PATH", (path("") + ":" + old_path).c_str(), 1);
+
+    const auto started = start({"--net", "user,mac=02:00:00:00:00:01"});
+    ::setenv("PATH", old_path.c_str(), 1);
+
+    ASSERT_EQ(started.exit, 0) << started.err;
+    const auto vm = started.json();
+    EXPECT_EQ(vm["networks"][0]["kind"], "stream");
+    EXPECT_EQ(vm["networks"][0]["mac"], "02:00:00:00:00:01");
+    EXPECT_EQ(host_.disk_count(vm["id"]), 1U) << "one descriptor beside the image";
+    const auto arguments = sys::read_file(path("passt.arguments"), 4096).value();
+    EXPECT_NE(as_text(arguments).find("--fd 3 "), std::string::npos);
+    EXPECT_NE(as_text(arguments).find("--no-map-gw"), std::string::npos);
+}
+
+TEST_F(VmCommands, AUserModeNetworkThatDoesNotComeUpStartsNothing) {
+    const std::string script = "#!/bin/sh\necho 'External interface not usable' >&2\nexit 1\n";
+    sys::replace_file(path("passt"), as_byte_view(script), 0700).value();
+    const std::string old_path = ::getenv("PATH");
+    ::setenv("PATH", (path("") + ":" + old_path).c_str(), 1);
+
+    const auto started = start({"--net", "user"});
+    ::setenv("PATH", old_path.c_str(), 1);
+
+    EXPECT_EQ(started.exit, 1);
+    EXPECT_NE(started.out.find("External interface not usable"), std::string::npos) << started.out;
+    EXPECT_TRUE(host_.launches().empty());
+}
+
+TEST_F(VmCommands, ATapThatIsNotThereStartsNothing) {
+    EXPECT_NE(start({"--net", "tap=alcove-none"}).exit, 0);
+    EXPECT_NE(start({"--net", "bridge=br0"}).exit, 0);
+    EXPECT_TRUE(host_.launches().empty());
+}
+
 TEST_F(VmCommands, ADiskThatIsNotThereStartsNothing) {
     const auto started = start({"--disk", path("nothing.img")});
 

@@ -24,9 +24,9 @@ namespace alcove::cli {
 namespace {
 
 constexpr uint64_t kMaxFile = 64 * 1024;
-constexpr std::array<std::string_view, 11> kKeys = {"name",   "kernel",  "kernel_root", "ramdisk",
-                                                    "disk",   "cpus",    "memory",      "pages",
-                                                    "policy", "cmdline", "enclaves"};
+constexpr std::array<std::string_view, 12> kKeys = {"name",  "kernel", "kernel_root", "ramdisk",
+                                                    "disk",  "net",    "cpus",        "memory",
+                                                    "pages", "policy", "cmdline",     "enclaves"};
 
 Failure wrong(std::string_view key, std::string_view wanted) {
     return fail(ErrorCode::InvalidArgument, "'" + std::string(key) + "' is " + std::string(wanted));
@@ -113,6 +113,8 @@ Result<VmStart> apply_configuration(VmStart command, std::string_view content, c
         if (std::ranges::find(kKeys, key.str()) == kKeys.end())
             return fail(ErrorCode::InvalidArgument, "unknown key '" + std::string(key.str()) + "'");
     TRY(fill_files(command, table, folder));
+    const auto networks = TRY(texts(table, "net"));
+    if (command.networks.empty()) command.networks = networks;
     const auto name = TRY(text(table, "name"));
     if (command.name.empty()) command.name = name;
     const auto pages = TRY(text(table, "pages"));

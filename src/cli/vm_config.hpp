@@ -7,6 +7,7 @@
 //     kernel_root = "/"            # where a package's kernel is
 //     ramdisk = "initrd.img"       # or a list
 //     disk = ["root.img", "data.img,readonly"]
+//     net = "user"                 # or a list, as --net says
 //     cpus = 2
 //     memory = "2G"                # or MiB as a number
 //     pages = "4k"

@@ -13,6 +13,7 @@ TEST(VmConfig, EveryKeyIsRead) {
         kernel_root = "/kernels"
         ramdisk = "initrd.img"
         disk = ["root.img", "/data.img,readonly"]
+        net = ["user", "tap=tap0"]
         cpus = 4
         memory = "2G"
         pages = "2m"
@@ -27,6 +28,7 @@ TEST(VmConfig, EveryKeyIsRead) {
     EXPECT_EQ(vm.kernel_root, "/kernels");
     EXPECT_EQ(vm.ramdisks, std::vector<std::string>{"/vms/initrd.img"});
     EXPECT_EQ(vm.disks, (std::vector<std::string>{"/vms/root.img", "/data.img,readonly"}));
+    EXPECT_EQ(vm.networks, (std::vector<std::string>{"user", "tap=tap0"}));
     EXPECT_EQ(vm.vcpus, 4U);
     EXPECT_EQ(vm.memory_mib, 2048U);
     EXPECT_EQ(vm.pages, "2m");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // alcove vm start. Kernel, command line and ramdisks go to the host as one file: an image, which here is
-// only a container. Disks go one by one. All are opened here, by the user who may open them.
+// only a container. Disks and networks go one by one. All are opened here, by the user who may open them.
 #include <algorithm>
 
 #include <fcntl.h>
@@ -11,6 +11,8 @@
 #include "cli/commands.hpp"
 #include "cli/installation.hpp"
 #include "cli/interruption.hpp"
+#include "cli/network_option.hpp"
+#include "cli/passt.hpp"
 #include "cli/progress.hpp"
 #include "cli/vm_access.hpp"
 #include "cli/vm_config.hpp"
@@ -111,6 +113,21 @@ class HandedDisks {
     std::vector<Json> references_;
 };
 
+// The network as the API takes it. What is behind it is made last, so that little has to be taken back.
+Result<Json> hand_over_network(HostAccess& host, const NetworkOption& option) {
+    Json network;
+    if (option.tap.empty()) {
+        const auto stream = TRY(host.hand_over_stream());
+        TRY(start_passt(stream.other_end));
+        network = {{"kind", "stream"}, {"token", stream.token}};
+    } else {
+        const auto token = TRY(host.hand_over_tap(option.tap));
+        network = {{"kind", "tap"}, {"token", token}};
+    }
+    if (!option.mac.empty()) network["mac"] = option.mac;
+    return network;
+}
+
 // Of VMs that ended by themselves, with nobody there to detach their disks.
 Result<void> tidy_up(HostAccess& host) {
     const auto vms = TRY(list_vms(host.api(), VmKind::Primary));
@@ -129,6 +146,11 @@ struct Started {
 
 Result<Started> start(const VmStart& command, HostAccess& host, Interruption& interruption,
                       Progress& progress) {
+    std::vector<NetworkOption> options;
+    for (const auto& text : command.networks) {
+        auto option = TRY(parse_network(text));
+        options.push_back(std::move(option));
+    }
     TRY(tidy_up(host));
     progress.update("reading kernel and ramdisk");
     const auto image = TRY(make_boot_image(command));
@@ -145,6 +167,10 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
                  {"enclaves", command.enclaves.value_or(true)},
                  {"disks", disks.json()}};
     if (!command.name.empty()) body["name"] = command.name;
+    for (const auto& option : options) {
+        auto network = TRY(hand_over_network(host, option));
+        body["networks"].push_back(std::move(network));
+    }
     auto json = TRY(host.api().post(vms_path(VmKind::Primary), body));
     disks.are_owned();
     auto view = TRY(read_vm(json, VmKind::Primary));

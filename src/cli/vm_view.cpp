@@ -65,6 +65,13 @@ Result<void> read_primary_fields(const Json& json, VmView& view) {
         disk.serial = TRY(text_or_nothing(item, "serial"));
         view.disks.push_back(std::move(disk));
     }
+    const auto* networks = TRY(codec::json::array_field(json, "networks"));
+    for (const auto& item : *networks) {
+        NetworkView network;
+        network.kind = TRY(codec::json::text_field(item, "kind"));
+        network.mac = TRY(codec::json::text_field(item, "mac"));
+        view.networks.push_back(std::move(network));
+    }
     return {};
 }
 
@@ -123,6 +130,8 @@ std::string render_vm(const VmView& vm) {
     if (vm.restarts > 0) fields.emplace_back("restarts", std::to_string(vm.restarts));
     for (const auto& disk : vm.disks)
         fields.emplace_back("disk", size_text(disk.bytes) + (disk.read_only ? ", read-only" : ""));
+    for (const auto& network : vm.networks)
+        fields.emplace_back("network", network.mac + " (" + network.kind + ")");
     for (const auto& pcr : vm.pcrs)
         fields.push_back(pcr);
     if (!vm.signer.empty()) fields.emplace_back("signed by", vm.signer);

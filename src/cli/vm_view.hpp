@@ -21,6 +21,11 @@ struct DiskView {
     std::string serial;  // of the disk attached to the embedded host, if it is one
 };
 
+struct NetworkView {
+    std::string kind;
+    std::string mac;
+};
+
 struct VmView {
     VmKind kind = VmKind::Enclave;
     std::string id;
@@ -40,6 +45,7 @@ struct VmView {
     std::string detail;
     std::optional<Error> error;
     std::vector<DiskView> disks;                            // of a primary VM
+    std::vector<NetworkView> networks;                      // of a primary VM
     uint64_t restarts = 0;                                  // of a primary VM
     std::optional<std::pair<uint64_t, uint64_t>> progress;  // done, total
 

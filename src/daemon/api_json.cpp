@@ -11,6 +11,7 @@
 #include "api/statistics.hpp"
 #include "codec/hex.hpp"
 #include "daemon/disk_json.hpp"
+#include "daemon/network_json.hpp"
 #include "support/bits.hpp"
 #include "support/error_catalog.hpp"
 
@@ -165,6 +166,7 @@ Json to_json(const VmRecord& record) {
     json["error"] = record.error ? error_object(record.error->code, record.error->message) : Json(nullptr);
     if (record.is_primary()) {
         json["disks"] = to_json(record.disks);
+        json["networks"] = to_json(record.networks);
         json["restarts"] = record.restarts;
         json["enclaves"] = record.enclaves;
     } else {

@@ -201,6 +201,11 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
         auto disk = TRY(open_disk(request, reference));
         launch.disks.push_back(std::move(disk));
     }
+    for (const auto& reference : body.networks) {
+        auto link = TRY(take_token(request, reference.token));
+        TRY(api::check_network(link, reference.kind));
+        launch.networks.push_back({.link = std::move(link), .kind = reference.kind, .mac = reference.mac});
+    }
     launch.name = body.name;
     launch.image = std::move(image.descriptor);
     launch.image_bytes = image.bytes;

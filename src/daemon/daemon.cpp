@@ -8,13 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/descriptor_messages.hpp"
+#include "api/descriptor_messages.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
 namespace alcove::daemon {
 
 namespace {
+
+namespace descriptors = api::descriptors;
 
 constexpr mode_t kDirectoryMode = 0750;
 constexpr mode_t kSocketMode = 0660;

@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/attestor_messages.hpp"
-#include "daemon/descriptor_messages.hpp"
+#include "api/descriptor_messages.hpp"
 #include "daemon/fake_host_test.hpp"
 #include "daemon/http_client_test.hpp"
 
@@ -21,6 +21,7 @@ namespace alcove::daemon {
 namespace {
 
 using codec::json::Json;
+namespace descriptors = api::descriptors;
 
 class DaemonTest : public testing::Test {
   protected:

@@ -3,10 +3,12 @@
 
 #include <utility>
 
-#include "daemon/descriptor_messages.hpp"
+#include "api/descriptor_messages.hpp"
 #include "support/system.hpp"
 
 namespace alcove::daemon {
+
+namespace descriptors = api::descriptors;
 
 Result<std::unique_ptr<DescriptorServer>> DescriptorServer::create(EventLoop& loop, Fd listener,
                                                                    DescriptorTokens& tokens) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serves descriptors.sock on the event loop (descriptor_messages.hpp). A connection lives a few seconds and
-// carries a handful of offers at most.
+// Serves descriptors.sock on the event loop (api/descriptor_messages.hpp). A connection lives a few seconds
+// and carries a handful of offers at most.
 #pragma once
 
 #include <map>

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/json.hpp"
+#include "daemon/network_json.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::daemon {
@@ -18,10 +19,11 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 8> kPrimaryFields = {"name",  "image",  "vcpus", "memory_mib",
-                                                            "pages", "policy", "disks", "enclaves"};
+constexpr std::array<std::string_view, 9> kPrimaryFields = {
+    "name", "image", "vcpus", "memory_mib", "pages", "policy", "disks", "enclaves", "networks"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
 constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
+constexpr std::array<std::string_view, 3> kNetworkFields = {"token", "kind", "mac"};
 
 template <size_t N>
 Result<void> check_fields(const Json& object, const std::array<std::string_view, N>& known) {
@@ -58,6 +60,22 @@ Result<void> read_disks(const Json& json, LaunchBody& body) {
     return {};
 }
 
+Result<void> read_networks(const Json& json, LaunchBody& body) {
+    const auto* networks = TRY(codec::json::optional_array_field(json, "networks"));
+    if (networks == nullptr) return {};
+    for (const auto& item : *networks) {
+        TRY(check_fields(item, kNetworkFields).context("networks"));
+        const auto kind = TRY(codec::json::text_field(item, "kind"));
+        const auto mac = TRY(codec::json::optional_text_field(item, "mac"));
+        NetworkReference network;
+        network.token = TRY(codec::json::text_field(item, "token"));
+        network.kind = TRY(parse_network_kind(kind));
+        if (mac) network.mac = TRY(parse_mac(*mac));
+        body.networks.push_back(std::move(network));
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
@@ -70,6 +88,7 @@ Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     TRY(check_fields(*image, kImageFields).context("image"));
     body.image = TRY(read_file(*image, "'image'"));
     TRY(read_disks(json, body));
+    TRY(read_networks(json, body));
     const uint64_t vcpus = TRY(codec::json::unsigned_field(json, "vcpus"));
     if (vcpus > std::numeric_limits<uint32_t>::max())
         return fail(ErrorCode::InvalidArgument, "'vcpus' is out of range");

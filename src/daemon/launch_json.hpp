@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/network.hpp"
 #include "api/vm_role.hpp"
 #include "host/units.hpp"
 #include "support/result.hpp"
@@ -24,6 +25,13 @@ struct FileReference {
     bool read_only = true;  // of a VM's disk
 };
 
+// A network that was handed over.
+struct NetworkReference {
+    std::string token;
+    api::NetworkKind kind = api::NetworkKind::None;
+    std::optional<api::MacAddress> mac;
+};
+
 struct LaunchBody {
     std::string name;
     FileReference image;
@@ -35,6 +43,7 @@ struct LaunchBody {
     std::optional<uint64_t> cid;
     bool enclaves = false;
     std::vector<FileReference> disks;
+    std::vector<NetworkReference> networks;
 };
 
 // What there is for a VM of this role. ErrorCode::JsonMalformed or InvalidArgument, with the field's name.

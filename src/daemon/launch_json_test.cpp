@@ -91,5 +91,29 @@ TEST(LaunchJson, APrimaryVmHasDisksAndNeitherDebugModeNorAContextId) {
               ErrorCode::InvalidArgument);
 }
 
+TEST(LaunchJson, APrimaryVmHasNetworks) {
+    const auto parse = [](std::string_view networks) {
+        return parse_launch_body(
+            R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"networks":)" + std::string(networks) + "}",
+            api::VmRole::Primary);
+    };
+    const auto body =
+        parse(R"([{"token":"b","kind":"stream"},{"token":"c","kind":"tap","mac":"02:00:00:00:00:01"}])")
+            .value();
+
+    ASSERT_EQ(body.networks.size(), 2U);
+    EXPECT_EQ(body.networks[0].kind, api::NetworkKind::Stream);
+    EXPECT_FALSE(body.networks[0].mac);
+    EXPECT_EQ(body.networks[1].token, "c");
+    EXPECT_EQ(body.networks[1].mac, (api::MacAddress{2, 0, 0, 0, 0, 1}));
+    for (const char* const wrong :
+         {R"([{"kind":"tap"}])", R"([{"token":"b"}])", R"([{"token":"b","kind":"none"}])",
+          R"([{"token":"b","kind":"tap","mac":"5"}])", R"([{"token":"b","kind":"tap","name":"tap0"}])", "5"})
+        EXPECT_FALSE(parse(wrong)) << wrong;
+    EXPECT_EQ(code_of(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"networks":[]})"),
+              ErrorCode::InvalidArgument)
+        << "of an enclave";
+}
+
 }  // namespace
 }  // namespace alcove::daemon

@@ -10,6 +10,7 @@
 #include "codec/hex.hpp"
 #include "crypto/random.hpp"
 #include "daemon/disk_json.hpp"
+#include "daemon/network_json.hpp"
 
 namespace alcove::daemon {
 
@@ -115,6 +116,11 @@ CREATE TABLE regions (
 ) WITHOUT ROWID;
 )sql";
 
+// Schema 4: networks of primary VMs.
+constexpr std::string_view kSchema4 = R"sql(
+ALTER TABLE vms ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -209,6 +215,7 @@ Result<VmRecord> read_record(const Statement& row) {
     record.parent = text();
     record.slot_uid = static_cast<uint64_t>(integer());
     record.enclaves = integer() != 0;
+    record.networks = TRY(parse_networks(text()).context("the networks of a VM in the database"));
     return record;
 }
 
@@ -246,6 +253,7 @@ Result<void> Store::migrate() {
     if (version < 1) TRY(database_.execute(kSchema1));
     if (version < 2) TRY(database_.execute(kSchema2));
     if (version < 3) TRY(database_.execute(kSchema3));
+    if (version < 4) TRY(database_.execute(kSchema4));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -286,7 +294,7 @@ Result<std::vector<Store::Saved>> Store::load() const {
 
 Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
-        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
         "excluded.ready, cid = excluded.cid, vcpus = excluded.vcpus, memory_bytes = excluded.memory_bytes, "
         "debug = excluded.debug, image_bytes = excluded.image_bytes, "
@@ -344,6 +352,8 @@ Result<void> Store::write_record(const VmRecord& record) {
     add(std::string_view(record.parent));
     add(record.slot_uid);
     add(record.enclaves);
+    const std::string networks = codec::json::dump(to_json(record.networks));
+    add(std::string_view(networks));
     return statement.run();
 }
 

@@ -42,6 +42,7 @@ VmRecord full_record(const std::string& id) {
     record.restarts = 3;
     record.disks = {{.bytes = 512_GiB, .read_only = true, .serial = ""},
                     {.bytes = 1, .read_only = false, .serial = "vmd-\"x\""}};
+    record.networks = {{.kind = api::NetworkKind::Stream, .mac = {2, 0, 0, 0, 0, 1}}};
     return record;
 }
 
@@ -90,6 +91,7 @@ TEST_F(StoreTest, ARecordComesBackWhole) {
     EXPECT_EQ(back.role, record.role);
     EXPECT_EQ(back.restarts, record.restarts);
     EXPECT_EQ(back.disks, record.disks);
+    EXPECT_EQ(back.networks, record.networks);
     EXPECT_EQ(saved[0].grant, grant_of(record.id));
 }
 
@@ -231,6 +233,7 @@ TEST_F(StoreTest, ADatabaseFromBeforePrimaryVmsGoesOn) {
     ASSERT_EQ(saved.size(), 1U);
     EXPECT_EQ(saved[0].record.role, api::VmRole::Enclave);
     EXPECT_TRUE(saved[0].record.disks.empty());
+    EXPECT_TRUE(saved[0].record.networks.empty());
     ASSERT_EQ(saved[0].grant.nodes.size(), 1U);
     ASSERT_EQ(events.size(), 1U);
     EXPECT_EQ(events[0].vm, "i-1-enc1");

@@ -7,6 +7,7 @@
 
 #include "api/limits.hpp"
 #include "crypto/random.hpp"
+#include "daemon/network_json.hpp"
 #include "host/capacity.hpp"
 #include "support/bits.hpp"
 #include "support/log.hpp"
@@ -98,6 +99,9 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
                     "a VM has at most " + std::to_string(api::kMaxDisks) + " disks, an enclave none");
     if (request.role == api::VmRole::Enclave && request.enclaves)
         return fail(ErrorCode::InvalidArgument, "only a VM carves enclaves out of itself");
+    if (request.networks.size() > (request.role == api::VmRole::Primary ? api::kMaxNetworks : 0))
+        return fail(ErrorCode::InvalidArgument,
+                    "a VM has at most " + std::to_string(api::kMaxNetworks) + " networks, an enclave none");
     if (request.role == api::VmRole::Primary && (request.cid || request.debug))
         return fail(ErrorCode::InvalidArgument, "a context id and debug mode are of enclaves");
     if (request.cid && !api::is_guest_cid(*request.cid))
@@ -226,6 +230,9 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     record.image_bytes = request.image_bytes;
     for (const auto& disk : request.disks)
         record.disks.push_back(disk.record);
+    for (const auto& network : request.networks)
+        record.networks.push_back(
+            {.kind = network.kind, .mac = network.mac.value_or(mac_of(record.id, record.networks.size()))});
     record.vmm_slot = free_slot();
     record.created_ms = wall_clock_ms();
     record.timings.requested = request.requested_ns;
@@ -242,6 +249,8 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     files.push_back(std::move(request.image));
     for (auto& disk : request.disks)
         files.push_back(std::move(disk.file));
+    for (auto& network : request.networks)
+        files.push_back(std::move(network.link));
     order_launch(vm, std::move(files));
     changes_.bump();
     return record;

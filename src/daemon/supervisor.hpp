@@ -32,6 +32,12 @@ struct LaunchDisk {
     DiskRecord record;
 };
 
+struct LaunchNetwork {
+    Fd link;  // what `kind` says
+    api::NetworkKind kind = api::NetworkKind::None;
+    std::optional<api::MacAddress> mac;
+};
+
 struct LaunchRequest {
     api::VmRole role = api::VmRole::Enclave;
     std::string name;  // may be empty
@@ -45,7 +51,8 @@ struct LaunchRequest {
     bool enclaves = false;          // of a primary VM: it may carve enclaves out of itself
     std::optional<uint64_t> cid;    // of an enclave
     std::vector<LaunchDisk> disks;  // of a primary VM
-    uint64_t requested_ns = 0;      // CLOCK_MONOTONIC
+    std::vector<LaunchNetwork> networks;
+    uint64_t requested_ns = 0;  // CLOCK_MONOTONIC
 };
 
 class Supervisor {

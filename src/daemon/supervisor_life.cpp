@@ -118,6 +118,9 @@ void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
         if (cpu.value < api::kMaxHostCpus) order.host_cpus.add(cpu.value);
     order.role = static_cast<uint32_t>(record.role);
     order.disk_count = static_cast<uint32_t>(record.disks.size());
+    for (size_t i = 0; i < record.networks.size(); ++i)
+        order.networks.at(i) = {.mac = record.networks[i].mac,
+                                .kind = static_cast<uint8_t>(record.networks[i].kind)};
     if (!record.is_primary()) {
         order.module_id = api::TextField<128>::of(record.id);
         order.pcr4 = pcr4_of(record.is_carved() ? record.parent : store_.instance_id());

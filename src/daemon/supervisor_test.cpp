@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "daemon/network_json.hpp"
 #include "daemon/supervisor_fixture_test.hpp"
 
 namespace alcove::daemon {
@@ -441,6 +442,27 @@ TEST_F(SupervisorTest, APrimaryVmRunsWithItsDisksAsAParent) {
     EXPECT_FALSE(supervisor_->find(record.id, api::VmRole::Primary)->measurements);
 }
 
+TEST_F(SupervisorTest, APrimaryVmsNetworksHaveTheirAddresses) {
+    auto request = of_primary(this->request("dev"), 1);
+    const api::MacAddress given = {2, 0, 0, 0, 0, 1};
+    request.networks.push_back(
+        {.link = sys::memfd("tap").value(), .kind = api::NetworkKind::Tap, .mac = given});
+    request.networks.push_back(
+        {.link = sys::memfd("stream").value(), .kind = api::NetworkKind::Stream, .mac = {}});
+
+    const auto record = supervisor_->launch(std::move(request)).value();
+
+    ASSERT_TRUE(until([&] { return !host_.launches().empty(); }));
+    const auto order = host_.launches().at(0);
+    EXPECT_EQ(api::network_count(order.networks), 2U);
+    EXPECT_EQ(order.networks[0].mac, given);
+    EXPECT_EQ(order.networks[0].kind, 1);
+    EXPECT_EQ(order.networks[1].mac, mac_of(record.id, 1));
+    EXPECT_EQ(order.networks[1].kind, 2);
+    EXPECT_EQ(record.networks.at(1).mac, mac_of(record.id, 1));
+    EXPECT_TRUE(until([&] { return host_.disk_count(record.id) == 3; })) << "a disk and two networks";
+}
+
 TEST_F(SupervisorTest, VmsOfOneRoleAreNotFoundAmongTheOthers) {
     const auto primary = supervisor_->launch(of_primary(request("dev"), 0)).value().id;
 
@@ -487,6 +509,9 @@ TEST_F(SupervisorTest, WhatIsOfTheOtherRoleIsRefused) {
     auto with_cid = of_primary(request(), 0);
     with_cid.cid = 20;
     EXPECT_EQ(supervisor_->launch(std::move(with_cid)).error().code(), ErrorCode::InvalidArgument);
+    auto networks = of_primary(request(), 0);
+    networks.networks.resize(api::kMaxNetworks + 1);
+    EXPECT_EQ(supervisor_->launch(std::move(networks)).error().code(), ErrorCode::InvalidArgument);
     auto enclave = of_primary(request(), 1);
     enclave.role = api::VmRole::Enclave;
     EXPECT_EQ(supervisor_->launch(std::move(enclave)).error().code(), ErrorCode::InvalidArgument);

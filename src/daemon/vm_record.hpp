@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "api/network.hpp"
 #include "api/vm_role.hpp"
 #include "daemon/vm_state.hpp"
 #include "host/units.hpp"
@@ -73,6 +74,12 @@ struct DiskRecord {
     bool operator==(const DiskRecord&) const = default;
 };
 
+struct NetworkRecord {
+    api::NetworkKind kind = api::NetworkKind::None;
+    api::MacAddress mac{};
+    bool operator==(const NetworkRecord&) const = default;
+};
+
 struct VmRecord {
     // "i-...-enc..." of an enclave, "i-..." of a primary VM: also its VmId, and its module_id or asset tag.
     std::string id;
@@ -94,6 +101,7 @@ struct VmRecord {
     bool enclaves = false;  // of a primary VM: it may carve enclaves out of itself
     std::string parent;     // of a carved enclave: its primary VM; else empty
     uint64_t slot_uid = 0;  // of a carved enclave: its handle there
+    std::vector<NetworkRecord> networks;
     uint32_t restarts = 0;  // lives that ended in a reset
 
     int64_t created_ms = 0;  // wall clock, since 1970; 0 for what has not happened

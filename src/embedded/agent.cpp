@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "embedded/fd_endpoint.hpp"
+#include "embedded/handover.hpp"
 #include "embedded/process.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
@@ -122,7 +123,12 @@ Result<std::unique_ptr<StreamEndpoint>> Agent::accept(StreamId id, const std::st
 }
 
 Result<Fd> Agent::socket_of(const std::string& target) {
-    if (target == "exec") return start_exec();
+    if (target == "exec") return start_program(config_.exec_command);
+    if (is_handover(target)) {
+        auto command = config_.handover_command;
+        command.push_back(target);
+        return start_program(std::move(command));
+    }
     // Not blocking: a server that does not accept must not stop every other stream.
     if (target.starts_with(kUnixPrefix))
         return sys::unix_connect(target.substr(kUnixPrefix.size()), SOCK_STREAM | SOCK_NONBLOCK);
@@ -135,10 +141,11 @@ Result<Fd> Agent::socket_of(const std::string& target) {
     return fail(ErrorCode::InvalidArgument, "the embedded host knows no target '" + target + "'");
 }
 
-Result<Fd> Agent::start_exec() const {
+// With one end of a stream as descriptor 0; the other is what comes back.
+Result<Fd> Agent::start_program(std::vector<std::string> arguments) {
     auto ends = TRY(sys::socket_pair(SOCK_STREAM));
     SpawnOptions options;
-    options.arguments = config_.exec_command;
+    options.arguments = std::move(arguments);
     options.descriptors = {ends.second.get(), -1, 2};
     TRY(spawn(options));  // its end is collected by SIGCHLD's disposition
     return std::move(ends.first);

@@ -7,6 +7,7 @@
 //     listen:/path   a socket that the outer end serves, connection by connection (listen_endpoint.hpp)
 //     accepted:N     one of those connections
 //     exec           a process that speaks exec_protocol.hpp
+//     stream, tap:N  a descriptor for a VM's network (handover.hpp)
 //     status         one line of JSON about the host, then the end
 //     poweroff       ends the host in order
 #pragma once
@@ -23,8 +24,9 @@ namespace alcove::embedded {
 class Agent {
   public:
     struct Config {
-        std::string port;                       // a virtio-serial port
-        std::vector<std::string> exec_command;  // a program that serves exec on descriptor 0
+        std::string port;                           // a virtio-serial port
+        std::vector<std::string> exec_command;      // a program that serves exec on descriptor 0
+        std::vector<std::string> handover_command;  // serves a handover on descriptor 0; the target is added
         std::vector<std::string> poweroff_command;
     };
 
@@ -37,7 +39,7 @@ class Agent {
 
     Result<std::unique_ptr<StreamEndpoint>> accept(StreamId id, const std::string& target);
     Result<Fd> socket_of(const std::string& target);
-    Result<Fd> start_exec() const;
+    static Result<Fd> start_program(std::vector<std::string> arguments);
     void wait_for_host();
 
     EventLoop& loop_;

@@ -74,9 +74,12 @@ class Bridge : public testing::Test {
     void connect_ends() {
         auto wire = sys::socket_pair(SOCK_STREAM);
         ASSERT_TRUE(wire.has_value());
-        auto agent =
-            Agent::create_on(*loop_, {.port = "", .exec_command = {"false"}, .poweroff_command = {"false"}},
-                             std::move(wire->second));
+        auto agent = Agent::create_on(*loop_,
+                                      {.port = "",
+                                       .exec_command = {"false"},
+                                       .handover_command = {"false"},
+                                       .poweroff_command = {"false"}},
+                                      std::move(wire->second));
         ASSERT_TRUE(agent.has_value());
         agent_ = std::move(agent).value();
         auto outer = OuterBridge::create(

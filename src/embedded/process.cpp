@@ -171,11 +171,16 @@ Result<pid_t> spawn(const SpawnOptions& options) {
 }
 
 Result<Finished> run(const std::vector<std::string>& arguments, std::chrono::milliseconds timeout) {
-    const auto deadline = Clock::now() + timeout;
-    auto errors = TRY(sys::pipe());
     SpawnOptions options;
     options.arguments = arguments;
-    options.descriptors = {-1, -1, errors.second.get()};
+    return run(std::move(options), timeout);
+}
+
+Result<Finished> run(SpawnOptions options, std::chrono::milliseconds timeout) {
+    const auto deadline = Clock::now() + timeout;
+    auto errors = TRY(sys::pipe());
+    options.descriptors.resize(std::max<size_t>(options.descriptors.size(), STDERR_FILENO + 1), -1);
+    options.descriptors[STDERR_FILENO] = errors.second.get();
     const pid_t pid = TRY(spawn(options));
     errors.second.reset();
     const auto pidfd = open_pidfd(pid);  // our own child: it stays there until it is waited for
@@ -190,7 +195,7 @@ Result<Finished> run(const std::vector<std::string>& arguments, std::chrono::mil
         if (left.count() <= 0) {
             ::kill(pid, SIGKILL);
             ::waitpid(pid, nullptr, 0);
-            return fail(ErrorCode::Timeout, arguments[0] + " did not come to an end within " +
+            return fail(ErrorCode::Timeout, options.arguments[0] + " did not come to an end within " +
                                                 std::to_string(timeout.count()) + " ms");
         }
         pollfd waiting[2] = {{.fd = pidfd->get(), .events = POLLIN, .revents = 0},

@@ -51,7 +51,9 @@ struct Finished {
     std::string errors;  // what it wrote to standard error, the first 64 KiB
 };
 // Runs a program to its end, or kills it after the timeout (ErrorCode::Timeout). A program that leaves a
-// daemon behind is finished when it exits itself.
+// daemon behind is finished when it exits itself. Its standard error is ours to read, whatever the options
+// say.
+Result<Finished> run(SpawnOptions options, std::chrono::milliseconds timeout);
 Result<Finished> run(const std::vector<std::string>& arguments, std::chrono::milliseconds timeout);
 
 // Absolute path of a program in PATH, or of `name` itself when it has a slash; ErrorCode::NotFound.

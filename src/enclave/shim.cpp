@@ -249,6 +249,7 @@ void Shim::let_go() {
     order_.descriptors.attestor.reset();
     order_.descriptors.connect_listener.reset();
     order_.descriptors.disks.clear();
+    order_.descriptors.networks.clear();
     fabric_.give_back();
 }
 
@@ -290,6 +291,7 @@ void Shim::launch() {
     order.launch.role = start.role;
     order.launch.disk_count = start.disk_count;
     order.launch.threads_per_core = start.threads_per_core;
+    order.launch.networks = start.networks;
     auto descriptors = launch_descriptors();
     if (!descriptors) return apply(lifecycle_.preparation_failed(descriptors.error()));
     order.descriptors = std::move(*descriptors);
@@ -322,6 +324,8 @@ Result<vmm::LaunchDescriptors> Shim::launch_descriptors() {
     TRY(copy_into(given.console_ring, console_for_writing_));
     for (const auto& disk : ours.disks)
         TRY(copy_into(given.disks.emplace_back(), disk));
+    for (const auto& network : ours.networks)
+        TRY(copy_into(given.networks.emplace_back(), network));
     return given;
 }
 

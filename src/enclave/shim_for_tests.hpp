@@ -95,6 +95,7 @@ struct ShimTest : testing::Test {
     uint32_t flags = 0;
     api::VmRole role = api::VmRole::Enclave;
     std::vector<Fd> disks;
+    std::vector<Fd> streams;  // networks
     uint64_t memory_bytes = 16_MiB;
     uid_t daemon_uid = ::getuid();
     PreparationWork work = PreparationWork::real();
@@ -147,6 +148,8 @@ struct ShimTest : testing::Test {
         order.start.guest_cid = role == api::VmRole::Primary ? api::kParentCid : 16;
         order.start.role = static_cast<uint32_t>(role);
         order.start.disk_count = static_cast<uint32_t>(disks.size());
+        for (size_t i = 0; i < streams.size(); ++i)
+            order.start.networks.at(i) = {.mac = {2, 0, 0, 0, 0, 1}, .kind = 2, .reserved = 0};
         order.start.attestor_socket = api::TextField<108>::of((folder / "shims.sock").string());
         auto& fds = order.descriptors;
         fds.vmm_pidfd = start_vmm(play, fds.vmm_channel, fds.vmm_log);
@@ -158,6 +161,7 @@ struct ShimTest : testing::Test {
         if ((flags & api::start::Start::kCarved) != 0) make_carved(order);
         fds.kvm = sys::open("/dev/null", O_RDWR).value();
         fds.disks = std::move(disks);
+        fds.networks = std::move(streams);
         auto attestor_pair = sys::socket_pair(SOCK_SEQPACKET).value();
         fds.attestor = std::move(attestor_pair.first);
         attestor = Channel(std::move(attestor_pair.second));

@@ -531,6 +531,7 @@ int live_twice(const Channel& channel, vmm::LaunchOrder& order) {
     sys::read_exact_at(order.descriptors.disks.at(0), on_disk, 0).value();
     const bool second = as_text(on_disk) == "lived";
     sys::write_all_at(order.descriptors.disks.at(0), as_byte_view("lived"), 0).value();
+    sys::write_all(order.descriptors.networks.at(0), as_byte_view(second ? "2" : "1")).value();
     const bool whole = !order.descriptors.attestor.is_open() && order.launch.guest_cid == api::kParentCid;
     const std::string words = std::string(second ? "second" : "first") +
                               (memory[0] == 0 ? " fresh" : " used") + (whole ? "\n" : " wrong\n");
@@ -539,11 +540,13 @@ int live_twice(const Channel& channel, vmm::LaunchOrder& order) {
     return second ? 0 : 7;
 }
 
-TEST_F(ShimTest, APrimaryVmLivesAgainWithFreshMemoryAndTheSameDisk) {
+TEST_F(ShimTest, APrimaryVmLivesAgainWithFreshMemoryAndTheSameDiskAndNetwork) {
     role = api::VmRole::Primary;
     auto disk = sys::memfd("disk").value();
     ASSERT_TRUE(sys::truncate(disk, 1_MiB));
     disks.push_back(std::move(disk));
+    auto network = sys::socket_pair(SOCK_STREAM).value();
+    streams.push_back(std::move(network.first));
     start(live_twice);
     attach();
 
@@ -559,6 +562,10 @@ TEST_F(ShimTest, APrimaryVmLivesAgainWithFreshMemoryAndTheSameDisk) {
     ASSERT_EQ(given.descriptors.size(), 1U);
     auto reader = api::ConsoleRingReader::open(given.descriptors[0]).value();
     EXPECT_EQ(as_text(reader.read().data), "first fresh\nsecond fresh\n");
+    Bytes sent(3);
+    EXPECT_EQ(sys::read_some(network.second, sent)->bytes, 2U);
+    EXPECT_EQ(as_text(ByteView(sent).first(2)), "12");
+    EXPECT_EQ(sys::read_some(network.second, sent)->bytes, 0U) << "nobody keeps it longer than the VM";
 }
 
 // Says in the end whom it was joined with, and that the descriptors came along.

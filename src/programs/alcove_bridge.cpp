@@ -3,8 +3,10 @@
 // alcove-bridge: both ends of the bridge between this machine and the embedded host.
 //
 //     alcove-bridge outer --folder DIR [--forward SOCKET=TARGET]...   here; goes into the background when it
-//     serves alcove-bridge agent --port DEVICE                               inside alcove-bridge serve-exec
-//     inside, one for each program; started by agent
+//                                                                     serves
+//     alcove-bridge agent --port DEVICE     inside
+//     alcove-bridge serve-exec              inside, one for each program; started by agent
+//     alcove-bridge hand-over TARGET        inside, one for each descriptor; started by agent
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -23,6 +25,7 @@
 
 #include "embedded/agent.hpp"
 #include "embedded/exec_server.hpp"
+#include "embedded/handover.hpp"
 #include "embedded/outer_bridge.hpp"
 #include "embedded/qemu_command.hpp"
 #include "support/log.hpp"
@@ -85,6 +88,7 @@ Result<void> agent(const std::string& port) {
     auto loop = TRY(EventLoop::create());
     const auto served = TRY(Agent::create(*loop, {.port = port,
                                                   .exec_command = {"/proc/self/exe", "serve-exec"},
+                                                  .handover_command = {"/proc/self/exe", "hand-over"},
                                                   .poweroff_command = {"host-poweroff"}}));
     return loop->run();
 }
@@ -107,6 +111,12 @@ int main(int argc, char** argv) {
     auto* agent_command = app.add_subcommand("agent", "serve inside the embedded host");
     agent_command->add_option("--port", port)->required();
     auto* exec_command = app.add_subcommand("serve-exec", "run one program for the client on descriptor 0");
+    std::string target;
+    std::string descriptors_socket = "/run/alcove/descriptors.sock";
+    auto* handover_command =
+        app.add_subcommand("hand-over", "hand a descriptor to alcoved, for the client on descriptor 0");
+    handover_command->add_option("target", target)->required();
+    handover_command->add_option("--socket", descriptors_socket);
     CLI11_PARSE(app, argc, argv);
 
     Result<void> done;
@@ -117,6 +127,11 @@ int main(int argc, char** argv) {
         ::umask(022);
         auto stream = sys::duplicate(0);
         done = stream ? serve_exec(std::move(stream).value()) : Result<void>(Failure{stream.error()});
+    }
+    if (handover_command->parsed()) {
+        auto stream = sys::duplicate(0);
+        done = stream ? serve_handover(*stream, target, descriptors_socket)
+                      : Result<void>(Failure{stream.error()});
     }
     if (done) return 0;
     std::cerr << "alcove-bridge: " << done.error().to_string() << "\n";

@@ -55,6 +55,7 @@ class NetDevice : public VirtioDevice, private NetworkLink::User {
         uint64_t send_dropped = 0;     // no frame, or one that wants an offload
     };
     const Counters& counters() const { return counters_; }
+    bool has_link() const { return link_.is_up(); }
 
   private:
     // How a turn of several frames ended.

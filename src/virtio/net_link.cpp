@@ -30,10 +30,14 @@ void DescriptorLink::want_room(bool on) {
     if (std::exchange(wants_room_, on) != on) update();
 }
 
-void DescriptorLink::close() {
-    if (!fd_.is_open()) return;
+void DescriptorLink::let_go() {
     loop_.unwatch(std::exchange(watch_, 0));
     fd_.reset();
+}
+
+void DescriptorLink::close() {
+    if (!fd_.is_open()) return;
+    let_go();
     loop_.post([this, alive = std::weak_ptr(alive_)] {
         if (!alive.expired() && user_ != nullptr) user_->link_changed();
     });

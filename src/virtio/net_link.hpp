@@ -4,6 +4,7 @@
 // loop's thread, like everything here.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
@@ -35,6 +36,11 @@ class NetworkLink {
     virtual bool send(ByteView frame) = 0;
     // The next frame's length; its bytes are in `into`, which has kMaxFrame bytes.
     virtual std::optional<size_t> receive(MutableByteView into) = 0;
+    // Lets go of what the link is over, in a state in which another process can go on with it. May block, for
+    // kHandOnPatience at most; then it is closed for everybody. The link is down afterwards, and tells
+    // nobody.
+    virtual void hand_on() = 0;
+    static constexpr std::chrono::milliseconds kHandOnPatience{1000};
 
   protected:
     User* user_ = nullptr;
@@ -46,6 +52,7 @@ class DescriptorLink : public NetworkLink {
     ~DescriptorLink() override { loop_.unwatch(watch_); }
     bool is_up() const override { return fd_.is_open(); }
     void want_frames(bool on) override;
+    void hand_on() override { let_go(); }
 
   protected:
     DescriptorLink(EventLoop& loop, Fd fd) : loop_(loop), fd_(std::move(fd)) {}
@@ -57,6 +64,8 @@ class DescriptorLink : public NetworkLink {
     virtual bool continue_sending() { return true; }
     // The other side is gone, for good. The user is told from the loop, not from within its own call.
     void close();
+    // The same, silently.
+    void let_go();
 
   private:
     void on_event(uint32_t events);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -108,6 +109,59 @@ std::optional<size_t> StreamLink::receive(MutableByteView into) {
     std::copy_n(incoming_.begin() + static_cast<ptrdiff_t>(begin_ + kLengthSize), *length, into.begin());
     begin_ += kLengthSize + *length;
     return length;
+}
+
+// ---- handing on
+
+bool StreamLink::wait_for(short events, Clock::time_point deadline) const {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    if (!is_up() || left.count() <= 0) return false;
+    pollfd waiting{.fd = fd().get(), .events = events, .revents = 0};
+    ::poll(&waiting, 1, static_cast<int>(left.count()));
+    return true;
+}
+
+bool StreamLink::finish_sending(Clock::time_point deadline) {
+    while (!continue_sending())
+        if (!wait_for(POLLOUT, deadline)) return false;
+    return is_up();
+}
+
+bool StreamLink::receive_until(size_t count, Clock::time_point deadline) {
+    while (end_ - begin_ < count) {
+        const auto into = MutableByteView(incoming_).subspan(end_, count - (end_ - begin_));
+        const auto got = sys::read_some(fd(), into);
+        if (!got || (got->bytes == 0 && !got->would_block)) return false;
+        if (got->would_block && !wait_for(POLLIN, deadline)) return false;
+        end_ += got->bytes;
+    }
+    return true;
+}
+
+// Frames that nobody took are lost; one of which a part was read is read to its end, and not further.
+bool StreamLink::finish_receiving(Clock::time_point deadline) {
+    while (const auto length = whole_frame())
+        begin_ += kLengthSize + *length;
+    if (!is_up()) return false;
+    if (begin_ == end_) return true;
+    std::copy(incoming_.begin() + static_cast<ptrdiff_t>(begin_),
+              incoming_.begin() + static_cast<ptrdiff_t>(end_), incoming_.begin());
+    end_ -= begin_;
+    begin_ = 0;
+    if (!receive_until(kLengthSize, deadline)) return false;
+    const size_t length = *read_object<Be32>(incoming_);
+    if (length < kMinFrame || length > kMaxFrame) return false;
+    return receive_until(kLengthSize + length, deadline);
+}
+
+void StreamLink::hand_on() {
+    if (!is_up()) return;
+    const auto deadline = Clock::now() + kHandOnPatience;
+    const bool is_clean = finish_sending(deadline) && finish_receiving(deadline);
+    if (!is_up()) return;
+    // Nobody could tell one frame from the next any more.
+    if (!is_clean) ::shutdown(fd().get(), SHUT_RDWR);
+    let_go();
 }
 
 }  // namespace alcove::virtio

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "virtio/stream_link.hpp"
 
+#include <thread>
+
 #include <sys/socket.h>
 
 #include <gtest/gtest.h>
@@ -117,6 +119,77 @@ TEST_F(StreamLinkTest, ItGoesDownAlsoWhileNoFramesAreWanted) {
 
     EXPECT_FALSE(link_->is_up());
     EXPECT_EQ(user_.changes, 1);
+}
+
+// What another process, which goes on with the socket, finds there.
+class StreamLinkHandedOn : public StreamLinkTest {
+  protected:
+    StreamLinkHandedOn() {
+        auto pair = sys::socket_pair(SOCK_STREAM).value();
+        kept_ = sys::duplicate(pair.first.get()).value();
+        link_ = StreamLink::create(*loop_, std::move(pair.first)).value();
+        far_ = std::move(pair.second);
+        user_.link = link_.get();
+        link_->set_user(&user_);
+        link_->want_frames(true);
+    }
+    Fd kept_;
+};
+
+TEST_F(StreamLinkHandedOn, AFrameThatWasHalfReadIsReadToItsEndAndNotFurther) {
+    for (const size_t read : {1U, 3U, 4U, 30U, 63U}) {
+        SCOPED_TRACE(read);
+        auto copy = sys::duplicate(kept_.get()).value();
+        link_ = StreamLink::create(*loop_, std::move(copy)).value();
+        user_.link = link_.get();
+        link_->set_user(&user_);
+        link_->want_frames(true);
+        const Bytes frame = framed(Bytes(60, 1));
+        ASSERT_TRUE(sys::write_all(far_, ByteView(frame).first(read)));
+        run();
+        ASSERT_TRUE(sys::write_all(far_, ByteView(frame).subspan(read)));
+        ASSERT_TRUE(sys::write_all(far_, framed(Bytes(60, 2))));
+
+        link_->hand_on();
+
+        Bytes next(64);
+        ASSERT_TRUE(sys::read_exact(kept_, next));
+        EXPECT_EQ(next, framed(Bytes(60, 2)));
+        EXPECT_FALSE(link_->is_up());
+        EXPECT_EQ(user_.changes, 0);
+    }
+}
+
+TEST_F(StreamLinkHandedOn, AFrameThatHasBegunIsFinished) {
+    int sent = 0;
+    while (link_->send(Bytes(9000, 3)))
+        ++sent;
+    std::thread reader([&] {
+        Bytes bytes(9004);
+        for (int i = 0; i < sent; ++i) {
+            ASSERT_TRUE(sys::read_exact(far_, bytes));
+            EXPECT_EQ(bytes, framed(Bytes(9000, 3)));
+        }
+    });
+
+    link_->hand_on();
+
+    reader.join();
+    ASSERT_TRUE(sys::write_all(kept_, framed(Bytes(60, 4))));
+    Bytes next(64);
+    ASSERT_TRUE(sys::read_exact(far_, next));
+    EXPECT_EQ(next, framed(Bytes(60, 4)));
+}
+
+TEST_F(StreamLinkHandedOn, OneThatCannotBeBroughtToTheEndOfAFrameIsClosedForAll) {
+    ASSERT_TRUE(sys::write_all(far_, ByteView(framed(Bytes(60, 1))).first(20)));
+    run();
+
+    link_->hand_on();  // the rest never comes
+
+    Bytes rest(1);
+    EXPECT_EQ(sys::read_some(kept_, rest)->bytes, 0U);
+    EXPECT_EQ(sys::read_some(far_, rest)->bytes, 0U);
 }
 
 class StreamLinkLies : public StreamLinkTest, public testing::WithParamInterface<uint32_t> {};

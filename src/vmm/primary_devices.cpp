@@ -7,6 +7,8 @@
 #include <fcntl.h>
 
 #include "crypto/digest.hpp"
+#include "virtio/stream_link.hpp"
+#include "virtio/tap_link.hpp"
 
 namespace alcove::vmm {
 
@@ -43,19 +45,41 @@ ne::Parent parent_of(const api::vmm::Launch& launch, const memory::GuestMemory& 
     return parent;
 }
 
-Result<std::unique_ptr<PrimaryDevices>> PrimaryDevices::create(EventLoop& loop, std::vector<Fd> disks) {
+Result<PrimaryDevices::Port> PrimaryDevices::open_port(EventLoop& loop, const api::Network& network,
+                                                       Fd descriptor) {
+    Port port;
+    if (network.kind == static_cast<uint8_t>(api::NetworkKind::Tap)) {
+        port.link = TRY(virtio::TapLink::create(loop, std::move(descriptor)));
+    } else {
+        port.link = TRY(virtio::StreamLink::create(loop, std::move(descriptor)));
+    }
+    port.device = std::make_unique<virtio::NetDevice>(loop, *port.link,
+                                                      virtio::NetDevice::Settings{.mac = network.mac});
+    return port;
+}
+
+Result<std::unique_ptr<PrimaryDevices>> PrimaryDevices::create(EventLoop& loop, Given given) {
     auto devices = std::make_unique<PrimaryDevices>();
-    for (auto& file : disks) {
+    for (auto& file : given.disks) {
         const std::string name = "disk" + std::to_string(devices->disks_.size());
         auto backing = TRY(open_disk(std::move(file)).context(name));
         auto disk = TRY(virtio::BlockDevice::create(loop, std::move(backing), name));
         devices->disks_.push_back(std::move(disk));
     }
+    for (size_t i = 0; i < given.network_links.size(); ++i) {
+        const std::string name = "network" + std::to_string(i);
+        auto port =
+            TRY(open_port(loop, given.networks.at(i), std::move(given.network_links[i])).context(name));
+        devices->ports_.push_back(std::move(port));
+    }
     return devices;
 }
 
 Result<void> PrimaryDevices::add_to(machine::Machine& machine) {
-    uint8_t slot = slots::kFirstDisk;
+    uint8_t slot = slots::kFirstNetwork;
+    for (const auto& port : ports_)
+        TRY(machine.add_virtio_pci(slot++, *port.device));
+    slot = slots::kFirstDisk;
     for (const auto& disk : disks_)
         TRY(machine.add_virtio_pci(slot++, *disk));
     return {};
@@ -79,6 +103,25 @@ void PrimaryDevices::release(std::function<void()> done) {
     if (ne_backend_ == nullptr) return done();
     ne_backend_->machine_ended();
     ne_device_->release(std::move(done));
+}
+
+std::vector<const virtio::BlockDevice*> PrimaryDevices::disks() const {
+    std::vector<const virtio::BlockDevice*> disks;
+    for (const auto& disk : disks_)
+        disks.push_back(disk.get());
+    return disks;
+}
+
+std::vector<const virtio::NetDevice*> PrimaryDevices::networks() const {
+    std::vector<const virtio::NetDevice*> networks;
+    for (const auto& port : ports_)
+        networks.push_back(port.device.get());
+    return networks;
+}
+
+void PrimaryDevices::hand_on_links() {
+    for (const auto& port : ports_)
+        port.link->hand_on();
 }
 
 }  // namespace alcove::vmm

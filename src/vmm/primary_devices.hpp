@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the VMM of a primary VM has beyond what every VM has: an identity, disks, and the NE device if it may
-// carve enclaves. Its devices are PCI functions on fixed slots, part of the machine version:
+// What the VMM of a primary VM has beyond what every VM has: an identity, disks, networks, and the NE device
+// if it may carve enclaves. Its devices are PCI functions on fixed slots, part of the machine version:
 //
 //     0       host bridge
 //     1       free
 //     2       the Nitro Enclaves device (its place in a Nitro parent)
 //     3       vsock
 //     4       entropy
-//     5       network
+//     5-7     networks, in the order they were named in
 //     8-15    disks, in the order they were named in
 #pragma once
 
@@ -16,12 +16,14 @@
 #include <memory>
 #include <vector>
 
+#include "api/network.hpp"
 #include "api/vm_id.hpp"
 #include "api/vmm_messages.hpp"
 #include "machine/machine.hpp"
 #include "ne/pci_function.hpp"
 #include "support/fd.hpp"
 #include "virtio/blk.hpp"
+#include "virtio/net.hpp"
 #include "vmm/ne_backend.hpp"
 
 namespace alcove::vmm {
@@ -29,7 +31,9 @@ namespace alcove::vmm {
 namespace slots {
 inline constexpr uint8_t kVsock = 3;
 inline constexpr uint8_t kEntropy = 4;
+inline constexpr uint8_t kFirstNetwork = 5;
 inline constexpr uint8_t kFirstDisk = 8;
+static_assert(kFirstNetwork + api::kMaxNetworks <= kFirstDisk);
 }  // namespace slots
 
 // The board's asset tag is the VM's id; the UUID is made from it, the same in every life.
@@ -40,11 +44,20 @@ ne::Parent parent_of(const api::vmm::Launch& launch, const memory::GuestMemory& 
 
 class PrimaryDevices {
   public:
-    // What a descriptor was opened for is what its disk can do. The loop is borrowed.
-    static Result<std::unique_ptr<PrimaryDevices>> create(EventLoop& loop, std::vector<Fd> disks);
+    struct Given {
+        std::vector<Fd> disks;  // what one was opened for is what the disk can do
+        api::Networks networks{};
+        std::vector<Fd> network_links;  // of each network that there is
+    };
+    // The loop is borrowed.
+    static Result<std::unique_ptr<PrimaryDevices>> create(EventLoop& loop, Given given);
 
     Result<void> add_to(machine::Machine& machine);
-    const std::vector<std::unique_ptr<virtio::BlockDevice>>& disks() const { return disks_; }
+    std::vector<const virtio::BlockDevice*> disks() const;
+    std::vector<const virtio::NetDevice*> networks() const;
+
+    // At the guest's end: another life may go on with the same links.
+    void hand_on_links();
 
     // The NE device. The machine is borrowed until it has ended; `line_wanted` asks the shim for a line to
     // alcoved.
@@ -58,9 +71,16 @@ class PrimaryDevices {
     void release(std::function<void()> done);
 
   private:
+    struct Port {
+        std::unique_ptr<virtio::NetworkLink> link;
+        std::unique_ptr<virtio::NetDevice> device;
+    };
+    static Result<Port> open_port(EventLoop& loop, const api::Network& network, Fd descriptor);
+
     std::vector<std::unique_ptr<virtio::BlockDevice>> disks_;
     std::unique_ptr<NeBackend> ne_backend_;
     ne::Device* ne_device_ = nullptr;  // the machine's
+    std::vector<Port> ports_;
 };
 
 }  // namespace alcove::vmm

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/primary_devices.hpp"
 
+#include <algorithm>
+
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <gtest/gtest.h>
 
@@ -62,7 +65,9 @@ TEST(PrimaryDisks, CanDoWhatTheyWereOpenedFor) {
     files.push_back(sys::open(path, O_RDONLY).value());
     files.push_back(sys::open(path, O_RDWR).value());
 
-    const auto devices = PrimaryDevices::create(*loop, std::move(files)).value();
+    const auto devices =
+        PrimaryDevices::create(*loop, {.disks = std::move(files), .networks = {}, .network_links = {}})
+            .value();
 
     ASSERT_EQ(devices->disks().size(), 2U);
     EXPECT_NE(devices->disks()[0]->features() & virtio::blk::feature::RO, 0U);
@@ -74,10 +79,33 @@ TEST(PrimaryDisks, WhatIsNoDiskIsRefusedByItsPlace) {
     std::vector<Fd> files;
     files.push_back(sys::pipe().value().first);
 
-    const auto devices = PrimaryDevices::create(*loop, std::move(files));
+    const auto devices =
+        PrimaryDevices::create(*loop, {.disks = std::move(files), .networks = {}, .network_links = {}});
 
     ASSERT_FALSE(devices);
     EXPECT_NE(devices.error().to_string().find("disk0"), std::string::npos);
+}
+
+TEST(PrimaryNetworks, HaveTheAddressTheyWereGivenAndGoOnInAnotherLife) {
+    const auto loop = EventLoop::create().value();
+    auto stream = sys::socket_pair(SOCK_STREAM).value();
+    const api::Networks networks = {api::Network{.mac = {2, 1, 2, 3, 4, 5}, .kind = 2, .reserved = 0}};
+
+    for (int life = 0; life < 2; ++life) {
+        std::vector<Fd> links;
+        links.push_back(sys::duplicate(stream.first.get()).value());
+        const auto devices =
+            PrimaryDevices::create(*loop,
+                                   {.disks = {}, .networks = networks, .network_links = std::move(links)})
+                .value();
+
+        ASSERT_EQ(devices->networks().size(), 1U);
+        const auto config = devices->networks()[0]->config();
+        EXPECT_TRUE(std::equal(networks[0].mac.begin(), networks[0].mac.end(), config.begin()));
+        EXPECT_TRUE(devices->networks()[0]->has_link());
+        devices->hand_on_links();
+        EXPECT_FALSE(devices->networks()[0]->has_link());
+    }
 }
 
 }  // namespace

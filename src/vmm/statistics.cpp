@@ -93,6 +93,14 @@ std::vector<api::vmm::StatisticsEntry> collect_statistics(const StatisticsSource
         const auto longest = std::chrono::duration_cast<std::chrono::nanoseconds>(carved.longest_pause);
         entries.add(StatisticId::NeLongestPauseNs, static_cast<uint64_t>(longest.count()));
     }
+    for (uint32_t i = 0; i < sources.networks.size(); ++i) {
+        const auto& network = sources.networks[i]->counters();
+        entries.add(StatisticId::NetworkReceived, network.received, i);
+        entries.add(StatisticId::NetworkSent, network.sent, i);
+        entries.add(StatisticId::NetworkReceiveDropped, network.receive_dropped, i);
+        entries.add(StatisticId::NetworkSendDropped, network.send_dropped, i);
+        entries.add(StatisticId::NetworkLinkUp, sources.networks[i]->has_link() ? 1 : 0, i);
+    }
     return entries.take();
 }
 

@@ -10,6 +10,7 @@
 #include "ne/device.hpp"
 #include "nsm/device.hpp"
 #include "virtio/blk.hpp"
+#include "virtio/net.hpp"
 #include "vmm/ne_backend.hpp"
 #include "vsock/device.hpp"
 #include "vsock/fabric_backend.hpp"
@@ -24,6 +25,7 @@ struct StatisticsSources {
     const vsock::FabricBackend* fabric;  // where there is one
     const nsm::NsmDevice* nsm;           // an enclave's
     std::vector<const virtio::BlockDevice*> disks;
+    std::vector<const virtio::NetDevice*> networks;
     const ne::Device* ne_device;  // both of a primary VM that may carve
     const NeBackend* ne_backend;
     uint64_t console_bytes;

@@ -160,7 +160,9 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     // To a primary VM, and to an enclave of one, its parent is not this host.
     if (role_ == api::VmRole::Primary || is_carved) options.host_cids = {vsock::Cid::Host};
     if (role_ == api::VmRole::Primary) {
-        primary_ = TRY(PrimaryDevices::create(*loop_, std::move(descriptors.disks)));
+        primary_ = TRY(PrimaryDevices::create(*loop_, {.disks = std::move(descriptors.disks),
+                                                       .networks = launch.networks,
+                                                       .network_links = std::move(descriptors.networks)}));
     } else {
         const auto parent = is_carved ? EnclaveParent::PrimaryVm : EnclaveParent::Host;
         enclave_ = TRY(EnclaveDevices::create(*loop_, parent, ports_, std::move(descriptors.attestor),
@@ -206,12 +208,13 @@ void VmProcess::tell_statistics(uint32_t request) {
                               .fabric = fabric_ != nullptr ? &fabric_->fabric() : nullptr,
                               .nsm = enclave_ != nullptr ? &enclave_->nsm() : nullptr,
                               .disks = {},
+                              .networks = {},
                               .ne_device = nullptr,
                               .ne_backend = nullptr,
                               .console_bytes = console_bytes_.load(std::memory_order_relaxed)};
     if (primary_ != nullptr) {
-        for (const auto& disk : primary_->disks())
-            sources.disks.push_back(disk.get());
+        sources.disks = primary_->disks();
+        sources.networks = primary_->networks();
         sources.ne_device = primary_->ne_device();
         sources.ne_backend = primary_->enclaves();
     }
@@ -236,6 +239,7 @@ void VmProcess::on_ended(const machine::MachineEnd& end) {
 
 void VmProcess::finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail) {
     log::info("ended: {}{}{}", api::stop_reason_name(reason), detail.empty() ? "" : ": ", detail);
+    if (primary_ != nullptr) primary_->hand_on_links();
     const messages::Stopped stopped{.time_ns = now_ns(),
                                     .reason = static_cast<uint16_t>(reason),
                                     .vcpu = vcpu ? static_cast<uint16_t>(*vcpu) : kNoVcpu,

@@ -6,21 +6,28 @@
 
 Guests of a few instructions show the life of an enclave; one Debian enclave shows everything inside."""
 import contextlib
+import datetime
 import gzip
+import hashlib
+import http.server
 import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 import cbor2
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 KERNEL_ROOT = pathlib.Path(sys.argv.pop(1)).resolve()
@@ -62,6 +69,104 @@ def inside(command):
     """What a shell command inside the embedded host prints."""
     result = subprocess.run([ALCOVE, "host", "shell", "--", "sh", "-c", command], capture_output=True, text=True, timeout=60)
     return result.stdout
+
+
+def outside_address():
+    """This machine's address in the network that its default route leads to; nothing without one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # no packet is sent
+        except OSError:
+            return None
+        return probe.getsockname()[0]
+
+
+def processes(pattern):
+    """Numbers of the processes whose command line matches."""
+    return set(subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split())
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """/page says hello; /endless goes on for as long as anybody reads."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello from outside\n")
+        with contextlib.suppress(OSError):
+            while self.path == "/endless":
+                self.wfile.write(bytes(65536))
+
+    def log_message(self, *_):
+        pass
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """As much of S3 as a poller sees: a listing, and objects with entity tags. The server has `objects` and `log`."""
+
+    def do_GET(self):
+        bucket, _, key = self.path.removeprefix("/").partition("/")
+        content = self.server.objects.get(key)
+        tag = f'"{hashlib.md5(content or b"").hexdigest()}"'
+        if bucket == "models?list-type=2":
+            self.answer(200, b"<ListBucketResult>" + b"".join(f"<Contents><Key>{name}</Key></Contents>".encode()
+                                                              for name in self.server.objects) + b"</ListBucketResult>")
+        elif bucket != "models" or content is None:
+            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        elif self.headers["If-None-Match"] == tag:
+            self.answer(304, b"", tag)
+        else:
+            self.answer(200, content, tag)
+
+    def answer(self, status, body, tag=None):
+        self.server.log.append((status, self.path))
+        self.send_response(status)
+        if tag:
+            self.send_header("ETag", tag)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def certificate_for(name, folder):
+    """A certificate for a server, its own authority: the file with it, and the one with the key as well."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.utcnow()
+    made = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256()))
+    certificate, both = folder / "ca.pem", folder / "server.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    both.write_bytes(certificate.read_bytes() + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return certificate, both
+
+
+@contextlib.contextmanager
+def pages_at(address, handler=Pages, tls=None):
+    """A server, for the time of a block."""
+    with http.server.ThreadingHTTPServer((address, 0), handler) as server:
+        server.daemon_threads = True
+        server.objects, server.log = {}, []
+        server.url = f"http://{address}:{server.server_port}"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # What stop and remove say of an enclave that ended or was never made.
@@ -458,10 +563,82 @@ class StackTest(unittest.TestCase):
             with self.subTest(program):
                 self.assertEqual(key_search.keys_in(self.memory_of(program), keys), [])
 
+    def wait_for_end_of(self, pattern, others):
+        """What a VM was given lives no longer than it; `others` were there before."""
+        deadline = time.monotonic() + 30
+        while left := processes(pattern) - others:
+            self.assertLess(time.monotonic(), deadline, f"{pattern}: {left}")
+            time.sleep(0.5)
+
+    # --- the way out ---
+
+    def egress_answer(self, name, target):
+        """What the egress of an enclave says to a request for a tunnel, asked past the enclave."""
+        directory = json.loads(inside(f"alcove --json --host local enclave inspect {name} sockets"))["directory"]
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(60)
+            line.connect(str(self.folder / "state/host/connect.sock"))
+            line.sendall(f"unix:{directory}/port-3128.sock\n".encode())
+            with line.makefile("rb") as answers:
+                self.assertEqual(answers.readline(), b"OK\n")
+                line.sendall(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
+                return int(answers.readline().split()[1])
+
+    def wait_for_object(self, name, condition):
+        deadline = time.monotonic() + 120
+        status = "nothing"
+        while time.monotonic() < deadline:
+            answer = subprocess.run([ALCOVE, "enclave", "connect", name, "5001"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            status = answer.stdout.decode()
+            if status and condition(json.loads(status)):
+                return json.loads(status)
+            time.sleep(1)
+        self.fail(f"the poller says {status}")
+
+    def test_an_enclave_polls_object_storage_through_its_egress(self):
+        address = outside_address()
+        if not address:
+            self.skipTest("this machine has no default route, so there is no outside to be reached")
+        application = self.folder / "object-poll"
+        application.mkdir()
+        shutil.copy(GUESTS / "object_poll", application)
+        authority, both = certificate_for("storage.test", self.folder)
+        shutil.copy(authority, application)
+        server = self.enterContext(pages_at(address, Bucket, both))
+        server.objects["weights"] = b"the first weights"
+        target = f"storage.test:{server.server_port}"
+        image = self.folder / "object-poll.eif"
+        alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image,
+               "--", "/object_poll", target, "models", "weights", "/ca.pem", "1")
+
+        egress = f"socket {tempfile.gettempdir()}/alcove-egress"
+        others = processes(egress)
+        name = self.run_enclave(image, "--egress", f"{target}={address}", "--egress", "*.public.test:443", memory="512M", timeout=240)
+
+        first = self.wait_for_object(name, lambda now: now["changes"] == 1 and now["polls"] > 2)
+        self.assertEqual(first["sha256"], hashlib.sha256(b"the first weights").hexdigest())
+        self.assertEqual((first["keys"], first["error"]), (["weights"], None))
+        server.objects["weights"] = b"others"
+        second = self.wait_for_object(name, lambda now: now["changes"] == 2)
+        self.assertEqual(second["sha256"], hashlib.sha256(b"others").hexdigest())
+        answers = [status for status, path in server.log if path == "/models/weights"]
+        self.assertEqual(answers.count(200), 2, "what is the same is not sent again")
+        self.assertGreater(answers.count(304), 0)
+
+        for refused in (f"other.test:{server.server_port}", "storage.test:443", f"{address}:{server.server_port}", "169.254.169.254:80"):
+            self.assertEqual(self.egress_answer(name, refused), 403, refused)
+        self.assertEqual(self.egress_answer(name, target), 200)
+        log = next((self.folder / "state").glob("egress-*.log")).read_text()
+        self.assertIn(f"refused other.test:{server.server_port}: no rule allows this name and port", log)
+
+        alcove("enclave", "stop", name)
+        self.wait_for_end_of(egress, others)
+
     # --- primary VMs ---
 
     def vm_ramdisk(self):
-        """An init that says what it finds; its first life writes to its disk and resets, its second serves vsock."""
+        """An init that says what it finds; its first life writes to its disk and resets in the middle of a download,
+        its second serves vsock. Its first network is a tap, its second, if it has one, the user's."""
         root = self.folder / "vm-init"
         for folder in ("bin", "dev", "modules", "proc", "sys"):
             (root / folder).mkdir(parents=True)
@@ -469,11 +646,18 @@ class StackTest(unittest.TestCase):
         shutil.copy(GUESTS / "probe", root / "probe")
         modules = next(KERNEL_ROOT.glob("**/lib/modules/*/kernel"))
         vsock = "net/vmw_vsock/"
-        names = ("drivers/block/virtio_blk", vsock + "vsock", vsock + "vmw_vsock_virtio_transport_common",
+        names = ("drivers/block/virtio_blk", "net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net", vsock + "vsock", vsock + "vmw_vsock_virtio_transport_common",
                  vsock + "vmw_vsock_virtio_transport")
         for number, name in enumerate(names):
             with open(root / f"modules/{number}.ko", "wb") as file:
                 subprocess.run(["xz", "-dc", modules / f"{name}.ko.xz"], stdout=file, check=True)
+        (root / "bound").write_text("""#!/bin/busybox sh
+[ "$1" = bound ] || exit 0
+/bin/busybox ip addr add $ip/$mask dev $interface
+/bin/busybox ip route add default via $router
+echo "vm: $interface has $ip" > /dev/console
+""")
+        (root / "bound").chmod(0o755)
         (root / "init").write_text("""#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t proc proc /proc
@@ -483,6 +667,15 @@ for module in /modules/*; do $b insmod $module; done
 echo "vm: board $($b cat /sys/class/dmi/id/board_asset_tag)"
 echo "vm: disk $($b cat /sys/block/vda/size) sectors, read-only $($b cat /sys/block/vda/ro) $($b cat /sys/block/vdb/ro)"
 echo "vm: second disk says $($b dd if=/dev/vdb bs=5 count=1 2> /dev/null)"
+echo "vm: addresses $($b cat /sys/class/net/eth0/address) $($b cat /sys/class/net/eth1/address)"
+$b ip addr add 10.9.0.2/24 dev eth0
+$b ip link set eth0 up
+echo "vm: tap $($b wget -q -O - http://10.9.0.1/page)"
+if [ -n "$page" ]; then
+    $b ip link set eth1 up
+    $b udhcpc -n -q -i eth1 -s /bound > /dev/null
+    echo "vm: user $($b wget -q -O - $page/page)"
+fi
 if [ "$($b dd if=/dev/vda bs=5 count=1 2> /dev/null)" = lived ]; then
     echo "vm: lived before"
     /probe vsock
@@ -490,6 +683,7 @@ if [ "$($b dd if=/dev/vda bs=5 count=1 2> /dev/null)" = lived ]; then
 fi
 echo "vm: first life"
 printf lived | $b dd of=/dev/vda conv=fsync 2> /dev/null
+[ -z "$page" ] || { $b wget -q -O /dev/null $page/endless & $b sleep 1; }
 $b reboot -f
 """)
         (root / "init").chmod(0o755)
@@ -522,14 +716,26 @@ $b reboot -f
         for path, content in ((disk, b""), (second, b"hello")):
             path.write_bytes(content)
             os.truncate(path, 64 << 20)
+        networks = ["tap=tap0,mac=02:00:00:00:00:0a"]
+        line = "console=ttyS0 reboot=k panic=30 quiet"
+        address = outside_address()
+        if address:
+            networks.append("user")
+            line += " page=" + self.enterContext(pages_at(address)).url
+        inside("tunctl -t tap0 && ip addr add 10.9.0.1/24 dev tap0 && ip link set tap0 up && mkdir -p /tmp/pages && "
+               "echo hello from inside > /tmp/pages/page && httpd -p 10.9.0.1:80 -h /tmp/pages")
         before = self.traces(), self.lent()
+        passt = "passt --fd 3"
+        others = processes(passt)
         configuration = self.folder / "vm.toml"
-        configuration.write_text(f'ramdisk = "{self.vm_ramdisk()}"\ncmdline = "console=ttyS0 reboot=k panic=30 quiet"\nmemory = "512M"\n')
+        configuration.write_text(f'ramdisk = "{self.vm_ramdisk()}"\ncmdline = "{line}"\nmemory = "512M"\nnet = {json.dumps(networks)}\n')
         self.addCleanup(self.remove_vm, "dev")
 
         started = alcove("vm", "start", "dev", "--config", configuration, "--cpus", 2, "--disk", disk,
                          "--disk", f"{second},readonly", timeout=240)
         self.assertEqual(started["state"], "running")
+        macs = [network["mac"] for network in started["networks"]]
+        self.assertEqual(macs[0], "02:00:00:00:00:0a")
         self.assertNotEqual(self.lent(), before[1])
         self.assertEqual([vm["id"] for vm in alcove("vm", "list")["vms"]], [started["id"]])
         self.assertEqual(alcove("enclave", "list")["enclaves"], [])
@@ -543,6 +749,9 @@ $b reboot -f
         state = alcove("vm", "inspect", "dev")
         self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
         self.assertGreater(state["counters"]["disk_reads"]["total"], 0)
+        for number in range(len(networks)):
+            for counter in ("network_received", "network_sent", "network_link_up"):
+                self.assertGreater(state["counters"][counter]["by_index"][str(number)], 0, counter)
         stream_check.end(connect(), "exit 7")
         ended = self.wait_for_vm("dev", lambda now: now["state"] == "stopped")
 
@@ -553,7 +762,16 @@ $b reboot -f
         self.assertEqual(console.count(f"vm: board {started['id']}"), 2, console)
         for line in ("vm: first life", "vm: lived before", "vm: disk 131072 sectors, read-only 0 1", "vm: second disk says hello"):
             self.assertIn(line, console)
+        with self.subTest("a tap of the host, in both lives"):
+            self.assertEqual(console.count("vm: tap hello from inside"), 2, console)
+            self.assertEqual(console.count(f"vm: addresses {' '.join(macs)}"), 2, console)
+        with self.subTest("the user's network, in both lives"):
+            if not address:
+                self.skipTest("this machine has no default route, so there is no network to be had")
+            self.assertEqual(console.count("vm: eth1 has 10.0.2.15"), 2, console)
+            self.assertEqual(console.count("vm: user hello from outside"), 2, console)
         alcove("vm", "remove", "dev")
+        self.wait_for_end_of(passt, others)
         self.assertEqual(alcove("host", "status")["embedded"]["images"], [])
         self.assertEqual((self.traces(), self.lent()), before)
 
@@ -637,6 +855,8 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
             alcove("enclave", "remove", enclave["id"])
         self.assertEqual((self.traces(), self.lent()), before)
 
+    # --- everything inside, once ---
+
     def test_carving_outlives_the_daemons(self):
         ramdisk = self.carving_ramdisk("""
 ne_client image /hello.eif 6 && echo "primary: six"
@@ -665,8 +885,6 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
             self.assertEqual(enclave["state"], "stopped", enclave)
             alcove("enclave", "remove", enclave["id"])
         self.assertEqual((self.traces(), holders()), before)
-
-    # --- everything inside, once ---
 
     def test_the_nsm_and_vsock_serve_a_probe_inside(self):
         name = self.run_enclave(self.probe_image(), memory="512M", timeout=240)

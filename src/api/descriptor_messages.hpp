@@ -11,12 +11,15 @@
 // somebody else learned is worth nothing to him.
 #pragma once
 
+#include <string>
+
 #include "api/protocol.hpp"
+#include "support/fd.hpp"
 
-namespace alcove::daemon::descriptors {
+namespace alcove::api::descriptors {
 
-inline constexpr auto kProtocol = api::Protocol::Descriptors;
-inline constexpr api::VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr auto kProtocol = Protocol::Descriptors;
+inline constexpr VersionRange kVersions{.min = 1, .max = 1};
 inline constexpr const char* kSocketName = "descriptors.sock";
 inline constexpr size_t kTokenDigits = 32;  // 128 random bits in hexadecimal
 
@@ -32,8 +35,12 @@ struct Token {
 
     Le32 request;
     Le32 valid_seconds;
-    api::TextField<kTokenDigits> token;
+    TextField<kTokenDigits> token;
 };
 static_assert(sizeof(Token) == 40);
 
-}  // namespace alcove::daemon::descriptors
+// The client's half: the token for a copy of this descriptor, from the server at this path. May block for as
+// long as the server does, up to some seconds.
+Result<std::string> offer(const std::string& socket_path, const Fd& descriptor);
+
+}  // namespace alcove::api::descriptors

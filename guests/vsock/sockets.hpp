@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vsock as programs in an enclave use it.
+#pragma once
+
+#include <cstdint>
+
+#include "support/fd.hpp"
+#include "support/result.hpp"
+
+namespace alcove {
+
+Result<Fd> listen_on_vsock(uint32_t port, int backlog);
+Result<Fd> connect_to_parent(uint32_t port);  // CID 3
+
+}  // namespace alcove
