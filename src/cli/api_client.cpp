@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/api_client.hpp"
 
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
 #include <httplib.h>
 #include <sys/socket.h>
 
@@ -65,6 +69,41 @@ class Asked {
     httplib::Client client_;
 };
 
+// Breaks a request off when its time is over.
+class TimeLimit {
+  public:
+    TimeLimit(httplib::Client& client, std::optional<std::chrono::seconds> limit) {
+        if (!limit) return;
+        thread_ = std::thread([this, &client, deadline = std::chrono::steady_clock::now() + *limit] {
+            std::unique_lock lock(mutex_);
+            if (wake_.wait_until(lock, deadline, [this] { return done_; })) return;
+            over_ = true;
+            client.stop();
+        });
+    }
+    TimeLimit(const TimeLimit&) = delete;
+    TimeLimit& operator=(const TimeLimit&) = delete;
+    ~TimeLimit() {
+        {
+            const std::lock_guard lock(mutex_);
+            done_ = true;
+        }
+        wake_.notify_all();
+        if (thread_.joinable()) thread_.join();
+    }
+    bool is_over() const {
+        const std::lock_guard lock(mutex_);
+        return over_;
+    }
+
+  private:
+    mutable std::mutex mutex_;  // guards the two below
+    bool done_ = false;
+    bool over_ = false;
+    std::condition_variable wake_;
+    std::thread thread_;
+};
+
 constexpr std::chrono::seconds kPatience{60};
 
 }  // namespace
@@ -119,10 +158,11 @@ Result<std::string> ApiClient::get_text(const std::string& target) const {
     return asked.body_of(asked.client().Get(target));
 }
 
-Result<void> ApiClient::stream(const std::string& target,
-                               const std::function<bool(std::string_view)>& take) const {
+Result<void> ApiClient::stream(const std::string& target, const std::function<bool(std::string_view)>& take,
+                               std::optional<std::chrono::seconds> limit) const {
     // A console may be silent for a long time.
     Asked asked(path_, std::chrono::hours(24 * 365));
+    const TimeLimit time_limit(asked.client(), limit);
     int status = 0;
     std::string error_body;
     bool ended_by_us = false;
@@ -141,7 +181,7 @@ Result<void> ApiClient::stream(const std::string& target,
             return !ended_by_us;
         });
     if (status != 0 && status != 200) return Failure{api_error(status, error_body)};
-    if (!result && !ended_by_us) return Failure{asked.no_answer(result.error())};
+    if (!result && !ended_by_us && !time_limit.is_over()) return Failure{asked.no_answer(result.error())};
     return {};
 }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,8 +27,9 @@ class ApiClient {
     Result<Json> post(const std::string& target, const Json& body) const;
     Result<Json> remove(const std::string& target) const;
     Result<std::string> get_text(const std::string& target) const;
-    // Pieces as they come, until the end or until `take` says false.
-    Result<void> stream(const std::string& target, const std::function<bool(std::string_view)>& take) const;
+    // Pieces as they come, until the end, until `take` says false, or until `limit` is over.
+    Result<void> stream(const std::string& target, const std::function<bool(std::string_view)>& take,
+                        std::optional<std::chrono::seconds> limit = std::nullopt) const;
 
     const std::string& socket_path() const { return path_; }
 

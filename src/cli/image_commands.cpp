@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/image_files.hpp"
 #include "cli/image_view.hpp"
 #include "cli/installation.hpp"
 #include "cli/progress.hpp"
@@ -31,31 +32,7 @@ namespace alcove::cli {
 
 namespace {
 
-constexpr uint64_t kMaxSmallFile = 1_MiB;  // keys, certificates
 constexpr uint64_t kMaxProgram = 256_MiB;  // kernel, init
-
-Result<Mapping> map_file(const std::string& path) {
-    const auto file = TRY(sys::open(path, O_RDONLY));
-    const uint64_t size = TRY(sys::file_size(file).context(path));
-    return Mapping::read_only(file, size).context(path);
-}
-
-Result<std::string> read_text(const std::string& path) {
-    const auto content = TRY(sys::read_file(path, kMaxSmallFile));
-    return std::string(as_text(content));
-}
-
-struct Signer {
-    crypto::Certificate certificate;
-    crypto::PrivateKey key;
-};
-Result<Signer> read_signer(const std::string& key_path, const std::string& certificate_path) {
-    const auto certificate_pem = TRY(read_text(certificate_path));
-    auto certificate = TRY(crypto::Certificate::from_pem(certificate_pem).context(certificate_path));
-    const auto key_pem = TRY(read_text(key_path));
-    auto key = TRY(crypto::PrivateKey::from_pem(key_pem).context(key_path));
-    return Signer{.certificate = std::move(certificate), .key = std::move(key)};
-}
 
 // The same inputs give the same bytes: the time of building is the one that the builder sets
 // (reproducible-builds.org, SOURCE_DATE_EPOCH), or the eif library's constant.
@@ -207,16 +184,11 @@ Result<Exit> run(const ImageVerify& command, const Context& context) {
 
 Result<Exit> run(const ImageSign& command, const Context& context) {
     const auto signer = TRY(read_signer(command.key, command.certificate));
-    const auto file = TRY(map_file(command.file));
-    const auto image = TRY(eif::Image::parse(file.bytes()).context(command.file));
     const std::string target = command.output.empty() ? command.file : command.output;
-    auto output = TRY(Replacement::create(target, 0644));
     std::optional<eif::Measurements> measurements;
     {
         const Progress progress(context.output, "signing " + command.file);
-        const eif::ImageSigner image_signer{.certificate = signer.certificate, .key = signer.key};
-        measurements = TRY(eif::sign_image(image, image_signer, output.file()));
-        TRY(output.commit());
+        measurements = TRY(sign_file(command.file, signer, target));
     }
     const auto pcr8 = eif::pcr_of_certificate(signer.certificate);
     Json json = {{"image", target}};

@@ -24,25 +24,31 @@ int usage(const Parsed& parsed, const Streams& streams) {
 
 }  // namespace
 
+HostSelection select_host(HostChoice choice, const ProgramParts& parts) {
+    auto selection = select_from_environment(choice);
+    // A trial that this user cannot make says nothing against the host.
+    if (parts.try_guest)
+        selection.kvm_usable = [try_guest = parts.try_guest] {
+            return remembered_trial(try_guest, kvm_trial_file()).ran != host::Answer::No;
+        };
+    return selection;
+}
+
+Result<std::unique_ptr<HostAccess>> open_chosen_host(const ProgramParts& parts,
+                                                     const HostSelection& selection, const Output& output) {
+    return parts.open_host ? parts.open_host(selection, output) : open_host(selection, output);
+}
+
 int run_program(const std::vector<std::string>& arguments, const Streams& streams,
                 const ProgramParts& parts) {
     const auto parsed = parse_arguments(arguments);
     if (!parsed.invocation) return usage(parsed, streams);
     const auto& globals = parsed.invocation->globals;
     const Output output(streams, globals.json, globals.quiet);
-    auto selection = select_from_environment(globals.host);
-    // A trial that this user cannot make says nothing against the host.
-    if (parts.try_guest)
-        selection.kvm_usable = [try_guest = parts.try_guest] {
-            return remembered_trial(try_guest, kvm_trial_file()).ran != host::Answer::No;
-        };
+    const auto selection = select_host(globals.host, parts);
     const Context context{.output = output,
                           .selection = selection,
-                          .open_host =
-                              [&] {
-                                  return parts.open_host ? parts.open_host(selection, output)
-                                                         : open_host(selection, output);
-                              },
+                          .open_host = [&] { return open_chosen_host(parts, selection, output); },
                           .try_guest = parts.try_guest};
     const auto exit =
         std::visit([&](const auto& command) { return run(command, context); }, parsed.invocation->command);

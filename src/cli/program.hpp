@@ -22,6 +22,11 @@ struct ProgramParts {
     std::function<host::GuestTrial()> try_guest;
 };
 
+// The host for that choice, as the environment and what is known of this machine's KVM have it.
+HostSelection select_host(HostChoice choice, const ProgramParts& parts);
+Result<std::unique_ptr<HostAccess>> open_chosen_host(const ProgramParts& parts,
+                                                     const HostSelection& selection, const Output& output);
+
 // `arguments` without the program's name. The exit code is an Exit, or that of a program run for the user.
 int run_program(const std::vector<std::string>& arguments, const Streams& streams,
                 const ProgramParts& parts = {});

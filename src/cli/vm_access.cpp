@@ -51,6 +51,30 @@ Result<Json> follow(const ApiClient& api, VmKind kind, const std::string& id, co
     }
 }
 
+std::vector<std::string> serials_of(const VmView& view) {
+    std::vector<std::string> serials;
+    for (const auto& disk : view.disks)
+        if (!disk.serial.empty()) serials.push_back(disk.serial);
+    return serials;
+}
+
+Result<Json> stop_vm(const VmStop& command, const std::string& vm, HostAccess& host) {
+    const auto& api = host.api();
+    auto json =
+        TRY(api.post(vm_path(command.kind, vm) + "/stop", {{"force_after_ms", command.force_after_ms}}));
+    const auto view = TRY(read_vm(json, command.kind));
+    if (command.wait && !view.is_over()) {
+        const auto deadline =
+            Clock::now() + std::chrono::milliseconds(command.force_after_ms) + kStopPatience;
+        json = TRY(follow(api, command.kind, view.id, "stopped", deadline,
+                          [](const VmView& now) { return now.is_over(); }));
+        const auto after = TRY(read_vm(json, command.kind));
+        if (!after.is_over()) return fail(ErrorCode::Timeout, view.id + " is still " + after.state);
+    }
+    if (command.wait) host.detach_disks(serials_of(view));
+    return json;
+}
+
 Failure interrupted(const std::string& what) {
     return fail(ErrorCode::Cancelled, "interrupted; " + what);
 }

@@ -24,6 +24,12 @@ using Enough = std::function<bool(const VmView&)>;
 Result<Json> follow(const ApiClient& api, VmKind kind, const std::string& id, const std::string& wait,
                     std::chrono::steady_clock::time_point deadline, const Enough& enough);
 
+// Ends the VM as the command says, and what was attached to the embedded host for it. Gives what the API says
+// of it last. Timeout.
+Result<Json> stop_vm(const VmStop& command, const std::string& vm, HostAccess& host);
+// Of the disks that were attached to the embedded host for this VM.
+std::vector<std::string> serials_of(const VmView& view);
+
 // An interrupted start takes back what it began: what became of it, as the error of the command.
 Failure take_back(const ApiClient& api, VmKind kind, const std::string& id);
 Failure interrupted(const std::string& what);

@@ -15,34 +15,6 @@ namespace alcove::cli {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// Of the disks that were attached to the embedded host for this VM.
-std::vector<std::string> serials_of(const VmView& view) {
-    std::vector<std::string> serials;
-    for (const auto& disk : view.disks)
-        if (!disk.serial.empty()) serials.push_back(disk.serial);
-    return serials;
-}
-
-Result<void> stop_one(const VmStop& command, const std::string& vm, HostAccess& host, Json& results) {
-    const auto& api = host.api();
-    auto json =
-        TRY(api.post(vm_path(command.kind, vm) + "/stop", {{"force_after_ms", command.force_after_ms}}));
-    const auto view = TRY(read_vm(json, command.kind));
-    if (command.wait && !view.is_over()) {
-        const auto deadline =
-            Clock::now() + std::chrono::milliseconds(command.force_after_ms) + std::chrono::seconds(30);
-        json = TRY(follow(api, command.kind, view.id, "stopped", deadline,
-                          [](const VmView& now) { return now.is_over(); }));
-        const auto after = TRY(read_vm(json, command.kind));
-        if (!after.is_over()) return fail(ErrorCode::Timeout, view.id + " is still " + after.state);
-    }
-    if (command.wait) host.detach_disks(serials_of(view));
-    results.push_back(std::move(json));
-    return {};
-}
-
 // A guest's bytes for whoever reads standard output.
 std::string console_text(const Output& output, bool raw, std::string_view bytes) {
     return output.streams().out_is_terminal && !raw ? for_terminal(bytes) : std::string(bytes);
@@ -101,7 +73,8 @@ Result<Exit> run(const VmStop& command, const Context& context) {
         Progress progress(context.output, "stopping");
         for (const auto& vm : vms) {
             progress.update("stopping " + vm);
-            TRY(stop_one(command, vm, *host, results));
+            auto stopped = TRY(stop_vm(command, vm, *host));
+            results.push_back(std::move(stopped));
         }
     }
     std::string text;
