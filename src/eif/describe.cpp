@@ -82,15 +82,21 @@ Json json_or_null(const std::optional<std::string>& text) {
     return value ? std::move(value).value() : Json();
 }
 
+// Flat, unlike the section itself: the builder's fields, and among them those of the user's own object.
 Json metadata_json(const Metadata& metadata) {
-    Json object = Json::object();
-    object["BuildMetadata"] = Json{{"BuildTime", metadata.build.build_time},
-                                   {"BuildTool", metadata.build.build_tool},
-                                   {"BuildToolVersion", metadata.build.build_tool_version},
-                                   {"OperatingSystem", metadata.build.operating_system},
-                                   {"KernelVersion", metadata.build.kernel_version}};
+    Json object = Json{{"BuildTime", metadata.build.build_time},
+                       {"BuildTool", metadata.build.build_tool},
+                       {"BuildToolVersion", metadata.build.build_tool_version},
+                       {"OperatingSystem", metadata.build.operating_system},
+                       {"KernelVersion", metadata.build.kernel_version}};
     object["DockerInfo"] = json_or_null(metadata.docker_info);
-    object["CustomMetadata"] = json_or_null(metadata.custom);
+    const Json custom = json_or_null(metadata.custom);
+    if (custom.is_object()) {
+        for (const auto& [name, value] : custom.items())
+            if (!object.contains(name)) object[name] = value;
+    } else if (!custom.is_null()) {
+        object["CustomMetadata"] = custom;
+    }
     return object;
 }
 

@@ -38,7 +38,22 @@ TEST(DescribeTest, AnUnsignedImagePrintsAsNitroCliPrintsIt) {
     EXPECT_FALSE(json["Measurements"].contains("PCR8"));
     EXPECT_FALSE(json.contains("SigningCertificate"));
     EXPECT_FALSE(json.contains("SignatureCheck"));
-    EXPECT_TRUE(json["Metadata"].contains("BuildMetadata"));
+    EXPECT_TRUE(json["Metadata"].contains("BuildTool"));
+    EXPECT_TRUE(json["Metadata"].contains("DockerInfo"));
+}
+
+TEST(DescribeTest, TheUsersMetadataStandsAmongTheBuilders) {
+    auto image = RawImage::usual();
+    for (auto& part : image.parts)
+        if (part.type == static_cast<uint16_t>(SectionType::Metadata))
+            part.payload =
+                text_bytes(R"({"ImageName":"n","ImageVersion":"1","BuildMetadata":{"BuildTool":"t"},)"
+                           R"("DockerInfo":null,"CustomMetadata":{"team":"x","BuildTool":"lie"}})");
+    const auto metadata = nitro_description_json(describe_file(image.assemble()))["Metadata"];
+
+    EXPECT_EQ(metadata["BuildTool"], "t");
+    EXPECT_EQ(metadata["team"], "x");
+    EXPECT_FALSE(metadata.contains("CustomMetadata"));
 }
 
 TEST(DescribeTest, ASignedImageShowsItsCertificate) {
