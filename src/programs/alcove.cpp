@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// alcove: the command line.
+// alcove: the command line; called as nitro-cli, that tool's.
 #include <chrono>
 #include <csignal>
 #include <string>
@@ -11,6 +11,7 @@
 #include "cli/installation.hpp"
 #include "cli/program.hpp"
 #include "machine/guest_trial.hpp"
+#include "nitro_cli/program.hpp"
 #include "support/bits.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
@@ -36,8 +37,15 @@ alcove::host::GuestTrial try_guest() {
 int main(int argc, char** argv) {
     // A reader that goes away ends a write with an error.
     std::signal(SIGPIPE, SIG_IGN);
-    alcove::log::start("alcove");
+    const std::string name = argc > 0 ? argv[0] : "";
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-    return alcove::cli::run_program(arguments, alcove::cli::Streams::of_process(),
-                                    {.open_host = {}, .try_guest = try_guest});
+    const auto streams = alcove::cli::Streams::of_process();
+    const alcove::cli::ProgramParts parts{.open_host = {}, .try_guest = try_guest};
+    if (alcove::nitro_cli::is_called(name)) {
+        alcove::log::start("nitro-cli");
+        return alcove::nitro_cli::run_program(arguments, streams,
+                                              alcove::nitro_cli::default_host(streams, parts));
+    }
+    alcove::log::start("alcove");
+    return alcove::cli::run_program(arguments, streams, parts);
 }

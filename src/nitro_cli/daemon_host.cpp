@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nitro_cli/daemon_host.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/enclave_launch.hpp"
+#include "cli/vm_access.hpp"
+#include "nitro_cli/enclave_image.hpp"
+#include "nitro_cli/failure_code.hpp"
+
+namespace alcove::nitro_cli {
+
+namespace {
+
+namespace json = codec::json;
+
+constexpr auto kKind = cli::VmKind::Enclave;
+
+struct Equivalent {
+    ErrorCode ours;
+    FailureCode theirs;
+};
+constexpr std::array kEquivalents{
+    Equivalent{ErrorCode::InvalidArgument, FailureCode::InvalidArgument},
+    Equivalent{ErrorCode::SystemCall, FailureCode::FileOperation},
+    Equivalent{ErrorCode::NotFound, FailureCode::Socket},
+    Equivalent{ErrorCode::EnclaveNotFound, FailureCode::Socket},
+    Equivalent{ErrorCode::NoFreeCores, FailureCode::InsufficientCpus},
+    Equivalent{ErrorCode::NoFreeMemory, FailureCode::InsufficientMemoryAvailable},
+    Equivalent{ErrorCode::NoHugePages, FailureCode::InsufficientMemoryAvailable},
+    Equivalent{ErrorCode::RamdiskTooLarge, FailureCode::InsufficientMemoryRequested},
+    Equivalent{ErrorCode::ImageMalformed, FailureCode::EifParsing},
+    Equivalent{ErrorCode::ImageVersion, FailureCode::EifParsing},
+    Equivalent{ErrorCode::ImageCrc, FailureCode::EifParsing},
+    Equivalent{ErrorCode::ImageSection, FailureCode::EifParsing},
+    Equivalent{ErrorCode::KernelInvalid, FailureCode::EifParsing},
+    Equivalent{ErrorCode::CommandLineInvalid, FailureCode::EifParsing},
+    Equivalent{ErrorCode::ImageSignature, FailureCode::SignatureChecker},
+    Equivalent{ErrorCode::ImageCertificateExpired, FailureCode::SignatureChecker},
+    Equivalent{ErrorCode::EnclaveNotDebug, FailureCode::ConsoleConnection},
+    Equivalent{ErrorCode::EnclaveLaunchFailed, FailureCode::EnclaveBoot},
+    Equivalent{ErrorCode::EnclaveDied, FailureCode::EnclaveBoot},
+    Equivalent{ErrorCode::EnclaveNotReady, FailureCode::EnclaveBoot},
+    Equivalent{ErrorCode::Cancelled, FailureCode::EnclaveBoot},
+};
+
+// An error of alcoved, or of the way to it, with a code of this tool.
+template <typename T>
+Result<T> translated(Result<T> result) {
+    if (result || code_of(result.error()) != FailureCode::Unspecified) return result;
+    const auto* found = std::ranges::find(kEquivalents, result.error().code(), &Equivalent::ours);
+    const auto code = found == kEquivalents.end() ? FailureCode::ProcessConnection : found->theirs;
+    return coded(code, std::move(result));
+}
+
+// A name that comes from a file's may have what no name has.
+std::string usable_name(std::string name) {
+    std::ranges::replace_if(
+        name, [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '_' && c != '-'; }, '_');
+    if (name.empty() || name.starts_with("-") || name.starts_with("i-")) name.insert(0, "_");
+    return name.substr(0, 60);
+}
+
+State state_of(const cli::VmView& view) {
+    if (view.state == "running") return State::Running;
+    return view.state == "stopping" ? State::Terminating : State::Empty;
+}
+
+Result<std::vector<uint32_t>> cpus_of(const Json& inspection) {
+    std::vector<uint32_t> cpus;
+    const auto* lease = TRY(json::optional_object_field(inspection, "lease"));
+    if (lease == nullptr) return cpus;
+    const auto* array = TRY(json::array_field(*lease, "cpus"));
+    for (const auto& item : *array)
+        if (item.is_number_unsigned()) cpus.push_back(item.get<uint32_t>());
+    return cpus;
+}
+
+Json image_json(const cli::VmView& view) {
+    Json measurements = Json::object();
+    measurements["HashAlgorithm"] = "Sha384 { ... }";
+    for (const auto& [name, value] : view.pcrs)
+        measurements[name] = value;
+    Json image = Json::object();
+    if (!view.pcrs.empty()) image["Measurements"] = std::move(measurements);
+    return image;
+}
+
+}  // namespace
+
+Result<std::vector<Json>> DaemonHost::enclaves() const {
+    const auto answer = TRY(translated(host_->api().get(cli::vms_path(kKind))));
+    const auto* array = TRY(translated(json::array_field(answer, cli::vms_field(kKind))));
+    std::vector<Json> enclaves;
+    for (const auto& item : *array) {
+        const auto view = TRY(translated(cli::read_vm(item, kKind)));
+        // One that a primary VM has carved is that machine's, and its nitro-cli shows it there.
+        const auto parent = TRY(translated(json::optional_text_field(item, "parent")));
+        if (!view.is_over() && !parent) enclaves.push_back(item);
+    }
+    return enclaves;
+}
+
+Result<Json> DaemonHost::find(const EnclaveChoice& enclave) const {
+    const auto all = TRY(enclaves());
+    const char* field = enclave.name ? "name" : "id";
+    const auto& wanted = enclave.name ? *enclave.name : enclave.id.value_or("");
+    for (const auto& item : all)
+        if (const auto value = json::text_field(item, field); value && *value == wanted) return item;
+    return fail(enclave.name ? FailureCode::Naming : FailureCode::Socket,
+                "no enclave has the " + std::string(field) + " `" + wanted + "`");
+}
+
+Result<EnclaveView> DaemonHost::view_of(const Json& enclave) const {
+    const auto vm = TRY(translated(cli::read_vm(enclave, kKind)));
+    const auto inspection = TRY(translated(host_->api().get(cli::vm_path(kKind, vm.id) + "/inspect")));
+    EnclaveView view{.name = vm.name,
+                     .id = vm.id,
+                     .process_id = 0,
+                     .cid = vm.cid,
+                     .cpu_count = vm.vcpus,
+                     .cpu_ids = {},
+                     .memory_mib = vm.memory_mib,
+                     .state = state_of(vm),
+                     .debug = vm.debug};
+    view.cpu_ids = TRY(translated(cpus_of(inspection)));
+    const auto* vmm = TRY(translated(json::object_field(inspection, "vmm")));
+    const auto pid = TRY(translated(json::optional_unsigned_field(*vmm, "pid")));
+    view.process_id = pid.value_or(0);
+    return view;
+}
+
+Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
+    if (!request.cpu_ids.empty())
+        return fail(FailureCode::InvalidCpuConfiguration,
+                    "`cpu-ids` chooses from the pool of a primary VM; here alcoved chooses, by `cpu-count`");
+    const auto image = TRY(EnclaveImage::open(request.eif_path));
+    TRY(image.check_memory(request.memory_bytes()));
+    const auto running = TRY(enclaves());
+    std::vector<std::string> names;
+    for (const auto& item : running)
+        if (const auto name = json::optional_text_field(item, "name"); name && *name) names.push_back(**name);
+    auto named = request;
+    if (!named.name) named.name = usable_name(choose_name(request, {}));
+
+    cli::EnclaveRun command;
+    command.image = request.eif_path;
+    command.vcpus = request.cpu_count;
+    command.memory_mib = request.memory_mib + request.memory_mib % 2;
+    command.debug = request.debug;
+    command.name = choose_name(named, names);
+    if (request.cid != 0) command.cid = request.cid;
+    command.timeout = boot_patience(image.size(), request.memory_bytes());
+    const cli::Output output(streams_, false, false);
+    std::optional<cli::Launched> launched;
+    {
+        auto interruption = TRY(coded(FailureCode::SignalMasking, cli::Interruption::create()));
+        cli::Progress progress(output, "starting the enclave");
+        launched = TRY(translated(cli::launch_enclave(command, *host_, interruption, progress)));
+    }
+    if (launched->view.is_over()) return translated<Started>(Failure{cli::ending_error(launched->view)});
+    if (!launched->view.ready) {
+        const auto stopped = stop(launched->json);
+        return fail(
+            FailureCode::EnclaveBoot,
+            "the enclave ran, but sent no heartbeat within " + cli::elapsed_text(command.timeout) +
+                (stopped ? "; it was ended" : "; it could not be ended: " + stopped.error().to_string()));
+    }
+    const auto view = TRY(view_of(launched->json));
+    return Started{.json = run_json(view), .id = view.id};
+}
+
+Result<EnclaveHost::Listed> DaemonHost::describe(Metadata metadata) {
+    const auto all = TRY(enclaves());
+    Listed listed{.list = Json::array()};
+    for (const auto& enclave : all) {
+        const auto vm = TRY(translated(cli::read_vm(enclave, kKind)));
+        auto view = view_of(enclave);
+        if (!view) continue;  // over meanwhile
+        listed.list.push_back(describe_json(*view, image_json(vm), metadata));
+    }
+    return listed;
+}
+
+Result<Json> DaemonHost::stop(const Json& enclave) const {
+    const auto vm = TRY(translated(cli::read_vm(enclave, kKind)));
+    cli::VmStop command;
+    command.kind = kKind;
+    command.force_after_ms = 0;
+    TRY(translated(cli::stop_vm(command, vm.id, *host_)));
+    streams_.err("Successfully terminated enclave " + vm.id + ".\n");
+    return terminate_json(vm.name, vm.id);
+}
+
+Result<Json> DaemonHost::terminate(const EnclaveChoice& enclave) {
+    const auto found = TRY(find(enclave));
+    return stop(found);
+}
+
+Result<EnclaveHost::Listed> DaemonHost::terminate_all() {
+    const auto all = TRY(enclaves());
+    Listed listed{.list = Json::array()};
+    for (const auto& enclave : all) {
+        auto stopped = stop(enclave);
+        if (stopped) {
+            listed.list.push_back(std::move(*stopped));
+        } else {
+            streams_.err(failure_text(stopped.error()));
+            ++listed.silent;
+        }
+    }
+    return listed;
+}
+
+Result<void> DaemonHost::show_console(const EnclaveChoice& enclave,
+                                      std::optional<std::chrono::seconds> limit) {
+    const auto found = TRY(find(enclave));
+    const auto vm = TRY(translated(cli::read_vm(found, kKind)));
+    if (!vm.debug) return fail(FailureCode::ConsoleConnection, vm.id + " was started without --debug-mode");
+    streams_.out("Connecting to the console for enclave " + std::to_string(vm.cid) + "...\n");
+    streams_.out("Successfully connected to the console.\n");
+    return translated(host_->api().stream(
+        cli::vm_path(kKind, vm.id) + "/console",
+        [&](std::string_view piece) {
+            streams_.out(streams_.out_is_terminal ? cli::for_terminal(piece) : std::string(piece));
+            return true;
+        },
+        limit));
+}
+
+}  // namespace alcove::nitro_cli

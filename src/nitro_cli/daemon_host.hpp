@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stand-alone enclaves of alcoved, with this tool's words: on a host, or on a machine whose embedded host is
+// started for it.
+#pragma once
+
+#include <memory>
+
+#include "cli/host_access.hpp"
+#include "cli/output.hpp"
+#include "nitro_cli/enclave_host.hpp"
+
+namespace alcove::nitro_cli {
+
+class DaemonHost final : public EnclaveHost {
+  public:
+    DaemonHost(std::unique_ptr<cli::HostAccess> host, cli::Streams streams)
+        : host_(std::move(host)), streams_(std::move(streams)) {}
+
+    Result<Started> run(const RunRequest& request) override;
+    Result<Listed> describe(Metadata metadata) override;
+    Result<Json> terminate(const EnclaveChoice& enclave) override;
+    Result<Listed> terminate_all() override;
+    Result<void> show_console(const EnclaveChoice& enclave,
+                              std::optional<std::chrono::seconds> limit) override;
+
+  private:
+    // The stand-alone enclaves that are not over, as the API has them.
+    Result<std::vector<Json>> enclaves() const;
+    Result<Json> find(const EnclaveChoice& enclave) const;
+    Result<EnclaveView> view_of(const Json& enclave) const;
+    Result<Json> stop(const Json& enclave) const;
+
+    std::unique_ptr<cli::HostAccess> host_;
+    cli::Streams streams_;
+};
+
+}  // namespace alcove::nitro_cli
