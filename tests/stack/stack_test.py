@@ -33,6 +33,7 @@ BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 KERNEL_ROOT = pathlib.Path(sys.argv.pop(1)).resolve()
 ALCOVE = BUILD / "bin/alcove"
 GUESTS = BUILD / "guests"
+HERE = pathlib.Path(__file__).resolve().parent
 
 EXIT_NOT_VERIFIED = 3
 
@@ -311,23 +312,21 @@ class StackTest(unittest.TestCase):
         self.assertGreater(len(memory), 100_000, packed.stderr)
         return memory
 
-    def key_service_image(self):
-        image = self.folder / "key-service.eif"
+    def debian_image(self, name, program, *command):
+        """An image with Debian's kernel, and a program in it."""
+        image = self.folder / f"{name}.eif"
         if not image.exists():
-            application = self.folder / "key-service"
+            application = self.folder / f"application-{name}"
             application.mkdir()
-            shutil.copy(GUESTS / "key_service", application)
-            alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/key_service")
+            shutil.copy(program, application)
+            alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", *command)
         return image
 
+    def key_service_image(self):
+        return self.debian_image("key-service", GUESTS / "key_service", "/key_service")
+
     def probe_image(self):
-        image = self.folder / "probe.eif"
-        if not image.exists():
-            application = self.folder / "probe"
-            application.mkdir()
-            shutil.copy(GUESTS / "probe", application)
-            alcove("image", "build", "--kernel", "debian", "--directory", application, "--output", image, "--cmd", "/probe", "all")
-        return image
+        return self.debian_image("probe", GUESTS / "probe", "/probe", "all")
 
     def challenge(self, name):
         """A document of the key service with a fresh nonce: the file and the nonce."""
@@ -700,8 +699,8 @@ $b reboot -f
                 if refused.error["code"] not in GONE:
                     raise
 
-    def wait_for_vm(self, name, condition):
-        deadline = time.monotonic() + 240
+    def wait_for_vm(self, name, condition, patience=240):
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             vm = alcove("vm", "inspect", name)["vm"]
             if condition(vm):
@@ -777,14 +776,15 @@ $b reboot -f
 
     # --- enclaves that a primary VM carves out of itself ---
 
-    def carving_ramdisk(self, script, programs=(), files=()):
+    def carving_ramdisk(self, script, programs=(), files=(), pool="2-3"):
         """A primary's root with the unmodified driver; `script` runs as its init, with the pool in place."""
         root = pathlib.Path(tempfile.mkdtemp(prefix="primary.", dir=self.folder))
         root.chmod(0o755)
         for folder in ("bin", "dev", "modules", "proc", "sys", "run", "tmp"):
             (root / folder).mkdir()
         for program in ("/bin/busybox", *programs):
-            shutil.copy(program, root / "bin")
+            subprocess.run(["strip", "-o", root / "bin" / pathlib.Path(program).name, program], check=True)
+            subprocess.run([HERE.parents[1] / "testhost/place_libraries", root, program], check=True, stdout=subprocess.DEVNULL)
         for file in files:
             shutil.copy(file, root)
         modules = next(KERNEL_ROOT.glob("**/lib/modules/*/kernel"))
@@ -800,7 +800,7 @@ $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
 $b mount -t devtmpfs dev /dev
 for module in /modules/[012].ko; do $b insmod $module; done
-$b insmod /modules/3.ko ne_cpus=2-3 || echo "primary: FAILED insmod"
+$b insmod /modules/3.ko ne_cpus={pool} || echo "primary: FAILED insmod"
 echo "primary: online $($b cat /sys/devices/system/cpu/online), siblings $($b cat /sys/devices/system/cpu/cpu0/topology/thread_siblings_list)"
 {script}
 $b poweroff -f
@@ -811,9 +811,9 @@ $b poweroff -f
             subprocess.run("find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
         return ramdisk
 
-    def start_primary(self, name, ramdisk, huge_pages=68):
+    def start_primary(self, name, ramdisk, huge_pages=68, cpus=4, memory="768M"):
         self.addCleanup(self.remove_vm, name)
-        return alcove("vm", "start", name, "--ramdisk", ramdisk, "--cpus", 4, "--memory", "768M", "--cmdline",
+        return alcove("vm", "start", name, "--ramdisk", ramdisk, "--cpus", cpus, "--memory", memory, "--cmdline",
                       f"console=ttyS0 reboot=k panic=30 quiet hugepages={huge_pages}", timeout=240)
 
     def console_of(self, name):
@@ -855,8 +855,6 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
             alcove("enclave", "remove", enclave["id"])
         self.assertEqual((self.traces(), self.lent()), before)
 
-    # --- everything inside, once ---
-
     def test_carving_outlives_the_daemons(self):
         ramdisk = self.carving_ramdisk("""
 ne_client image /hello.eif 6 && echo "primary: six"
@@ -885,6 +883,92 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
             self.assertEqual(enclave["state"], "stopped", enclave)
             alcove("enclave", "remove", enclave["id"])
         self.assertEqual((self.traces(), holders()), before)
+
+    # --- AWS's command line ---
+
+    # What nitro_primary_init finds, in this order.
+    IN_A_PRIMARY = (
+        "image 0, CRC true, signed false", "signed 0, PCR8 equal", "signature 0, true", "pcr 0, 97", "explain 0, 1",
+        "enclaves before []",
+        "refused an option 2:", "refused memory 39: E26E39", "refused pages 39: E27E39", "refused image 39: E19E39",
+        "refused count 39: E22E39", "refused pool 39: E21E39", "refused half a core 39: E29E39", "refused name 58: E58",
+        "refused id 11: E11", "refused, all pages free",
+        "refused early 39: E36E39", "ne_sample early 1, 1", "early, all pages free",
+        "run 0, name steady, CPUs 2, memory 192", "two at once",
+        "described 0, same id yes, state RUNNING, flags DEBUG_MODE", "PCR0 of enclave and image equal",
+        "console 0, from the beginning 1", "console again 0, from the beginning 1", "the enclave is talked to",
+        "refused a third 39: E29E39", "the module is in use", "killed, pages free", "the other 1",
+        "terminated 0, true, same id yes", "terminated, all pages free",
+        "brief 0, name web, CID 77", "refused a console 44: E44", "ended by itself, all pages free", "enclaves after []",
+        "removed, online 0-5", "an enclave runs", "a device that was let go is empty", "complaints of the kernel 0")
+
+    def steady_image(self):
+        return self.debian_image("steady", GUESTS / "probe", "/probe", "vsock")
+
+    def signing_key(self):
+        """A key and a certificate of it, as PEM files."""
+        key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-nodes", "-days", "30",
+                        "-subj", "/CN=signer", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        return key, certificate
+
+    def nitro_cli(self, *arguments, exit_code=0):
+        """`alcove`, called as AWS's tool, on the host: what it prints."""
+        result = subprocess.run([ALCOVE.with_name("nitro-cli"), *map(str, arguments)], capture_output=True, text=True, timeout=240)
+        self.assertEqual(result.returncode, exit_code, result.stderr)
+        return result.stdout
+
+    def test_a_primary_vms_user_has_nitro_cli(self):
+        images = [self.steady_image(), self.debian_image("brief", "/bin/busybox", "/busybox", "sleep", 20),
+                  self.image("hello"), self.image("halt")]
+        ramdisk = self.carving_ramdisk((HERE / "nitro_primary_init").read_text(),
+                                       [ALCOVE, *(GUESTS / name for name in ("ne_client", "ne_sample", "stream_rate"))],
+                                       [*images, *self.signing_key()], pool="2-5")
+        before = self.traces(), self.lent()
+
+        primary = self.start_primary("parent", ramdisk, huge_pages=200, cpus=6, memory="1G")
+        self.wait_for_vm("parent", lambda _: any(one["state"] == "running" and one["memory_mib"] == 192
+                                                 for one in alcove("enclave", "list")["enclaves"]))
+        self.assertEqual(json.loads(self.nitro_cli("describe-enclaves")), [])
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped", patience=540)
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertNotIn("FAILED", console)
+        said = [line[len("nitro: "):].rstrip() for line in console.splitlines() if line.startswith("nitro: ")]
+        said.remove(f"id of {primary['id']}")
+        early = [line for line in said if line.startswith("early, 1 after")]
+        self.assertLess(int(early[0].split()[3]), 60)
+        said.remove(early[0])
+        self.assertEqual(said, list(self.IN_A_PRIMARY), console)
+        enclaves = [one for one in alcove("enclave", "list")["enclaves"] if one["parent"] == primary["id"]]
+        self.assertEqual({one["state"] for one in enclaves} - {"stopped", "failed"}, set())
+        alcove("vm", "remove", "parent")
+        for enclave in enclaves:
+            alcove("enclave", "remove", enclave["id"])
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def test_nitro_cli_serves_a_host(self):
+        image = self.steady_image()
+        run = ("run-enclave", "--eif-path", image, "--memory", 512)
+        self.nitro_cli(*run, "--cpu-ids", 1, exit_code=20)
+        self.nitro_cli(*run[:4], 4, "--cpu-count", 2, exit_code=26)
+        self.nitro_cli("run-enclave", "--eif-path", "/nowhere", "--memory", 512, "--cpu-count", 2, exit_code=19)
+        self.assertEqual(json.loads(self.nitro_cli("describe-enclaves")), [])
+
+        ran = json.loads(self.nitro_cli(*run, "--cpu-count", 2, "--debug-mode"))
+        self.addCleanup(self.remove, ran["EnclaveName"])
+        self.assertEqual((ran["EnclaveName"], ran["NumberOfCPUs"], len(ran["CPUIDs"]), ran["MemoryMiB"]), ("steady", 2, 2, 512))
+        described = json.loads(self.nitro_cli("describe-enclaves"))
+        measurements = json.loads(self.nitro_cli("describe-eif", "--eif-path", image))["Measurements"]
+        self.assertEqual(described, [ran | {"State": "RUNNING", "Flags": "DEBUG_MODE", "Measurements": measurements}])
+        self.assertIn("Linux version", self.nitro_cli("console", "--enclave-id", ran["EnclaveID"], "--disconnect-timeout", 2))
+        ended = json.loads(self.nitro_cli("terminate-enclave", "--enclave-name", "steady"))
+        self.assertEqual(ended, {"EnclaveName": "steady", "EnclaveID": ran["EnclaveID"], "Terminated": True})
+        self.assertEqual(json.loads(self.nitro_cli("describe-enclaves")), [])
+        self.nitro_cli("terminate-enclave", "--enclave-id", ran["EnclaveID"], exit_code=11)
+
+    # --- everything inside, once ---
 
     def test_the_nsm_and_vsock_serve_a_probe_inside(self):
         name = self.run_enclave(self.probe_image(), memory="512M", timeout=240)
