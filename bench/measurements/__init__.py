@@ -2,10 +2,12 @@
 """All benches, in the order in which they are run. A new one is a module with a BENCH, and a line here."""
 from . import (attest_rate_inside_vs_openssl, attest_rate_vs_openssl, boot_vs_qemu_microvm, carve_bystander_faults,
                carve_bytes_touched, carve_roundtrip_vs_floor, carve_vs_floor, eif_measure_vs_openssl,
-               launch_vs_read_and_hash, sibling_rtt_vs_one_hop, sibling_vs_one_hop, vmm_private_mib, vsock_vs_vhost)
+               launch_vs_read_and_hash, primary_boot_vs_qemu_q35, sibling_rtt_vs_one_hop, sibling_vs_one_hop,
+               vmm_private_mib, vsock_vs_vhost)
 
 BENCHES = {module.BENCH.name: module.BENCH for module in (
     boot_vs_qemu_microvm,
+    primary_boot_vs_qemu_q35,
     vmm_private_mib,
     eif_measure_vs_openssl,
     launch_vs_read_and_hash,

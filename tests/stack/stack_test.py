@@ -180,18 +180,13 @@ class StackTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="alcove-stack."))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         os.environ["ALCOVE_STATE_DIR"] = str(cls.folder / "state")
         os.environ["ALCOVE_KERNEL_ROOT"] = str(KERNEL_ROOT)
         os.environ["XDG_STATE_HOME"] = str(cls.folder)
         (cls.folder / "state").mkdir(mode=0o700)
+        cls.addClassCleanup(alcove, "host", "stop", timeout=60)
         alcove("host", "start", timeout=180)
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            alcove("host", "stop", timeout=60)
-        finally:
-            shutil.rmtree(cls.folder, ignore_errors=True)
 
     # --- what the tests below are made of ---
 
