@@ -48,8 +48,8 @@ Result<std::vector<HugePage>> take_pages(PageSource& source, uint64_t bytes) {
     for (const uint64_t size : kHugePageSizes)
         take_of_size(source, size, Fit::Whole, needed, pages);
     // What is left is smaller than every page that is left: the smallest of them wastes least.
-    for (const uint64_t size : kHugePageSizes | std::views::reverse)
-        take_of_size(source, size, Fit::Over, needed, pages);
+    for (auto size = kHugePageSizes.rbegin(); size != kHugePageSizes.rend(); ++size)
+        take_of_size(source, *size, Fit::Over, needed, pages);
     if (needed > 0)
         return fail(ErrorCode::NoHugePages, std::to_string((needed + 1_MiB - 1) / 1_MiB) + " MiB of " +
                                                 std::to_string(bytes / 1_MiB) + " MiB are missing");
