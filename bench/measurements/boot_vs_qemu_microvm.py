@@ -2,40 +2,19 @@
 """exec to init of Debian's kernel, one vCPU, the same ramdisk, command line and kind of pages, against QEMU's microvm,
 both on the embedded host's KVM. All our memory is taken before the guest begins, as in a launch; QEMU takes its own as
 the guest goes, which is to its advantage."""
-from .bench import Bench, pair
-from .initramfs import pack_initramfs
+from .bench import Bench
+from .boot_pairs import measure_boots
 from .microvm import QEMU, add_qemu
-from .throwaway_host import Payload, run_inside
 
-INIT = """#!/bin/busybox sh
-echo 'init: up'
-/bin/busybox sleep 1000
-"""
-
-SCRIPT = f"""
+SETTINGS = f"""
 qemu="{QEMU} -smp 1 -serial stdio"
-""" + r"""
-cp /run/payload/kernel /run/payload/initrd /tmp/ && cd /tmp || exit 1
+machine='1 512'
 line='reboot=k panic=30 pci=off console=ttyS0 quiet'
-until_init() { /run/payload/time_until 'init: up' "$@"; }
-
-for i in $(seq "$1"); do
-    ours=$(until_init /run/payload/boot_machine kernel initrd "$line" 1 512) || exit 1
-    theirs=$(until_init $qemu -kernel kernel -initrd initrd -append "$line") || exit 1
-    echo "pair $ours $theirs"
-done
 """
 
 
 def measure(setup):
-    payload = Payload(setup)
-    pack_initramfs(setup, INIT, payload.folder / "initrd")
-    payload.add(next((setup.kernel_root / "boot").glob("vmlinuz-*")), "kernel")
-    payload.add_program(setup.build / "bench/boot_machine")
-    payload.add_program(setup.build / "bench/time_until")
-    add_qemu(payload)
-    found = run_inside(setup, payload, SCRIPT, setup.pairs + 1).numbers("pair")
-    return [pair(ours, theirs, unit="ms") for ours, theirs in found[1:]]  # the first warms the caches
+    return measure_boots(setup, add_qemu, SETTINGS)
 
 
 BENCH = Bench("boot_vs_qemu_microvm", measure, at_most=0.6)
