@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -22,14 +23,19 @@ struct Captured {
     Json json() const { return codec::json::parse(out).value(); }
 };
 
-inline Captured call(const std::vector<std::string>& arguments, const ProgramParts& parts = {}) {
+// `program` is called with the streams, and gives the exit code.
+inline Captured capture(const std::function<int(const Streams&)>& program) {
     Captured captured;
     const Streams streams{.out = [&](std::string_view text) { captured.out += text; },
                           .err = [&](std::string_view text) { captured.err += text; },
                           .out_is_terminal = false,
                           .err_is_terminal = false};
-    captured.exit = run_program(arguments, streams, parts);
+    captured.exit = program(streams);
     return captured;
+}
+
+inline Captured call(const std::vector<std::string>& arguments, const ProgramParts& parts = {}) {
+    return capture([&](const Streams& streams) { return run_program(arguments, streams, parts); });
 }
 
 class ScratchFolder {

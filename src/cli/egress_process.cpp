@@ -30,6 +30,13 @@ Result<std::string> make_private_folder() {
     return path;
 }
 
+void allow(const std::vector<std::string>& rules, std::vector<std::string>& arguments) {
+    for (const auto& rule : rules) {
+        arguments.emplace_back("--allow");
+        arguments.push_back(rule);
+    }
+}
+
 }  // namespace
 
 Result<void> wait_for_line(const Fd& output, const std::string& who) {
@@ -56,10 +63,7 @@ Result<std::unique_ptr<EgressProcess>> EgressProcess::start(const std::vector<st
     auto output = TRY(sys::pipe());
     embedded::SpawnOptions options;
     options.arguments = {program, "--with-input", "--socket", process->socket_path_};
-    for (const auto& rule : rules) {
-        options.arguments.emplace_back("--allow");
-        options.arguments.push_back(rule);
-    }
+    allow(rules, options.arguments);
     options.descriptors = {input.first.get(), output.second.get(), STDERR_FILENO};
     process->pid_ = TRY(embedded::spawn(options));
     process->input_ = std::move(input.second);
@@ -93,10 +97,7 @@ Result<std::string> start_egress_in_background(const std::string& enclave, std::
     auto output = TRY(sys::pipe());
     embedded::SpawnOptions options;
     options.arguments = {"/proc/self/exe", "--host", std::string(host), "enclave", "egress", enclave};
-    for (const auto& rule : rules) {
-        options.arguments.emplace_back("--allow");
-        options.arguments.push_back(rule);
-    }
+    allow(rules, options.arguments);
     options.descriptors = {-1, output.second.get(), log.get()};
     options.new_session = true;
     TRY(embedded::spawn(options));

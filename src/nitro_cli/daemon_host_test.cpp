@@ -23,16 +23,12 @@ class DaemonHostCommands : public cli::DaemonCommandsTest {
         sys::replace_file(image_, as_byte_view("the image"), 0600).value();
     }
     cli::Captured nitro_cli(const std::vector<std::string>& arguments) {
-        cli::Captured captured;
-        const cli::Streams streams{.out = [&](std::string_view text) { captured.out += text; },
-                                   .err = [&](std::string_view text) { captured.err += text; },
-                                   .out_is_terminal = false,
-                                   .err_is_terminal = false};
-        captured.exit = run_program(arguments, streams, [&]() -> Result<std::unique_ptr<EnclaveHost>> {
-            return std::unique_ptr<EnclaveHost>(
-                std::make_unique<DaemonHost>(cli::open_local_host(run_ + "/alcoved.sock"), streams));
+        return cli::capture([&](const cli::Streams& streams) {
+            return run_program(arguments, streams, [&]() -> Result<std::unique_ptr<EnclaveHost>> {
+                return std::unique_ptr<EnclaveHost>(
+                    std::make_unique<DaemonHost>(cli::open_local_host(run_ + "/alcoved.sock"), streams));
+            });
         });
-        return captured;
     }
     cli::Captured run(std::vector<std::string> more = {}) {
         std::vector<std::string> arguments = {"run-enclave", "--eif-path",  image_, "--memory",

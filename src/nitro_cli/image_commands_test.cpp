@@ -21,15 +21,11 @@ class ImageCommands : public testing::Test {
   protected:
     ImageCommands() { image_ = folder_.write("a.eif", as_text(eif::RawImage::usual().assemble())); }
     cli::Captured nitro_cli(const std::vector<std::string>& arguments) {
-        cli::Captured captured;
-        const cli::Streams streams{.out = [&](std::string_view text) { captured.out += text; },
-                                   .err = [&](std::string_view text) { captured.err += text; },
-                                   .out_is_terminal = false,
-                                   .err_is_terminal = false};
-        captured.exit = run_program(arguments, streams, []() -> Result<std::unique_ptr<EnclaveHost>> {
-            return alcove::fail(ErrorCode::Internal, "no host is needed");
+        return cli::capture([&](const cli::Streams& streams) {
+            return run_program(arguments, streams, []() -> Result<std::unique_ptr<EnclaveHost>> {
+                return alcove::fail(ErrorCode::Internal, "no host is needed");
+            });
         });
-        return captured;
     }
     void write_signer(std::chrono::hours age) {
         auto key = crypto::PrivateKey::generate(crypto::Curve::P384).value();

@@ -36,16 +36,13 @@ class PrimaryCommands : public testing::Test {
     void TearDown() override { nitro_cli({"terminate-enclave", "--all"}); }
 
     cli::Captured nitro_cli(const std::vector<std::string>& arguments) {
-        cli::Captured captured;
-        const cli::Streams streams{.out = [&](std::string_view text) { captured.out += text; },
-                                   .err = [&](std::string_view text) { captured.err += text; },
-                                   .out_is_terminal = false,
-                                   .err_is_terminal = false};
-        captured.exit = run_program(arguments, streams, [&]() -> Result<std::unique_ptr<EnclaveHost>> {
-            return std::unique_ptr<EnclaveHost>(std::make_unique<PrimaryHost>(
-                machine_.places(), streams, [this](const RunRequest& request) { return launch(request); }));
+        return cli::capture([&](const cli::Streams& streams) {
+            return run_program(arguments, streams, [&]() -> Result<std::unique_ptr<EnclaveHost>> {
+                return std::unique_ptr<EnclaveHost>(std::make_unique<PrimaryHost>(
+                    machine_.places(), streams,
+                    [this](const RunRequest& request) { return launch(request); }));
+            });
         });
-        return captured;
     }
     cli::Captured run(std::vector<std::string> more = {}) {
         std::vector<std::string> arguments = {"run-enclave", "--eif-path", machine_.image(), "--memory", "64",
