@@ -92,31 +92,30 @@ Json image_json(const cli::VmView& view) {
 
 }  // namespace
 
-Result<std::vector<Json>> DaemonHost::enclaves() const {
+Result<std::vector<cli::VmView>> DaemonHost::enclaves() const {
     const auto answer = TRY(translated(host_->api().get(cli::vms_path(kKind))));
     const auto* array = TRY(translated(json::array_field(answer, cli::vms_field(kKind))));
-    std::vector<Json> enclaves;
+    std::vector<cli::VmView> enclaves;
     for (const auto& item : *array) {
-        const auto view = TRY(translated(cli::read_vm(item, kKind)));
+        auto view = TRY(translated(cli::read_vm(item, kKind)));
         // One that a primary VM has carved is that machine's, and its nitro-cli shows it there.
         const auto parent = TRY(translated(json::optional_text_field(item, "parent")));
-        if (!view.is_over() && !parent) enclaves.push_back(item);
+        if (!view.is_over() && !parent) enclaves.push_back(std::move(view));
     }
     return enclaves;
 }
 
-Result<Json> DaemonHost::find(const EnclaveChoice& enclave) const {
+Result<cli::VmView> DaemonHost::find(const EnclaveChoice& enclave) const {
     const auto all = TRY(enclaves());
     const char* field = enclave.name ? "name" : "id";
     const auto& wanted = enclave.name ? *enclave.name : enclave.id.value_or("");
-    for (const auto& item : all)
-        if (const auto value = json::text_field(item, field); value && *value == wanted) return item;
+    for (const auto& vm : all)
+        if (!wanted.empty() && (enclave.name ? vm.name : vm.id) == wanted) return vm;
     return fail(enclave.name ? FailureCode::Naming : FailureCode::Socket,
                 "no enclave has the " + std::string(field) + " `" + wanted + "`");
 }
 
-Result<EnclaveView> DaemonHost::view_of(const Json& enclave) const {
-    const auto vm = TRY(translated(cli::read_vm(enclave, kKind)));
+Result<EnclaveView> DaemonHost::view_of(const cli::VmView& vm) const {
     const auto inspection = TRY(translated(host_->api().get(cli::vm_path(kKind, vm.id) + "/inspect")));
     EnclaveView view{.name = vm.name,
                      .id = vm.id,
@@ -142,8 +141,8 @@ Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
     TRY(image.check_memory(request.memory_bytes()));
     const auto running = TRY(enclaves());
     std::vector<std::string> names;
-    for (const auto& item : running)
-        if (const auto name = json::optional_text_field(item, "name"); name && *name) names.push_back(**name);
+    for (const auto& vm : running)
+        if (!vm.name.empty()) names.push_back(vm.name);
     auto named = request;
     if (!named.name) named.name = usable_name(choose_name(request, {}));
 
@@ -164,30 +163,28 @@ Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
     }
     if (launched->view.is_over()) return translated<Started>(Failure{cli::ending_error(launched->view)});
     if (!launched->view.ready) {
-        const auto stopped = stop(launched->json);
+        const auto stopped = stop(launched->view);
         return fail(
             FailureCode::EnclaveBoot,
             "the enclave ran, but sent no heartbeat within " + cli::elapsed_text(command.timeout) +
                 (stopped ? "; it was ended" : "; it could not be ended: " + stopped.error().to_string()));
     }
-    const auto view = TRY(view_of(launched->json));
+    const auto view = TRY(view_of(launched->view));
     return Started{.json = run_json(view), .id = view.id};
 }
 
 Result<EnclaveHost::Listed> DaemonHost::describe(Metadata metadata) {
     const auto all = TRY(enclaves());
     Listed listed{.list = Json::array()};
-    for (const auto& enclave : all) {
-        const auto vm = TRY(translated(cli::read_vm(enclave, kKind)));
-        auto view = view_of(enclave);
+    for (const auto& vm : all) {
+        auto view = view_of(vm);
         if (!view) continue;  // over meanwhile
         listed.list.push_back(describe_json(*view, image_json(vm), metadata));
     }
     return listed;
 }
 
-Result<Json> DaemonHost::stop(const Json& enclave) const {
-    const auto vm = TRY(translated(cli::read_vm(enclave, kKind)));
+Result<Json> DaemonHost::stop(const cli::VmView& vm) const {
     cli::VmStop command;
     command.kind = kKind;
     command.force_after_ms = 0;
@@ -204,8 +201,8 @@ Result<Json> DaemonHost::terminate(const EnclaveChoice& enclave) {
 Result<EnclaveHost::Listed> DaemonHost::terminate_all() {
     const auto all = TRY(enclaves());
     Listed listed{.list = Json::array()};
-    for (const auto& enclave : all) {
-        auto stopped = stop(enclave);
+    for (const auto& vm : all) {
+        auto stopped = stop(vm);
         if (stopped) {
             listed.list.push_back(std::move(*stopped));
         } else {
@@ -218,8 +215,7 @@ Result<EnclaveHost::Listed> DaemonHost::terminate_all() {
 
 Result<void> DaemonHost::show_console(const EnclaveChoice& enclave,
                                       std::optional<std::chrono::seconds> limit) {
-    const auto found = TRY(find(enclave));
-    const auto vm = TRY(translated(cli::read_vm(found, kKind)));
+    const auto vm = TRY(find(enclave));
     if (!vm.debug) return fail(FailureCode::ConsoleConnection, vm.id + " was started without --debug-mode");
     streams_.out("Connecting to the console for enclave " + std::to_string(vm.cid) + "...\n");
     streams_.out("Successfully connected to the console.\n");

@@ -8,6 +8,7 @@
 
 #include "cli/host_access.hpp"
 #include "cli/output.hpp"
+#include "cli/vm_view.hpp"
 #include "nitro_cli/enclave_host.hpp"
 
 namespace alcove::nitro_cli {
@@ -25,11 +26,11 @@ class DaemonHost final : public EnclaveHost {
                               std::optional<std::chrono::seconds> limit) override;
 
   private:
-    // The stand-alone enclaves that are not over, as the API has them.
-    Result<std::vector<Json>> enclaves() const;
-    Result<Json> find(const EnclaveChoice& enclave) const;
-    Result<EnclaveView> view_of(const Json& enclave) const;
-    Result<Json> stop(const Json& enclave) const;
+    // The stand-alone enclaves that are not over, as alcoved tells of them.
+    Result<std::vector<cli::VmView>> enclaves() const;
+    Result<cli::VmView> find(const EnclaveChoice& enclave) const;
+    Result<EnclaveView> view_of(const cli::VmView& vm) const;
+    Result<Json> stop(const cli::VmView& vm) const;
 
     std::unique_ptr<cli::HostAccess> host_;
     cli::Streams streams_;
