@@ -244,7 +244,7 @@ class VectorsTest(unittest.TestCase):
     def test_metadata(self):
         described, _ = self.describe(build_eif(4, usual_sections()))
         self.assertEqual(described["ImageName"], "vector")
-        self.assertEqual(described["Metadata"]["CustomMetadata"], {"a": [1]})
+        self.assertEqual(described["Metadata"]["a"], [1])
 
     def test_a_wrong_checksum(self):
         image = bytearray(build_eif(4, usual_sections()))
