@@ -319,7 +319,7 @@ TEST_F(NeBackendTest, AlcovedThatMakesNoSenseIsLeftForAnother) {
     connect();
     auto pipe = sys::pipe().value();
     ASSERT_TRUE(alcoved.send(api::encode(wire::SlotChanged{.slot_uid = kSlot, .state = 2, .reserved = {}}),
-                             {{pipe.first.get()}}));
+                             {pipe.first.get()}));
     run();
     EXPECT_EQ(lines_wanted, 7);
     EXPECT_EQ(slots_changed, 0);
