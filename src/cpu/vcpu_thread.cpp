@@ -114,6 +114,18 @@ void VcpuThread::loop() {
 }
 
 bool VcpuThread::handle_exit() {
+    if (!exit_handler_) return handle_ordinary_exit();
+    const auto answer = exit_handler_->handle();
+    if (!answer) {
+        failed_(api::StopReason::VcpuError, answer.error().to_string());
+        return false;
+    }
+    if (*answer == ExitHandler::Answer::NotMine) return handle_ordinary_exit();
+    count(counters_.other);
+    return true;
+}
+
+bool VcpuThread::handle_ordinary_exit() {
     const auto& area = vcpu_.run_area();
     switch (area.exit_reason) {
         case KVM_EXIT_IO:
