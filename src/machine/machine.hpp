@@ -35,6 +35,7 @@
 #include "machine/wiring.hpp"
 #include "memory/guest_memory.hpp"
 #include "pci/pci_bus.hpp"
+#include "sgx_vm/sgx_vm.hpp"
 #include "support/event_loop.hpp"
 #include "virtio/device.hpp"
 #include "virtio/mmio_transport.hpp"
@@ -60,6 +61,7 @@ struct MachinePlan {
     uint32_t threads_per_core = 1;  // 2 only where the host threads behind neighbouring vCPUs are siblings
     boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
     std::optional<PrimaryShape> primary{};              // with Discovery::Acpi only
+    std::optional<sgx_vm::SgxPlan> sgx{};
     // Each byte the guest sends to its serial port; called on vCPU threads, one at a time. Empty: dropped.
     chipset::Serial16550::Sink console;
 };
@@ -104,6 +106,8 @@ class Machine : public Carvable {
     Result<void> restore_memory(memory::GuestRange range) override { return memory_slots_->restore(range); }
     const std::shared_ptr<memory::GuestMemory>& memory() const override { return memory_; }
 
+    sgx_vm::SgxVm* sgx() { return sgx_.get(); }  // null without
+
     const std::vector<std::unique_ptr<cpu::VcpuThread>>& vcpus() const { return vcpus_; }
     const std::vector<std::unique_ptr<virtio::MmioTransport>>& transports() const { return transports_; }
     const std::vector<std::unique_ptr<virtio::PciTransport>>& pci_transports() const {
@@ -119,6 +123,8 @@ class Machine : public Carvable {
           doorbells_(vm_) {}
 
     Result<void> add_memory_slots(const std::optional<PrimaryShape>& shape);
+    Result<void> disable_quirks(const MachinePlan& plan);
+    Result<void> add_sgx(const MachinePlan& plan);
     Result<void> add_pci_bus(const PrimaryShape& shape);
     Result<void> add_chipset(chipset::Serial16550::Sink console);
     Result<void> add_vcpus(cpu::Topology topology);
@@ -135,6 +141,7 @@ class Machine : public Carvable {
     IoeventfdDoorbells doorbells_;
     uint32_t next_slot_ = 0;  // of devices; RAM's come behind them
     std::optional<MemorySlots> memory_slots_;
+    std::unique_ptr<sgx_vm::SgxVm> sgx_;  // null without; behind the memory it looks into
 
     bus::AddressBus io_bus_;
     bus::AddressBus mmio_bus_;
