@@ -151,7 +151,11 @@ kernel_exception:
     mov %rax, last_exception
     mov 16(%rsp), %rax
     mov %rax, last_exception + 8
+    xor %eax, %eax
+    cmpq $14, 8(%rsp)
+    jne .Lno_address
     mov %cr2, %rax
+.Lno_address:
     mov %rax, last_exception + 16
     mov (%rsp), %rax
     mov %rax, last_exception + 32

@@ -102,7 +102,7 @@ TEST_F(GuestPageTablesTest, LargePagesAreWalkedAndTheirLowBitsReserved) {
 }
 
 TEST_F(GuestPageTablesTest, TablesWhereNoRamIsAreOnes) {
-    maker_.put(maker_.place(kLinear, 3), 512_GiB - 4_KiB | kForRing3);
+    maker_.put(maker_.place(kLinear, 3), (512_GiB - 4_KiB) | kForRing3);
 
     EXPECT_EQ(fault(Access::Read, kUser), page_fault(pfec::P | pfec::U | paging::kReservedBit));
 }
