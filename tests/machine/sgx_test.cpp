@@ -115,7 +115,7 @@ TEST(SgxUnikernel, TheKernelsPageTablesCanNotTrickIt) {
 TEST(SgxUnikernel, InstructionsThatEnclavesMayNotUseAreUndefined) {
     for (const char* name :
          {"cpuid", "getsec", "rdpmc", "sgdt",    "sidt",     "sldt",   "str", "smsw",   "in",   "out",
-          "outs",  "ins",    "int",   "syscall", "sysenter", "vmfunc", "rsm", "mov ss", "int3", "ud2"})
+          "outs",  "ins",    "int",   "syscall", "sysenter", "vmfunc", "rsm", "mov ss", "int3", "own ud2"})
         EXPECT_EQ(said(name), exit_by(6)) << name;
     EXPECT_EQ(said("hlt"), exit_by(13));
     EXPECT_EQ(said("icebp"), exit_by(1));
