@@ -150,9 +150,10 @@ void try_memory() {
 }
 
 void try_instructions() {
-    static constexpr const char* kNames[] = {
-        "cpuid", "getsec", "rdpmc",   "sgdt",     "sidt",   "sldt", "str",    "smsw", "in",  "out", "outs",
-        "ins",   "int",    "syscall", "sysenter", "vmfunc", "rsm",  "mov ss", "int3", "own ud2", "hlt", "icebp"};
+    static constexpr const char* kNames[] = {"cpuid", "getsec",  "rdpmc",    "sgdt",   "sidt", "sldt",
+                                             "str",   "smsw",    "in",       "out",    "outs", "ins",
+                                             "int",   "syscall", "sysenter", "vmfunc", "rsm",  "mov ss",
+                                             "int3",  "own ud2", "hlt",      "icebp"};
     for (uint64_t i = 0; i < sizeof kNames / sizeof *kNames; ++i)
         report_inside(kNames[i], kRun, i);
 }
