@@ -89,12 +89,13 @@ class StackTest(unittest.TestCase):
 
     # --- what the tests below are made of ---
 
-    def image(self, guest):
+    def image(self, guest, command_line=None):
         """An image whose kernel is an assembly guest."""
-        path = self.folder / f"{guest}.eif"
+        path = self.folder / f"{guest}{'' if command_line is None else '-' + command_line}.eif"
         if not path.exists():
+            options = [] if command_line is None else ["--cmdline", command_line]
             alcove("image", "build", "--kernel", GUESTS / f"{guest}.elf", "--modules", "none",
-                   "--directory", self.application("none"), "--output", path, "--cmd", "/none")
+                   "--directory", self.application("none"), "--output", path, *options, "--cmd", "/none")
         return path
 
     def tampered_image(self):
@@ -665,6 +666,75 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
             self.assertEqual(enclave["state"], "stopped", enclave)
             alcove("enclave", "remove", enclave["id"])
         self.assertEqual((self.traces(), holders()), before)
+
+    # --- the same from a kernel of a few instructions (guests/asm/carver.S), for what Linux would not do ---
+
+    def start_carver(self, name, orders, image, *options):
+        self.addCleanup(self.remove_vm, name)
+        return alcove("vm", "start", name, "--kernel", GUESTS / "carver.elf", "--ramdisk", image, "--cpus", 4,
+                      "--memory", "128M", "--cmdline", f"from=48 to=112 ram=128 debug=1 do={orders}", *options, timeout=240)
+
+    def carved(self, primary):
+        return [one for one in alcove("enclave", "list")["enclaves"] if one["parent"] == primary["id"]]
+
+    def forget_vm(self, name, primary):
+        alcove("vm", "remove", name)
+        for enclave in self.carved(primary):
+            self.assertIn(enclave["state"], ("stopped", "failed"), enclave)
+            alcove("enclave", "remove", enclave["id"])
+
+    def test_nothing_leaks_between_a_primary_vm_and_its_enclaves(self):
+        """The primary fills its memory with a pattern; the enclave finds zeros and leaves a mark; the primary finds zeros."""
+        before = self.traces(), self.lent()
+        primary = self.start_carver("parent", 2 * "pamvvsowofzq", self.image("memory_zero", "mark=1"))
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertEqual(console.split(), 2 * "p 0 a 0 m 0 v 0 v 0 s 0 o 0 w 0 o 0 f 0 z 0 q 0".split())
+        enclaves = self.carved(primary)
+        self.assertEqual([one["reason"] for one in enclaves], ["i8042_reset"] * 2)
+        for enclave in enclaves:
+            found = subprocess.run([ALCOVE, "enclave", "logs", enclave["id"]], capture_output=True, text=True, timeout=60).stdout
+            self.assertRegex(found, r"^memory ok \d+\s*$")
+            self.assertGreater(int(found.split()[2]), (64 << 20) // 4096 * 9 // 10, "pages that were looked at")
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def test_a_second_start_and_a_free_while_starting_are_survived(self):
+        before = self.traces(), self.lent()
+        primary = self.start_carver("parent", "pamvvssfz" + "pamvvsxxfz", self.image("halt"))
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertEqual(console.split(), ("p 0 a 0 m 0 v 0 v 0 s 0 s -22 f 0 z 0 " + "p 0 a 0 m 0 v 0 v 0 s 0 x 0 x 0 f 0 z 0").split())
+        self.assertEqual(len(self.carved(primary)), 2)
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def test_every_end_of_a_primary_vm_returns_what_it_carved(self):
+        image = self.image("halt")
+        before = self.traces(), self.lent()
+        for state in ("a", "am", "amvvs"):
+            for end, reason in (("h", "vmm_crashed"), ("k", "guest_panic"), ("r", "host_request")):
+                with self.subTest(state=state, end=end):
+                    primary = self.start_carver("parent", state + end, image)
+                    if end == "h":
+                        self.wait_for_vm("parent", lambda _: "h" in self.console_of("parent"))
+                        inside(f"kill -9 {alcove('vm', 'inspect', 'parent')['vmm']['pid']}")
+                    if end == "r":
+                        self.wait_for_vm("parent", lambda now: now["restarts"] == 2)
+                        alcove("vm", "stop", "parent")
+                    ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+                    console = self.console_of("parent")
+                    self.assertEqual(ended["reason"], reason, console)
+                    # No life finds anything gone.
+                    self.assertNotIn("-", console)
+                    self.assertGreaterEqual(console.count("a 0"), 2 if end == "r" else 1)
+                    self.forget_vm("parent", primary)
+                    self.assertEqual((self.traces(), self.lent()), before)
 
     # --- everything inside, once ---
 
