@@ -72,11 +72,13 @@ VcpuThread::~VcpuThread() {
     join();
 }
 
-void VcpuThread::start() {
-    thread_ = std::thread([this] {
+void VcpuThread::start(std::function<Result<void>()> begin) {
+    thread_ = std::thread([this, begin = std::move(begin)] {
         char name[16];
         std::snprintf(name, sizeof name, "vcpu%u", index_);
         ::pthread_setname_np(::pthread_self(), name);
+        const auto begun = begin();
+        if (!begun) return failed_(api::StopReason::DeviceError, begun.error().to_string());
         loop();
     });
 }

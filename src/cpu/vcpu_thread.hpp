@@ -43,7 +43,8 @@ class VcpuThread {
     VcpuThread(kvm::Vcpu vcpu, uint32_t index, Buses buses, FailedHandler failed);
     ~VcpuThread();  // stops and joins
 
-    void start();
+    // `begin` comes first on the new thread; its error ends the vCPU before it ran.
+    void start(std::function<Result<void>()> begin);
     void request_stop();  // any thread; returns at once
     void join();
 

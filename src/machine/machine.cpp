@@ -7,6 +7,7 @@
 #include "cpu/cpuid_baseline.hpp"
 #include "cpu/initial_state.hpp"
 #include "memory/layout.hpp"
+#include "memory/page_mover.hpp"
 #include "pci/spec.hpp"
 #include "support/bits.hpp"
 #include "virtio/spec.hpp"
@@ -53,6 +54,7 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
     TRY(machine->vm_.set_identity_map_address(layout::kKvmIdentityMap));
     TRY(machine->vm_.set_tss_address(layout::kKvmTss));
     TRY(machine->vm_.create_irqchip());
+    machine->vcpu_begins_ = std::move(plan.vcpu_begins);
     machine->platform_.discovery = plan.discovery;
     machine->platform_.vcpu_count = plan.vcpu_count;
     if (plan.discovery == boot::Discovery::CommandLine) {
@@ -61,6 +63,7 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
     TRY(machine->add_memory_slots(plan.primary));
     TRY(machine->add_chipset(std::move(plan.console)));
     if (plan.primary) {
+        machine->ram_ = std::move(plan.ram);
         TRY(machine->add_pci_bus(*plan.primary));
     }
     TRY(machine->add_vcpus({.vcpu_count = plan.vcpu_count, .threads_per_core = plan.threads_per_core}));
@@ -197,7 +200,10 @@ Result<void> Machine::load(boot::BootInputs inputs) {
 Result<void> Machine::start(EndedHandler ended) {
     ended_ = std::move(ended);
     for (auto& vcpu : vcpus_)
-        vcpu->start();
+        vcpu->start([this, index = vcpu->index()]() -> Result<void> {
+            if (!vcpu_begins_) return {};
+            return vcpu_begins_(index);
+        });
     return {};
 }
 
@@ -209,6 +215,22 @@ void Machine::stop() {
 void Machine::give_up(std::string detail) {
     end_from_vcpu(
         {.reason = api::StopReason::DeviceError, .vcpu = std::nullopt, .detail = std::move(detail)});
+}
+
+Result<void> Machine::reserve_memory(std::span<const memory::GuestRange> ranges) {
+    uint64_t expected = 0;
+    for (const auto& present : memory_slots_->present())
+        expected += present.size;
+    std::vector<memory::FileRange> parts;
+    for (const auto& range : ranges) {
+        expected += range.size;
+        for (const auto& [region, address] : memory_->mapped_regions())
+            if (region.range.contains(range.base))
+                parts.push_back(
+                    {.offset = region.file_offset + (range.base.value() - region.range.base.value()),
+                     .length = range.size});
+    }
+    return memory::reserve_missing(ram_, expected, parts);
 }
 
 void Machine::with_vcpus_parked(std::function<void()> work) {
