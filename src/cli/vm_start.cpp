@@ -145,6 +145,7 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
                  {"enclaves", command.enclaves.value_or(true)},
                  {"disks", disks.json()}};
     if (!command.name.empty()) body["name"] = command.name;
+    if (!command.enclave_policy.empty()) body["enclave_policy"] = command.enclave_policy;
     auto json = TRY(host.api().post(vms_path(VmKind::Primary), body));
     disks.are_owned();
     auto view = TRY(read_vm(json, VmKind::Primary));

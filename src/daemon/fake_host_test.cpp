@@ -96,7 +96,8 @@ void FakeHost::broker_message() {
     if (envelope.type == api::broker::AssignCores::kType) {
         const auto assign = api::decode<api::broker::AssignCores>(envelope).value();
         orders_.push_back("cores " + std::string(assign.vm_id.text().value()) + " " +
-                          assign.host_cpus.to_list());
+                          assign.host_cpus.to_list() +
+                          (assign.flags == api::broker::Launch::kDedicated ? "" : " shared"));
         const api::broker::CoresAssigned answer{.request = assign.request, .flags = 0};
         return send(daemon_, api::encode(answer, {}));
     }

@@ -98,6 +98,9 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
                     "a VM has at most " + std::to_string(api::kMaxDisks) + " disks, an enclave none");
     if (request.role == api::VmRole::Enclave && request.enclaves)
         return fail(ErrorCode::InvalidArgument, "only a VM carves enclaves out of itself");
+    if (request.enclave_policy && !request.enclaves)
+        return fail(ErrorCode::InvalidArgument, "only a VM that carves enclaves has a CPU policy for them");
+    if (request.enclave_policy) TRY(check_enclave_policy(request.policy, *request.enclave_policy));
     if (request.role == api::VmRole::Primary && (request.cid || request.debug))
         return fail(ErrorCode::InvalidArgument, "a context id and debug mode are of enclaves");
     if (request.cid && !api::is_guest_cid(*request.cid))
@@ -223,6 +226,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     record.policy = request.policy;
     record.debug = request.debug;
     record.enclaves = request.enclaves;
+    record.enclave_policy = request.enclave_policy.value_or(request.policy);
     record.image_bytes = request.image_bytes;
     for (const auto& disk : request.disks)
         record.disks.push_back(disk.record);

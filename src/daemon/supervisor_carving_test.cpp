@@ -201,6 +201,35 @@ TEST_F(CarvingTest, ContextIdsOfAnotherFabricAreFree) {
     EXPECT_THAT(launched.error().to_string(), HasSubstr("cores"));
 }
 
+TEST_F(CarvingTest, AnEnclaveOnSharedCpusTakesNoCores) {
+    const auto whole = supervisor_->grant(primary_).value();
+    const auto set = supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Shared);
+    ASSERT_TRUE(set) << set.error().to_string();
+    run_enclave();
+
+    EXPECT_EQ(supervisor_->grant(primary_)->cpus, whole.cpus);
+    EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 384_MiB);
+    EXPECT_EQ(record(enclave_).policy, host::CpuPolicy::Shared);
+    EXPECT_THAT(host_.orders(), testing::Contains("cores " + enclave_ + " 0,1 shared"));
+
+    EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+}
+
+TEST_F(CarvingTest, ThePolicyOfEnclavesIsKeptAndRefusedWhereItCanNotBeHad) {
+    ASSERT_TRUE(supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Shared));
+    restart();
+    EXPECT_EQ(record(primary_).enclave_policy, host::CpuPolicy::Shared);
+
+    capacity_.shared_policy_safe = false;
+    restart();
+
+    EXPECT_EQ(supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Shared).error().code(),
+              ErrorCode::Unsupported);
+    EXPECT_TRUE(supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Dedicated));
+    EXPECT_FALSE(supervisor_->set_enclave_policy("i-0", host::CpuPolicy::Dedicated));
+}
+
 TEST_F(CarvingTest, NonsenseOnTheLineEndsThePrimary) {
     ASSERT_TRUE(vmm_->send(api::encode(messages::Released{.request = 1, .reserved = {}})));
 

@@ -92,6 +92,7 @@ struct VmRecord {
     uint32_t vmm_slot = 0;
     std::vector<DiskRecord> disks;
     bool enclaves = false;  // of a primary VM: it may carve enclaves out of itself
+    host::CpuPolicy enclave_policy = host::CpuPolicy::Dedicated;  // ... of those that it carves from now on
     std::string parent;     // of a carved enclave: its primary VM; else empty
     uint64_t slot_uid = 0;  // of a carved enclave: its handle there
     uint32_t restarts = 0;  // lives that ended in a reset

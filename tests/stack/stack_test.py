@@ -713,6 +713,41 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.forget_vm("parent", primary)
         self.assertEqual((self.traces(), self.lent()), before)
 
+    def cpus_of_threads(self, kind, name):
+        """Of a VMM's threads: {name: set of CPUs} of its vCPUs, and the CPUs of all others."""
+        pid = alcove(kind, "inspect", name)["vmm"]["pid"]
+        lines = inside(f"for t in /proc/{pid}/task/*; do echo $(cat $t/comm) $(sed -n 's/Cpus_allowed_list://p' $t/status); done")
+        vcpus, others = {}, set()
+        for line in lines.splitlines():
+            thread, ranges = line.split()
+            cpus = {cpu for first, _, last in (part.partition("-") for part in ranges.split(","))
+                    for cpu in range(int(first), int(last or first) + 1)}
+            if thread.startswith("vcpu"):
+                vcpus[thread] = cpus
+            else:
+                others |= cpus
+        return vcpus, others
+
+    def test_cpus_of_a_primary_vm_and_its_enclave(self):
+        primary = self.start_carver("parent", "amvvsh", self.image("halt"))
+        self.wait_for_vm("parent", lambda _: "h" in self.console_of("parent"))
+        enclave, = self.carved(primary)
+
+        vcpus, others = self.cpus_of_threads("vm", "parent")
+        carved, carved_others = self.cpus_of_threads("enclave", enclave["id"])
+
+        self.assertEqual([len(vcpus[f"vcpu{i}"]) for i in (0, 1)], [1, 1], vcpus)
+        kept = vcpus["vcpu0"] | vcpus["vcpu1"]
+        self.assertEqual(len(kept), 2)
+        self.assertEqual(kept, {int(cpu) for cpu in inside(
+            f"cat /sys/devices/system/cpu/cpu{min(kept)}/topology/thread_siblings_list").replace("-", ",").split(",")})
+        self.assertEqual([vcpus[f"vcpu{i}"] for i in (2, 3)], [kept, kept], "they float on what is left")
+        self.assertEqual([len(carved[f"vcpu{i}"]) for i in (0, 1)], [1, 1], carved)
+        given = carved["vcpu0"] | carved["vcpu1"]
+        self.assertEqual((len(given), given & kept), (2, set()))
+        self.assertTrue(others and carved_others)
+        self.assertEqual((others | carved_others) & (kept | given), set(), "emulation runs elsewhere")
+
     def test_every_end_of_a_primary_vm_returns_what_it_carved(self):
         image = self.image("halt")
         before = self.traces(), self.lent()
