@@ -8,7 +8,8 @@ target_compile_options(alcove_flags INTERFACE
 target_compile_definitions(alcove_flags INTERFACE _FILE_OFFSET_BITS=64 ALCOVE_VERSION="${PROJECT_VERSION}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     # A statement expression is how TRY works; clang calls it an extension only under -Wpedantic.
-    target_compile_options(alcove_flags INTERFACE -Wno-gnu-statement-expression)
+    # -Wconversion then means what it means to g++.
+    target_compile_options(alcove_flags INTERFACE -Wno-gnu-statement-expression -Wno-sign-conversion)
 endif()
 if(ALCOVE_WERROR)
     target_compile_options(alcove_flags INTERFACE -Werror)
@@ -20,7 +21,6 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
     target_compile_definitions(alcove_flags INTERFACE _FORTIFY_SOURCE=2)
 endif()
 if(ALCOVE_FUZZERS)
-    target_compile_options(alcove_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
-    target_link_options(alcove_flags INTERFACE -fsanitize=address,undefined)
+    target_compile_options(alcove_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 target_link_options(alcove_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)

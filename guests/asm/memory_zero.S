@@ -4,9 +4,11 @@
  * structures that the loader handed over. A machine that gives a guest somebody's old memory fails here.
  *
  * Prints `memory ok <pages>` (decimal, pages looked at), or `memory <address> <value>` (hexadecimal) for the
- * first eight bytes that are not zero.
+ * first eight bytes that are not zero. With `mark=1` on the command line it fills each page that it has looked at with
+ * MARK, so that whoever has the memory next can be asked for it.
  */
 #include "long_mode.inc"
+#include "mark.inc"
 #include "start_info.inc"
 
 #define PAGE 4096
@@ -18,6 +20,10 @@
 
 guest_main:
     mov %rdi, %r15
+    xor %eax, %eax
+    lea mark_key, %rsi
+    call command_line_number
+    mov %eax, marks
     call list_own_ranges
 
     movq $window_pdpt + PAGE_TABLE_FLAGS, identity_pml4 + 8
@@ -98,6 +104,13 @@ check_page:
     jnz .Lfound
     add $64, %rsi
     loop .Lnext_line
+    cmpl $0, marks
+    je .Lpage_is_zero
+    lea -PAGE(%rsi), %rdi
+    mov $PAGE / 8, %ecx
+    mov $MARK, %rax
+    rep stosq
+.Lpage_is_zero:
     clc
     ret
 .Lfound:
@@ -193,6 +206,10 @@ add_range:
 .Lno_room:
     ret
 
+    .section .rodata
+mark_key:
+    .asciz "mark="
+
     .bss
     .balign 4096
 window_pdpt:
@@ -204,4 +221,6 @@ own_ranges:
 pages_checked:
     .skip 8
 own_range_count:
+    .skip 4
+marks:
     .skip 4

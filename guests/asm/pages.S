@@ -53,13 +53,6 @@ wait_for_order:
     call print_char
     jmp wait_for_order
 
-/* RSI: a key. RAX: its number times 1 MiB. Keeps RDI. */
-command_line_mebibytes:
-    xor %eax, %eax
-    call command_line_number
-    shl $20, %rax
-    ret
-
     .section .rodata
 from_key:
     .asciz "from="

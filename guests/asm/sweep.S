@@ -43,13 +43,6 @@ guest_main:
     mov $'.', %r14d
     jmp sweep_for_ever
 
-/* RSI: a key. RAX: its number times 1 MiB. Keeps RDI. */
-command_line_mebibytes:
-    xor %eax, %eax
-    call command_line_number
-    shl $20, %rax
-    ret
-
 fill:
     mov $SWEEP_START, %edi
     mov $PATTERN_FACTOR, %rbx

@@ -18,13 +18,14 @@
 #include "key_service/sealing.hpp"
 #include "key_service/verifier.hpp"
 #include "support/system.hpp"
+#include "vsock/sockets.hpp"
 
 namespace alcove::key_service {
 
 namespace {
 
 constexpr char kUsage[] =
-    "usage: key_client (--socket PATH [--port N] | --stdio) COMMAND\n"
+    "usage: key_client ((--socket PATH | --cid CID) [--port N] | --stdio) COMMAND\n"
     "  challenge [--nonce HEX] --out FILE\n"
     "      writes an attestation document, not verified\n"
     "  seal --public-key FILE --secret TEXT\n"
@@ -33,8 +34,10 @@ constexpr char kUsage[] =
     "      does both, but sends TEXT only if VERIFIER accepts the document (exit code 0), and only to the\n"
     "      public key (hexadecimal `public_key` of a JSON object) that VERIFIER prints; {doc} and {nonce}\n"
     "      in its arguments stand for FILE and the nonce\n"
-    "--socket is a VMM's connect socket; --stdio uses standard input and output, already connected to the\n"
-    "service, and prints on standard error. Without --nonce a random one is taken.\n"
+    "--socket is a VMM's connect socket, --cid the enclave's context id for a program beside it in a VM; "
+    "--stdio\n"
+    "uses standard input and output, already connected to the service, and prints on standard error. Without "
+    "--nonce a random one is taken.\n"
     "Exit code: 0 well, 1 failed, 2 wrong usage, 3 the verifier does not accept the document.\n";
 
 constexpr size_t kRandomNonceSize = 32;
@@ -43,6 +46,7 @@ constexpr int kExitNotVerified = 3;
 
 struct Options {
     std::string socket_path;
+    std::optional<uint32_t> cid;
     uint32_t port = kServicePort;
     bool stdio = false;
     std::string command;
@@ -52,6 +56,14 @@ struct Options {
     std::string secret = "the secret of the demo";
     std::vector<std::string> verifier;
 };
+
+// Below 2^32 - 1, which means "any" for vsock.
+std::optional<uint32_t> parse_number(const std::string& text) {
+    char* end = nullptr;
+    const unsigned long number = std::strtoul(text.c_str(), &end, 10);
+    if (text.empty() || *end != '\0' || number >= UINT32_MAX) return std::nullopt;
+    return static_cast<uint32_t>(number);
+}
 
 // Nothing when the arguments are not what kUsage says.
 std::optional<Options> parse(const std::vector<std::string>& arguments) {
@@ -72,11 +84,13 @@ std::optional<Options> parse(const std::vector<std::string>& arguments) {
             const std::string& value = arguments[++i];
             if (name == "--socket") {
                 options.socket_path = value;
-            } else if (name == "--port") {
-                char* end = nullptr;
-                const unsigned long port = std::strtoul(value.c_str(), &end, 10);
-                if (value.empty() || *end != '\0' || port >= UINT32_MAX) return std::nullopt;
-                options.port = static_cast<uint32_t>(port);
+            } else if (name == "--port" || name == "--cid") {
+                const auto number = parse_number(value);
+                if (!number) return std::nullopt;
+                if (name == "--port")
+                    options.port = *number;
+                else
+                    options.cid = number;
             } else if (name == "--nonce") {
                 options.nonce_hex = value;
             } else if (name == "--out" || name == "--doc-out") {
@@ -90,7 +104,8 @@ std::optional<Options> parse(const std::vector<std::string>& arguments) {
             }
         }
     }
-    if (options.stdio != options.socket_path.empty()) return std::nullopt;
+    const int ways = (options.stdio ? 1 : 0) + (options.socket_path.empty() ? 0 : 1) + (options.cid ? 1 : 0);
+    if (ways != 1) return std::nullopt;
     const bool complete = (options.command == "challenge" && !options.out.empty()) ||
                           (options.command == "seal" && !options.public_key_path.empty()) ||
                           (options.command == "demo" && !options.out.empty() && !options.verifier.empty());
@@ -124,6 +139,7 @@ class Session {
             Fd out = TRY(sys::duplicate(STDOUT_FILENO));
             return MessageStream::create(std::move(in), std::move(out));
         }
+        if (options_.cid) return MessageStream::create(TRY(connect_to_vsock(*options_.cid, options_.port)));
         Fd socket = TRY(sys::unix_connect(options_.socket_path, SOCK_STREAM));
         MessageStream stream = TRY(MessageStream::create(std::move(socket)));
         TRY(connect_to_port(stream, options_.port));

@@ -36,8 +36,8 @@ void place(const EnclaveMemory& memory, const std::vector<uint8_t>& image, uint6
         const uint64_t from = std::max(begin, offset);
         const uint64_t to = std::min(begin + region.size, offset + image.size());
         if (from < to)
-            std::memcpy(reinterpret_cast<uint8_t*>(region.words) + (from - begin), image.data() + (from - offset),
-                        to - from);
+            std::memcpy(reinterpret_cast<uint8_t*>(region.words) + (from - begin),
+                        image.data() + (from - offset), to - from);
         begin += region.size;
     }
 }

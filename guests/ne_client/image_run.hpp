@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An enclave from an image, as a client of the driver runs one: the image lies at the offset that the driver says,
-// across regions of one huge page each.
+// An enclave from an image, as a client of the driver runs one: the image lies at the offset that the driver
+// says, across regions of one huge page each.
 #pragma once
 
 #include "ne_client/report.hpp"

@@ -8,7 +8,7 @@ namespace alcove::object_poll {
 namespace {
 
 // RFC 8259, 7
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
     std::string result = "\"";
     for (const char c : text) {
         if (c == '"' || c == '\\') {
@@ -41,11 +41,11 @@ std::string Status::json() const {
     const std::lock_guard lock(mutex_);
     std::string keys;
     for (const auto& key : keys_)
-        keys += (keys.empty() ? "" : ",") + quoted(key);
+        keys += (keys.empty() ? "" : ",") + json_text(key);
     return "{\"polls\":" + std::to_string(polls_) + ",\"changes\":" + std::to_string(changes_) +
-           ",\"etag\":" + quoted(etag_) + ",\"bytes\":" + std::to_string(bytes_) +
-           ",\"sha256\":" + quoted(sha256_) + ",\"keys\":[" + keys +
-           "],\"error\":" + (error_.empty() ? "null" : quoted(error_)) + "}\n";
+           ",\"etag\":" + json_text(etag_) + ",\"bytes\":" + std::to_string(bytes_) +
+           ",\"sha256\":" + json_text(sha256_) + ",\"keys\":[" + keys +
+           "],\"error\":" + (error_.empty() ? "null" : json_text(error_)) + "}\n";
 }
 
 }  // namespace alcove::object_poll

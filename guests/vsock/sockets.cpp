@@ -37,12 +37,17 @@ Result<Fd> listen_on_vsock(uint32_t port, int backlog) {
     return socket;
 }
 
-Result<Fd> connect_to_parent(uint32_t port) {
+Result<Fd> connect_to_vsock(uint32_t cid, uint32_t port) {
     Fd socket = TRY(vsock_socket());
-    const sockaddr_vm address = address_of(kParentCid, port);
+    const sockaddr_vm address = address_of(cid, port);
     if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return fail_errno(errno, "connecting to the parent's port " + std::to_string(port));
+        return fail_errno(
+            errno, "connecting to port " + std::to_string(port) + " of context " + std::to_string(cid));
     return socket;
+}
+
+Result<Fd> connect_to_parent(uint32_t port) {
+    return connect_to_vsock(kParentCid, port);
 }
 
 }  // namespace alcove

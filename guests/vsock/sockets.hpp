@@ -11,6 +11,7 @@
 namespace alcove {
 
 Result<Fd> listen_on_vsock(uint32_t port, int backlog);
+Result<Fd> connect_to_vsock(uint32_t cid, uint32_t port);
 Result<Fd> connect_to_parent(uint32_t port);  // CID 3
 
 }  // namespace alcove

@@ -11,6 +11,8 @@
 //      | <------------------- SlotChanged - |   at any time, for a slot that ended by itself
 //      | -- ReleaseAll -------------------> |   at any time: ENABLE=0, reset, reboot
 //      | <---------------------- Released - |   nothing of the primary's is with an enclave any more
+//      | -- Policy -----------------------> |   at any time: root in the primary asks (from version 2 on)
+//      | <-------------- Policy or Failed - |   what holds now
 //
 // Memory. Before the VMM sends SlotAddMem it parks the vCPUs, drains its devices, takes the range out of its
 // memory slots and fences it; a Reply that refuses lets it put the range back as it was. From a Reply with rc
@@ -36,7 +38,11 @@
 namespace alcove::api::ne {
 
 inline constexpr Protocol kProtocol = Protocol::Ne;
-inline constexpr VersionRange kVersions{.min = 1, .max = 1};
+inline constexpr VersionRange kVersions{.min = 1, .max = 2};
+inline constexpr uint16_t kPolicyVersion = 2;
+
+// Beside one primary, as AWS allows.
+inline constexpr uint32_t kMaxEnclaves = 4;
 
 // A command's type is kFirstCommand + its number in the device's COMMAND register. Names and meanings of the
 // fields are the device's.
@@ -183,6 +189,17 @@ struct Released {
 
     Le32 request;
     Le32 reserved;
+};
+
+// VMM -> alcoved: the CPU policy of enclaves that are allocated from now on. alcoved -> VMM: what it is.
+struct Policy {
+    static constexpr uint16_t kType = 36;
+    static constexpr uint32_t kAsk = 0;  // to alcoved only: change nothing
+    static constexpr uint32_t kDedicated = 1;
+    static constexpr uint32_t kShared = 2;
+
+    Le32 request;  // a number of its own, which comes back
+    Le32 policy;
 };
 
 }  // namespace alcove::api::ne

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attestor/session.hpp"
 
-#include <algorithm>
-
 #include <gtest/gtest.h>
 
 #include "attestation/verifier.hpp"
@@ -531,9 +529,10 @@ TEST_F(SessionTest, NoAnswerHoldsAPrivateKey) {
     const auto pem = sys::read_file(state / "keys/root.pem", 1 << 16).value();
     const auto der = PrivateKey::from_pem(as_text(pem)).value().to_der().value();
     const Bytes marker = {0x02, 0x01, 0x01, 0x04, 0x30};
-    const auto at = std::ranges::search(der.view(), marker);
-    ASSERT_EQ(at.size(), marker.size());
-    const Bytes number(at.end(), at.end() + 48);
+    const auto at = as_text(der.view()).find(as_text(marker));
+    ASSERT_NE(at, std::string_view::npos);
+    const std::string number(as_text(der.view()).substr(at + marker.size(), 48));
+    ASSERT_EQ(number.size(), 48U);
 
     const auto session = serving();
     document(*session);
@@ -548,8 +547,8 @@ TEST_F(SessionTest, NoAnswerHoldsAPrivateKey) {
 
     ASSERT_GE(replies.size(), 8U);
     for (const auto& reply : replies) {
-        EXPECT_TRUE(std::ranges::search(reply, number).empty());
-        EXPECT_TRUE(std::ranges::search(reply, marker).empty());
+        EXPECT_EQ(as_text(reply).find(number), std::string_view::npos);
+        EXPECT_EQ(as_text(reply).find(as_text(marker)), std::string_view::npos);
         EXPECT_EQ(as_text(reply).find("PRIVATE KEY"), std::string_view::npos);
     }
 }

@@ -115,4 +115,35 @@ struct AcpiMcfg {
 };
 static_assert(sizeof(AcpiMcfg) == 60);
 
+// ACPI 6.5, 5.2.16 "System Resource Affinity Table (SRAT)".
+struct AcpiSrat {
+    AcpiHeader header;
+    Le32 reserved_one;  // 36  is 1
+    Le64 reserved;
+};
+static_assert(sizeof(AcpiSrat) == 48);
+struct AcpiSratLocalApic {
+    uint8_t type;    // 0
+    uint8_t length;  // 16
+    uint8_t node_low;
+    uint8_t apic_id;
+    Le32 flags;  // 4   1: enabled
+    uint8_t sapic_eid;
+    std::array<uint8_t, 3> node_high;
+    Le32 clock_domain;  // 12
+};
+static_assert(sizeof(AcpiSratLocalApic) == 16);
+struct AcpiSratMemory {
+    uint8_t type;    // 1
+    uint8_t length;  // 40
+    Le32 node;       // 2
+    Le16 reserved;
+    Le64 base;  // 8
+    Le64 size;  // 16
+    Le32 reserved_middle;
+    Le32 flags;  // 28  1: enabled
+    Le64 reserved_end;
+};
+static_assert(sizeof(AcpiSratMemory) == 40);
+
 }  // namespace alcove::boot

@@ -58,6 +58,16 @@ Bytes build_host_bridge(const PciPlace& pci) {
     return concat({bridge, claimed});
 }
 
+// What other systems than Linux find EPC by; all sections are resources of one device.
+Bytes build_epc(const std::vector<EpcPlace>& sections) {
+    using namespace aml;
+    Bytes resources;
+    for (const auto& section : sections)
+        resources = concat({resources, memory64(section.base, section.size)});
+    return device("EPC_", concat({name("_HID", eisa_id("INT0E0C")), name("_STA", integer(0xf)),
+                                  name("_CRS", resource_template(resources))}));
+}
+
 Bytes build_dsdt(const Platform& platform) {
     using namespace aml;
     Bytes devices = device(
@@ -79,6 +89,7 @@ Bytes build_dsdt(const Platform& platform) {
         devices = concat({devices, entry});
     }
     if (platform.pci) devices = concat({devices, build_host_bridge(*platform.pci)});
+    if (!platform.epc.empty()) devices = concat({devices, build_epc(platform.epc)});
     const Bytes body =
         concat({scope("\\_SB_", devices),
                 name("_S5_", package({integer(kAcpiSleepTypeS5), integer(0), integer(0), integer(0)}))});
@@ -136,6 +147,36 @@ Bytes build_mcfg(const PciPlace& pci) {
     return sealed(to_bytes(object_bytes(mcfg)));
 }
 
+// All processors and all RAM are of node 0; EPC may be of another.
+Bytes build_srat(const Platform& platform) {
+    Bytes entries;
+    for (uint32_t i = 0; i < platform.vcpu_count; ++i) {
+        AcpiSratLocalApic entry{};
+        entry.length = sizeof entry;
+        entry.apic_id = static_cast<uint8_t>(i);
+        entry.flags = 1;
+        entries = aml::concat({entries, object_bytes(entry)});
+    }
+    const auto add = [&](uint64_t base, uint64_t size, uint32_t node) {
+        AcpiSratMemory entry{};
+        entry.type = 1;
+        entry.length = sizeof entry;
+        entry.node = node;
+        entry.base = base;
+        entry.size = size;
+        entry.flags = 1;
+        entries = aml::concat({entries, object_bytes(entry)});
+    };
+    for (const auto& range : layout::ram_regions(platform.ram_bytes))
+        add(range.range.base.value(), range.range.size, 0);
+    for (const auto& section : platform.epc)
+        add(section.base, section.size, section.node);
+    AcpiSrat srat{};
+    srat.header = make_header("SRAT", 3, sizeof srat + entries.size());
+    srat.reserved_one = 1;
+    return sealed(aml::concat({object_bytes(srat), entries}));
+}
+
 }  // namespace
 
 Bytes build_acpi_tables(const Platform& platform, uint64_t base) {
@@ -150,6 +191,7 @@ Bytes build_acpi_tables(const Platform& platform, uint64_t base) {
     const uint64_t dsdt = place(build_dsdt(platform));
     std::vector<Le64> tables = {place(build_fadt(dsdt)), place(build_madt(platform.vcpu_count))};
     if (platform.pci) tables.emplace_back(place(build_mcfg(*platform.pci)));
+    if (!platform.epc.empty()) tables.emplace_back(place(build_srat(platform)));
 
     const auto header = make_header("XSDT", 1, sizeof(AcpiHeader) + tables.size() * sizeof(Le64));
     Bytes xsdt = to_bytes(object_bytes(header));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "boot/acpi_tables.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +14,7 @@
 
 #include "boot/acpi_spec.hpp"
 #include "boot/aml.hpp"
+#include "support/bits.hpp"
 
 namespace alcove::boot {
 namespace {
@@ -153,6 +155,24 @@ TEST(AcpiTables, McfgGivesTheConfigurationSpaceOfOneBus) {
     EXPECT_EQ(table.start_bus, 0);
     EXPECT_EQ(table.end_bus, 0);
     EXPECT_TRUE(find_table(build_acpi_tables(make_plan(), kBase), "MCFG").empty());
+}
+
+TEST(AcpiTables, EpcIsADeviceAndHasItsNode) {
+    auto plan = make_plan();
+    plan.ram_bytes = 1_GiB;
+    plan.epc = {{.base = 4_GiB, .size = 8_MiB}, {.base = 5_GiB, .size = 2_MiB, .node = 1}};
+    const Bytes all = build_acpi_tables(plan, kBase);
+    const Bytes srat = find_table(all, "SRAT");
+
+    ASSERT_EQ(srat.size(), sizeof(AcpiSrat) + 4 * sizeof(AcpiSratLocalApic) + 3 * sizeof(AcpiSratMemory));
+    EXPECT_EQ(sum(srat), 0);
+    const auto last = read_object<AcpiSratMemory>(srat, srat.size() - sizeof(AcpiSratMemory)).value();
+    EXPECT_EQ(last.base, 5_GiB);
+    EXPECT_EQ(last.size, 2_MiB);
+    EXPECT_EQ(last.node, 1U);
+    const Bytes hid = aml::eisa_id("INT0E0C");
+    EXPECT_TRUE(std::search(all.begin(), all.end(), hid.begin(), hid.end()) != all.end());
+    EXPECT_TRUE(find_table(build_acpi_tables(make_plan(), kBase), "SRAT").empty());
 }
 
 }  // namespace

@@ -129,25 +129,32 @@ Bytes edge_interrupt(uint32_t gsi) {
     return concat({Bytes{0x89, 0x06, 0x00, 0x03, 0x01}, object_bytes(Le32(gsi))});
 }
 
-// Address space descriptors, ACPI 6.5, 6.4.3.5: produced for others, positively decoded, both ends fixed.
+// Address space descriptors, ACPI 6.5, 6.4.3.5: positively decoded, both ends fixed.
 namespace {
 
 constexpr uint8_t kMemoryRange = 0;
 constexpr uint8_t kBusNumberRange = 2;
 constexpr uint8_t kFixedRange = 0x0c;
+constexpr uint8_t kConsumed = 0x01;
+constexpr uint8_t kCacheable = 0x02;
 constexpr uint8_t kReadWrite = 0x01;
 constexpr uint8_t kPrefetchable = 0x06;
 
 // Granularity, minimum, maximum, translation, length, each of the descriptor's width.
 template <typename Int>
-Bytes address_space(uint8_t tag, uint8_t type, uint8_t type_flags, uint64_t base, uint64_t length) {
-    Bytes body{type, kFixedRange, type_flags};
+Bytes address_space(uint8_t tag, uint8_t type, uint8_t type_flags, uint64_t base, uint64_t length,
+                    uint8_t usage = 0) {
+    Bytes body{type, static_cast<uint8_t>(kFixedRange | usage), type_flags};
     for (const uint64_t value : {uint64_t{0}, base, base + length - 1, uint64_t{0}, length})
         append(body, object_bytes(Wire<Int, std::endian::little>(static_cast<Int>(value))));
     return concat({Bytes{tag}, object_bytes(Le16(static_cast<uint16_t>(body.size()))), body});
 }
 
 }  // namespace
+
+Bytes memory64(uint64_t base, uint64_t length) {
+    return address_space<uint64_t>(0x8a, kMemoryRange, kReadWrite | kCacheable, base, length, kConsumed);
+}
 
 Bytes bus_numbers(uint16_t first, uint16_t count) {
     return address_space<uint16_t>(0x88, kBusNumberRange, 0, first, count);

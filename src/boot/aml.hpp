@@ -26,7 +26,8 @@ Bytes scope(std::string_view path, ByteView body);  // "\\_SB_": optional root, 
 Bytes resource_template(ByteView descriptors);
 Bytes io_port(uint16_t base, uint8_t length);
 Bytes memory32(uint32_t base, uint32_t length);
-Bytes edge_interrupt(uint32_t gsi);  // consumer, edge, active high, exclusive
+Bytes memory64(uint64_t base, uint64_t length);  // cached, writable
+Bytes edge_interrupt(uint32_t gsi);              // consumer, edge, active high, exclusive
 // What a bus passes on to the devices behind it. Memory is not cached, or prefetchable.
 Bytes bus_numbers(uint16_t first, uint16_t count);
 Bytes memory_window32(uint32_t base, uint32_t length);

@@ -110,6 +110,9 @@ std::vector<MemoryMapEntry> memory_map(uint64_t ram_size, const Platform& platfo
     map.push_back({1_MiB, low - 1_MiB, E820Type::Ram});
     if (platform.pci) map.push_back({platform.pci->ecam, layout::kPciEcam.size, E820Type::Reserved});
     if (ram_size > low) map.push_back({layout::kHighRamStart, ram_size - low, E820Type::Ram});
+    for (const auto& section : platform.epc)
+        map.push_back({section.base, section.size, E820Type::Reserved});
+    std::ranges::sort(map, {}, &MemoryMapEntry::address);
     return map;
 }
 

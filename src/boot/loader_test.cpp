@@ -70,6 +70,22 @@ TEST(Loader, TheMemoryMapCoversRamAndNothingElse) {
     EXPECT_EQ(ram, 32_MiB - 1_MiB + 0x9fc00);
 }
 
+TEST(Loader, EpcIsReservedInTheMemoryMap) {
+    const Bytes kernel = make_bzimage();
+    const auto memory = make_ram(32_MiB);
+    auto inputs = make_inputs(kernel);
+    inputs.platform.ram_bytes = 32_MiB;
+    inputs.platform.epc = {{.base = 4_GiB, .size = 2_MiB}};
+
+    const auto entry = load_boot(*memory, inputs).value();
+
+    const auto params = memory->read<BootParams>(GuestAddress(entry.argument)).value();
+    const auto& last = params.e820_table[params.e820_entries - 1];
+    EXPECT_EQ(last.address, 4_GiB);
+    EXPECT_EQ(last.size, 2_MiB);
+    EXPECT_EQ(last.type, static_cast<uint32_t>(E820Type::Reserved));
+}
+
 TEST(Loader, WhatDoesNotFitIsRefusedBeforeAnythingIsWritten) {
     const Bytes kernel = make_bzimage();
     const Bytes ramdisk(16_MiB, 1);

@@ -39,11 +39,20 @@ struct SystemIdentity {
     std::array<uint8_t, 16> uuid;  // as RFC 4122 orders the bytes
 };
 
+// A section of the enclave page cache: reserved memory, and a device that says so.
+struct EpcPlace {
+    uint64_t base;
+    uint64_t size;
+    uint32_t node = 0;
+};
+
 struct Platform {
     Discovery discovery = Discovery::Acpi;
     uint32_t vcpu_count = 1;  // APIC ids 0 .. vcpu_count - 1
     std::vector<VirtioMmioPlace> virtio_mmio;
-    std::optional<PciPlace> pci{};             // with Discovery::Acpi only
+    std::optional<PciPlace> pci{};  // with Discovery::Acpi only
+    std::vector<EpcPlace> epc{};
+    uint64_t ram_bytes = 0;                    // with EPC: which nodes memory is of is said then
     std::optional<SystemIdentity> identity{};  // SMBIOS tables; enclaves have none
 };
 

@@ -266,8 +266,8 @@ TEST_F(BrokerTest, ACarvedEnclaveBeginsWithItsPrimarysRam) {
     ASSERT_TRUE(turn_until([this] { return !spawner.spawned.empty(); }));
     EXPECT_EQ(spawner.image_size, 64_MiB);
     EXPECT_EQ(opened_at_attestor, "i-1234-enc5678");
-    EXPECT_EQ(cgroups.content("i-1234-enc5678/vmm/cpuset.cpus"), "2,3");
-    EXPECT_EQ(cgroups.content("i-1234-enc5678/vmm/cpuset.cpus.partition"), "member");
+    EXPECT_EQ(cgroups.content("i-1234-enc5678/vmm/vcpus/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("i-1234-enc5678/vmm/vcpus/cpuset.cpus.partition"), "member");
 }
 
 TEST_F(BrokerTest, WhatIsNoPrimarysRamIsRefused) {
@@ -315,7 +315,7 @@ TEST_F(BrokerTest, AVmMovesToOtherCores) {
     EXPECT_EQ(body.body.request, 12U);
     EXPECT_EQ(body.body.flags, message::Launched::kExclusiveCores);
     EXPECT_EQ(as_text(body.tail), "");
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "0,1");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "0,1");
 }
 
 TEST_F(BrokerTest, CoresThatAreNotExclusiveAreAnsweredWithTheReason) {
@@ -330,7 +330,7 @@ TEST_F(BrokerTest, CoresThatAreNotExclusiveAreAnsweredWithTheReason) {
         api::decode_with_tail<message::CoresAssigned>(api::open_envelope(answer.data).value()).value();
     EXPECT_EQ(body.body.flags, 0U);
     EXPECT_NE(as_text(body.tail).find("cpuset.cpus.exclusive"), std::string_view::npos);
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "0,1");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "0,1");
 }
 
 TEST_F(BrokerTest, CoresOfNobodyAndCoresThatCanNotBeSharedAreRefused) {
@@ -345,7 +345,7 @@ TEST_F(BrokerTest, CoresOfNobodyAndCoresThatCanNotBeSharedAreRefused) {
     ASSERT_TRUE(daemon.send(api::encode(assignment({0}))));
     EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument);
 
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "2,3");
 }
 
 TEST_F(BrokerTest, AHostWithoutKvmIsNamedSo) {

@@ -38,9 +38,9 @@ class FakeCgroups : public Cgroups {
         if (group == refused_group) return fail(ErrorCode::SystemCall, "refused by the test");
         if (::mkdir((root_ / group).c_str(), 0755) < 0)
             return fail_errno(errno, "mkdir", ErrorCode::AlreadyExists);
-        for (const char* file :
-             {"cgroup.subtree_control", "cgroup.procs", "cgroup.kill", "cgroup.events", "memory.max",
-              "memory.swap.max", "pids.max", "cpuset.cpus", "cpuset.cpus.exclusive", "cpuset.cpus.partition"})
+        for (const char* file : {"cgroup.subtree_control", "cgroup.procs", "cgroup.threads", "cgroup.type",
+                                 "cgroup.kill", "cgroup.events", "memory.max", "memory.swap.max", "pids.max",
+                                 "cpuset.cpus", "cpuset.cpus.exclusive", "cpuset.cpus.partition"})
             if (!missing_files.contains(file)) std::ofstream(root_ / group / file);
         return {};
     }
@@ -55,10 +55,10 @@ class FakeCgroups : public Cgroups {
         if (file.ends_with("/cpuset.cpus.exclusive") && is_taken(file, text))
             return fail_errno(EINVAL, "exclusive CPUs of another group");
         TRY(Cgroups::write(file, text));
-        if (file.ends_with("/vmm/cpuset.cpus.partition")) judge(file);
+        if (file.ends_with("/vmm/vcpus/cpuset.cpus.partition")) judge(file);
         const auto names = children(".");
         for (const auto& vm : names ? *names : std::vector<std::string>{})
-            if (content(vm + "/vmm/cpuset.cpus.partition") == "root" && !judge(vm + "/vmm/x"))
+            if (content(vm + "/vmm/vcpus/cpuset.cpus.partition") == "isolated" && !judge(vm + "/vmm/vcpus/x"))
                 ++broken_partitions;
         return {};
     }
@@ -80,13 +80,16 @@ class FakeCgroups : public Cgroups {
             return !same && (exclusive(vm) | wanted).count() < exclusive(vm).count() + wanted.count();
         });
     }
-    // Of a file of the group <vm>/vmm that wants to be a partition.
+    // Of a file of the group <vm>/vmm/vcpus that wants to be a partition.
     bool judge(const std::string& file) const {
         const std::string group = file.substr(0, file.rfind('/'));
-        if (!content(group + "/cpuset.cpus.partition").starts_with("root")) return true;
-        const auto above = exclusive(group.substr(0, group.rfind('/')));
-        const bool valid = exclusive(group).count() != 0 && (above | exclusive(group)) == above;
-        if (!valid) set(group + "/cpuset.cpus.partition", "root invalid (not exclusive above)\n");
+        if (!content(group + "/cpuset.cpus.partition").starts_with("isolated")) return true;
+        bool valid = exclusive(group).count() != 0;
+        for (auto above = group; above.find('/') != std::string::npos;) {
+            above = above.substr(0, above.rfind('/'));
+            valid = valid && (exclusive(above) | exclusive(group)) == exclusive(above);
+        }
+        if (!valid) set(group + "/cpuset.cpus.partition", "isolated invalid (not exclusive above)\n");
         return valid;
     }
 

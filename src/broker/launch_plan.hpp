@@ -9,6 +9,7 @@
 #include <string>
 
 #include "api/broker_messages.hpp"
+#include "api/ne_messages.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::broker {
@@ -34,13 +35,15 @@ struct LaunchPlan {
     uint32_t vmm_uid() const {
         return api::kFirstVmmUid + numbers.vmm_slot;
     }  // its group has the same number
+    // How many VMs its VMM may come to be joined with.
+    uint32_t fabric_peers() const { return enclaves() ? api::ne::kMaxEnclaves : carved() ? 1 : 0; }
     // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes;
     // of a carved enclave also the chunk of its primary's that its shim reserves when it gives memory back.
-    // Its image comes out of its memory.
+    // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it.
     uint64_t memory_limit() const {
         const uint64_t image = carved() ? std::min<uint64_t>(numbers.memory_bytes, api::kMaxImageBytes)
                                         : uint64_t{numbers.image_size};
-        return numbers.memory_bytes + numbers.memory_bytes / 64 + image + 96_MiB;
+        return numbers.memory_bytes + numbers.memory_bytes / 64 + image + 96_MiB + fabric_peers() * 32_MiB;
     }
     // Threads, too. How many vCPUs a carved enclave will have is not known.
     uint32_t process_limit() const { return (carved() ? api::kMaxVcpus : uint32_t{numbers.vcpu_count}) + 64; }

@@ -50,6 +50,19 @@ TEST(LaunchPlan, ACarvedEnclaveHasRoomForMemoryAndItsImage) {
     EXPECT_GT(plan->process_limit(), api::kMaxVcpus);
 }
 
+TEST(LaunchPlan, ThereIsRoomForWhatWaitsForEachPeerInAFabric) {
+    auto launch = good_primary_launch();
+    const auto alone = plan_launch(launch, two_cores);
+    launch.flags = Launch::kDedicated | Launch::kEnclaves;
+
+    const auto carving = plan_launch(launch, two_cores);
+
+    ASSERT_TRUE(alone && carving);
+    EXPECT_EQ(alone->fabric_peers(), 0U);
+    EXPECT_EQ(carving->memory_limit(), alone->memory_limit() + api::ne::kMaxEnclaves * 32_MiB);
+    EXPECT_EQ(plan_launch(good_carved_launch(), two_cores)->fabric_peers(), 1U);
+}
+
 TEST(LaunchPlan, WhatACarvedEnclaveIsToldLaterIsNotSaidAtItsLaunch) {
     const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
         {"debug", [](Launch& launch) { launch.flags = launch.flags | Launch::kDebug; }},

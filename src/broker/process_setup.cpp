@@ -114,21 +114,24 @@ Result<void> isolate_siblings() {
 }
 
 Error become_program(const ProgramStart& start, int& status) {
-    constexpr int kStatus = 4;
-    constexpr int kProgram = 5;
     constexpr int kAbove = 64;  // out of the way of all targets
-    const int wanted[] = {start.standard_input, start.output, start.output,
-                          start.channel,        status,       start.program};
-    int moved[std::size(wanted)];
-    for (size_t i = 0; i < std::size(wanted); ++i) {
-        moved[i] = ::fcntl(wanted[i], F_DUPFD_CLOEXEC, kAbove);
-        if (moved[i] < 0) return Error::from_errno(errno, "moving descriptors");
+    std::vector<int> all = {start.standard_input, start.output, start.output, start.channel};
+    all.insert(all.end(), start.more.begin(), start.more.end());
+    const int new_status = static_cast<int>(all.size());
+    all.insert(all.end(), {status, start.program});
+    for (int& fd : all) {
+        fd = ::fcntl(fd, F_DUPFD_CLOEXEC, kAbove);
+        if (fd < 0) return Error::from_errno(errno, "moving descriptors");
     }
-    for (int target = 0; target < static_cast<int>(std::size(moved)); ++target)
-        if (::dup3(moved[target], target, target < kStatus ? 0 : O_CLOEXEC) < 0)
+    int target = 0;
+    for (const int fd : all) {
+        if (::dup3(fd, target, target < new_status ? 0 : O_CLOEXEC) < 0)
             return Error::from_errno(errno, "placing descriptors");
-    status = kStatus;
-    if (::syscall(SYS_close_range, kProgram + 1, ~0U, 0) < 0) return Error::from_errno(errno, "close_range");
+        ++target;
+    }
+    status = new_status;
+    const int program = new_status + 1;
+    if (::syscall(SYS_close_range, program + 1, ~0U, 0) < 0) return Error::from_errno(errno, "close_range");
     // Seen by nobody else: this process is single-threaded and about to be another program.
     std::vector<char*> arguments;
     for (const auto& argument : start.arguments)
@@ -138,7 +141,7 @@ Error become_program(const ProgramStart& start, int& status) {
     std::string log = std::string("ALCOVE_LOG=") + (level == nullptr ? "info" : level);
     std::string path = "PATH=/usr/bin:/bin";
     char* environment[] = {path.data(), log.data(), nullptr};
-    ::syscall(SYS_execveat, kProgram, "", arguments.data(), environment, AT_EMPTY_PATH);
+    ::syscall(SYS_execveat, program, "", arguments.data(), environment, AT_EMPTY_PATH);
     return Error::from_errno(errno, "executing " + start.arguments.front());
 }
 

@@ -37,11 +37,12 @@ Result<void> check_siblings_can_be_shared();
 Result<void> isolate_siblings();
 
 // The descriptors that a program begins with, by their present numbers. It finds the first as 0, the second
-// as 1 and 2, the third as 3, and no others.
+// as 1 and 2, the third as 3, `more` behind it, and no others.
 struct ProgramStart {
     int standard_input;
     int output;
     int channel;
+    std::vector<int> more;
     int program;  // what to execute, open for reading
     std::vector<std::string> arguments;
 };

@@ -23,8 +23,6 @@ namespace {
 
 constexpr uint64_t kVmmDescriptors = 32768;  // a vsock connection each, and a few
 constexpr uint64_t kShimDescriptors = 65536;
-const std::vector<std::string> kOneLife = {"alcove-vmm"};
-const std::vector<std::string> kLives = {"alcove-vmm", "lives"};
 
 // All that the children need, made before the first fork.
 struct Preparation {
@@ -68,16 +66,24 @@ Result<void> prepare_vmm(const Preparation& all, pid_t shim) {
     return {};
 }
 
+std::vector<std::string> vmm_arguments(const Preparation& all) {
+    std::vector<std::string> arguments = {"alcove-vmm", "--cores=" + all.settings.host_cores};
+    if (all.plan.primary()) arguments.emplace_back("lives");
+    return arguments;
+}
+
 [[noreturn]] void become_vmm(const Preparation& all, pid_t shim) {
     int report = all.report.second.get();
     const auto prepared = prepare_vmm(all, shim);
     if (!prepared) report_and_exit(report, "starting the VMM", prepared.error());
-    const auto error = become_program({.standard_input = all.null.get(),
-                                       .output = all.vmm_log.second.get(),
-                                       .channel = all.vmm_channel.second.get(),
-                                       .program = all.vmm_program.get(),
-                                       .arguments = all.plan.primary() ? kLives : kOneLife},
-                                      report);
+    const auto error =
+        become_program({.standard_input = all.null.get(),
+                        .output = all.vmm_log.second.get(),
+                        .channel = all.vmm_channel.second.get(),
+                        .more = {all.places.vcpu_threads.get(), all.places.vcpu_partition.get()},
+                        .program = all.vmm_program.get(),
+                        .arguments = vmm_arguments(all)},
+                       report);
     report_and_exit(report, "starting the VMM", error);
 }
 
@@ -147,6 +153,7 @@ Result<void> prepare_shim(Preparation& all) {
     const auto error = become_program({.standard_input = all.null.get(),
                                        .output = STDERR_FILENO,
                                        .channel = all.shim_start.first.get(),
+                                       .more = {},
                                        .program = all.shim_program.get(),
                                        .arguments = {"alcove-shim", all.plan.id.text()}},
                                       report);

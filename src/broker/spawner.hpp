@@ -10,7 +10,9 @@
 // A primary VM's VMM is begun anew at each reset of its guest, by a process that takes the VMM's place here
 // (vmm/lives.hpp) and is told so by an argument.
 //
-// Each finds one channel at descriptor 3 and holds, besides, only what was handed to it there.
+// Each finds one channel at descriptor 3 and holds, besides, only what was handed to it there; the VMM also
+// its vCPUs' group at 4 and 5 (vmm/vcpu_places.hpp), and which of the host's CPUs are siblings as an
+// argument.
 #pragma once
 
 #include <string>
@@ -50,6 +52,7 @@ struct SpawnSettings {
     std::string attestor_shim_socket;
     // What a VMM sees of the file system: what its program's libraries need.
     std::vector<std::string> visible = {"/usr/lib", "/usr/lib64", "/lib", "/lib64"};
+    std::string host_cores;  // CPUs of each core with several threads: "0,1/2,3"
     uid_t shim_uid = 0;
     gid_t shim_gid = 0;
     uid_t daemon_uid = 0;

@@ -31,6 +31,10 @@ Result<Fd> make_private_directory(const Fd& above, const std::string& name, mode
     return sys::open_at(above, name, kDirectory);
 }
 
+std::string vcpus_of(const std::string& id) {
+    return id + "/vmm/vcpus";
+}
+
 std::string slot_target(const Fd& slots, const std::string& name) {
     std::array<char, 128> text{};
     const ssize_t length = ::readlinkat(slots.get(), name.c_str(), text.data(), text.size());
@@ -69,17 +73,29 @@ Result<VmPlaces> VmFolders::fill(const LaunchPlan& plan) {
     TRY(cgroups_.delegate(id));
     TRY(cgroups_.make(id + "/vmm"));
     TRY(cgroups_.make(id + "/shim"));
+    TRY(make_vcpu_group(id));
     TRY(limit(plan));
     auto note = TRY(assign_cores(plan.cores()));
     auto folder = TRY(make_folder(id));
     auto shim_procs = TRY(cgroups_.open_file(id + "/shim/cgroup.procs", O_WRONLY));
     auto vmm_procs = TRY(cgroups_.open_file(id + "/vmm/cgroup.procs", O_WRONLY));
     auto vmm_kill = TRY(cgroups_.open_file(id + "/vmm/cgroup.kill", O_WRONLY));
+    auto vcpu_threads = TRY(cgroups_.open_file(vcpus_of(id) + "/cgroup.threads", O_WRONLY));
+    auto vcpu_partition = TRY(cgroups_.open_file(vcpus_of(id) + "/cpuset.cpus.partition", O_RDONLY));
     return VmPlaces{.folder = std::move(folder),
                     .shim_procs = std::move(shim_procs),
                     .vmm_procs = std::move(vmm_procs),
                     .vmm_kill = std::move(vmm_kill),
+                    .vcpu_threads = std::move(vcpu_threads),
+                    .vcpu_partition = std::move(vcpu_partition),
                     .core_note = std::move(note)};
+}
+
+// Threads of one process in groups of their own: only controllers that can do that are handed on.
+Result<void> VmFolders::make_vcpu_group(const std::string& id) {
+    TRY(cgroups_.make(vcpus_of(id)));
+    TRY(cgroups_.write(vcpus_of(id) + "/cgroup.type", "threaded"));
+    return cgroups_.write(id + "/vmm/cgroup.subtree_control", "+cpuset");
 }
 
 Result<void> VmFolders::limit(const LaunchPlan& plan) {
@@ -94,35 +110,39 @@ Result<void> VmFolders::limit(const LaunchPlan& plan) {
 Result<std::string> VmFolders::assign_cores(const CorePlan& cores) {
     const auto claimed = cores.dedicated ? claim_cores(cores) : Result<void>();
     if (!cores.dedicated || !claimed) give_up_cores(cores.id);
-    // Where they are not claimed, the VMM runs on those that no other partition has.
-    TRY(cgroups_.write(cores.id.text() + "/vmm/cpuset.cpus", cores.host_cpus.to_list()));
+    // Where they are not claimed, the vCPUs run on those that no other partition has.
+    TRY(cgroups_.write(vcpus_of(cores.id.text()) + "/cpuset.cpus", cores.host_cpus.to_list()));
     return claimed ? "" : claimed.error().to_string();
 }
 
-// The partition is the VMM's group. It never has a CPU that the group above has not: that one has the former
-// CPUs and the new ones in between, so that the partition is valid throughout, whether it grows or shrinks.
+// The partition is the vCPUs' group; the kernel balances no load in it, because each thread has its CPU. It
+// never has a CPU that the groups above have not: those have the former CPUs and the new ones in between, so
+// that the partition is valid throughout, whether it grows or shrinks.
 Result<void> VmFolders::claim_cores(const CorePlan& cores) {
     const std::string whole = cores.id.text() + "/cpuset.cpus.exclusive";
-    const std::string vmm = cores.id.text() + "/vmm/";
+    const std::string vmm = cores.id.text() + "/vmm/cpuset.cpus.exclusive";
+    const std::string vcpus = vcpus_of(cores.id.text()) + "/";
     const std::string list = cores.host_cpus.to_list();
     const auto before = TRY(cgroups_.read(whole));
     const auto former = TRY(api::CpuMask::parse_list(before));
-    TRY(cgroups_.write(whole, (former | cores.host_cpus).to_list()));
-    TRY(cgroups_.write(vmm + "cpuset.cpus.exclusive", list));
-    TRY(cgroups_.write(vmm + "cpuset.cpus", list));
-    TRY(cgroups_.write(whole, list));
-    TRY(cgroups_.write(vmm + "cpuset.cpus.partition", "root"));
-    const auto state = TRY(cgroups_.read(vmm + "cpuset.cpus.partition"));
-    const auto line = state.substr(0, state.find('\n'));  // "root invalid (why)" when it did not take effect
-    if (line == "root") return {};
+    for (const auto& above : {whole, vmm})
+        TRY(cgroups_.write(above, (former | cores.host_cpus).to_list()));
+    TRY(cgroups_.write(vcpus + "cpuset.cpus.exclusive", list));
+    TRY(cgroups_.write(vcpus + "cpuset.cpus", list));
+    for (const auto& above : {vmm, whole})
+        TRY(cgroups_.write(above, list));
+    TRY(cgroups_.write(vcpus + "cpuset.cpus.partition", "isolated"));
+    const auto state = TRY(cgroups_.read(vcpus + "cpuset.cpus.partition"));
+    const auto line = state.substr(0, state.find('\n'));  // "isolated invalid (why)" when it had no effect
+    if (line == "isolated") return {};
     return fail(ErrorCode::Unsupported, "cpuset.cpus.partition: " + line);
 }
 
 // What a kernel does not have, or a VM never had, is not missed.
 void VmFolders::give_up_cores(const api::VmId& id) {
-    (void)cgroups_.write(id.text() + "/vmm/cpuset.cpus.partition", "member").has_value();
-    (void)cgroups_.write(id.text() + "/vmm/cpuset.cpus.exclusive", "\n").has_value();
-    (void)cgroups_.write(id.text() + "/cpuset.cpus.exclusive", "\n").has_value();
+    (void)cgroups_.write(vcpus_of(id.text()) + "/cpuset.cpus.partition", "member").has_value();
+    for (const auto& group : {vcpus_of(id.text()), id.text() + "/vmm", id.text()})
+        (void)cgroups_.write(group + "/cpuset.cpus.exclusive", "\n").has_value();
 }
 
 Result<Fd> VmFolders::make_folder(const std::string& id) {
@@ -147,7 +167,7 @@ Result<void> VmFolders::kill_all(const api::VmId& id) {
 Result<void> VmFolders::remove(const api::VmId& vm) {
     const std::string& id = vm.text();
     bool found = false;
-    for (const auto& group : {id + "/vmm", id + "/shim", id}) {
+    for (const auto& group : {vcpus_of(id), id + "/vmm", id + "/shim", id}) {
         const auto removed = cgroups_.remove(group);
         if (!removed && removed.error().code() != ErrorCode::NotFound) return removed;
         found = found || removed;

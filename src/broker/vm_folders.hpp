@@ -3,8 +3,9 @@
 // What a VM has in file systems, made and taken away whole:
 //
 //     <cgroups>/alcove/<vm>/        memory, swap and process limits of the VM
-//                          vmm/     its CPUs; the VMM alone
-//                          shim/    the shim, on the host's other CPUs
+//                          vmm/     the VMM alone, on the CPUs that no other VM has to itself
+//                          vmm/vcpus/  its vCPU threads, on the VM's CPUs (a threaded group)
+//                          shim/    the shim, as the VMM
 //     <run>/vm/<vm>/                shim.sock, connect.sock, and host programs' port-<N>.sock
 //     <run>/slots/<n>               a link that no one follows: its text is the VM that has VMM slot n
 //
@@ -25,6 +26,8 @@ struct VmPlaces {
     Fd shim_procs;  // cgroup.procs: who writes "0" there is in
     Fd vmm_procs;
     Fd vmm_kill;            // cgroup.kill of the VMM's cgroup
+    Fd vcpu_threads;        // cgroup.threads: which thread of the VMM writes "0" there is on the VM's CPUs
+    Fd vcpu_partition;      // cpuset.cpus.partition there, to be read
     std::string core_note;  // of a dedicated VM: why its cores are not exclusive, if they are not
 };
 
@@ -39,7 +42,7 @@ class VmFolders {
 
     // All or nothing. AlreadyExists: the VM or its slot is there.
     Result<VmPlaces> create(const LaunchPlan& plan);
-    // Of a VM that runs. The VMM's threads move there; the answer says why the cores are not exclusive,
+    // Of a VM that runs. Its vCPU threads move there; the answer says why the cores are not exclusive,
     // and is empty when they are, or were not to be.
     Result<std::string> assign_cores(const CorePlan& cores);
     Result<void> kill_vmm(const api::VmId& id);  // NotFound
@@ -54,6 +57,7 @@ class VmFolders {
     VmFolders(Cgroups& cgroups, Fd vms, Fd slots, Owner owner)
         : cgroups_(cgroups), vms_(std::move(vms)), slots_(std::move(slots)), owner_(owner) {}
     Result<VmPlaces> fill(const LaunchPlan& plan);
+    Result<void> make_vcpu_group(const std::string& id);
     Result<void> limit(const LaunchPlan& plan);
     Result<void> claim_cores(const CorePlan& cores);
     void give_up_cores(const api::VmId& id);

@@ -27,9 +27,9 @@ TEST_F(VmFoldersTest, AVmGetsItsLimitsItsCpusAndAFolder) {
     EXPECT_EQ(cgroups.content("vm-1/memory.max"), std::to_string(plan.memory_limit()));
     EXPECT_EQ(cgroups.content("vm-1/memory.swap.max"), "0");
     EXPECT_EQ(cgroups.content("vm-1/pids.max"), "66");
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.exclusive"), "2,3");
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.exclusive"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.partition"), "isolated");
     EXPECT_EQ(cgroups.content("vm-1/shim/cpuset.cpus"), "");
     EXPECT_EQ(places->core_note, "");
     EXPECT_EQ(std::filesystem::read_symlink(run / "slots" / "7"), "vm-1");
@@ -45,8 +45,8 @@ TEST_F(VmFoldersTest, ASharedVmClaimsNoCores) {
     const auto places = folders.create(plan_launch(launch, two_cores).value());
 
     ASSERT_TRUE(places);
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "member");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.partition"), "member");
 }
 
 TEST_F(VmFoldersTest, CoresMoveAndThePartitionIsValidThroughout) {
@@ -59,10 +59,10 @@ TEST_F(VmFoldersTest, CoresMoveAndThePartitionIsValidThroughout) {
 
         ASSERT_TRUE(note) << note.error().to_string();
         EXPECT_EQ(*note, "");
-        EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), plan.host_cpus.to_list());
-        EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.exclusive"), plan.host_cpus.to_list());
+        EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), plan.host_cpus.to_list());
+        EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.exclusive"), plan.host_cpus.to_list());
         EXPECT_EQ(cgroups.content("vm-1/cpuset.cpus.exclusive"), plan.host_cpus.to_list());
-        EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "root");
+        EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.partition"), "isolated");
     }
     EXPECT_EQ(cgroups.broken_partitions, 0);
 }
@@ -81,13 +81,13 @@ TEST_F(VmFoldersTest, CoresGoFromAPrimaryToItsEnclaveAndBack) {
 
     EXPECT_EQ(assign(assignment({0, 1})), "");
     EXPECT_EQ(assign(assignment({2, 3}, api::broker::Launch::kDedicated, "vm-2")), "");
-    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/vcpus/cpuset.cpus.partition"), "isolated");
     EXPECT_EQ(assign(assignment({0}, 0, "vm-2")), "");
-    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus.partition"), "member");
-    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus"), "0");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/vcpus/cpuset.cpus.partition"), "member");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/vcpus/cpuset.cpus"), "0");
     EXPECT_EQ(assign(assignment({0, 1, 2, 3})), "");
 
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.partition"), "isolated");
     EXPECT_EQ(cgroups.broken_partitions, 0);
 }
 
@@ -101,9 +101,9 @@ TEST_F(VmFoldersTest, CoresThatAnotherVmHasAreNotExclusiveAndThatIsSaid) {
 
     ASSERT_TRUE(note);
     EXPECT_NE(note->find("exclusive"), std::string::npos);
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "0,1,2,3") << "it runs there all the same";
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus.partition"), "member");
-    EXPECT_EQ(cgroups.content("vm-2/vmm/cpuset.cpus.partition"), "root");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "0,1,2,3") << "it runs there all the same";
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus.partition"), "member");
+    EXPECT_EQ(cgroups.content("vm-2/vmm/vcpus/cpuset.cpus.partition"), "isolated");
 }
 
 TEST_F(VmFoldersTest, CoresOfNoVmAreAnError) {
@@ -146,7 +146,7 @@ TEST_F(VmFoldersTest, AnIdOrASlotInUseIsRefusedAndTheOwnerKeepsIt) {
     EXPECT_EQ(folders.create(plan_of("vm-2", 7)).error().code(), ErrorCode::AlreadyExists);
 
     EXPECT_EQ(folders.list()->size(), 1U);
-    EXPECT_EQ(cgroups.content("vm-1/vmm/cpuset.cpus"), "2,3");
+    EXPECT_EQ(cgroups.content("vm-1/vmm/vcpus/cpuset.cpus"), "2,3");
     EXPECT_EQ(std::filesystem::read_symlink(run / "slots" / "7"), "vm-1");
 }
 

@@ -29,6 +29,10 @@ Result<Exit> run(const EnclaveRun& command, const Context& context);
 Result<Exit> run(const EnclaveEgress& command, const Context& context);
 Result<Exit> run(const VmStart& command, const Context& context);
 Result<Exit> run(const VmList& command, const Context& context);
+Result<Exit> run(const VmPolicy& command, const Context& context);
+Result<Exit> run(const NePolicy& command, const Context& context);
+// The policy in the host's answer to it, or the error that it tells of.
+Result<std::string> read_policy_answer(std::string_view line);
 Result<Exit> run(const VmInspect& command, const Context& context);
 Result<Exit> run(const VmConsole& command, const Context& context);
 Result<Exit> run(const VmLogs& command, const Context& context);

@@ -54,9 +54,20 @@ struct VmStart {
     std::string pages;
     std::string policy;
     std::optional<bool> enclaves;  // may it carve enclaves out of itself; yes
+    std::string enclave_policy;    // of those; empty: its own
     std::optional<std::string> command_line;
     bool wait = true;
     std::chrono::seconds timeout{180};
+};
+
+// The CPU policy of the enclaves that a VM carves from now on: set, or only shown when empty.
+struct VmPolicy {
+    std::string vm;
+    std::string policy;
+};
+// The same from inside that VM, by its vsock.
+struct NePolicy {
+    std::string policy;
 };
 
 // What enclaves and primary VMs have in common.
@@ -177,10 +188,11 @@ struct Explain {
 };
 struct Version {};
 
-using Command = std::variant<EnclaveRun, EnclaveEgress, VmStart, VmList, VmInspect, VmConsole, VmLogs, VmStop,
-                             VmRemove, VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign,
-                             ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell,
-                             HostCheck, HostMap, Explain, Version>;
+using Command =
+    std::variant<EnclaveRun, EnclaveEgress, VmStart, VmPolicy, NePolicy, VmList, VmInspect, VmConsole, VmLogs,
+                 VmStop, VmRemove, VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign,
+                 ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck,
+                 HostMap, Explain, Version>;
 
 struct Invocation {
     Globals globals;

@@ -100,6 +100,8 @@ class Arguments {
     EnclaveRun run_;
     EnclaveEgress egress_;
     VmStart vm_start_;
+    VmPolicy vm_policy_;
+    NePolicy ne_policy_;
     // For each kind, in the order of VmKind.
     struct Common {
         VmList list;
@@ -199,6 +201,10 @@ void Arguments::add_vm() {
         "It may carve enclaves out of itself, through the Nitro Enclaves device (the default)");
     start->add_flag_callback(
         "--no-enclaves", [this] { vm_start_.enclaves = false; }, "It may not, and has no such device");
+    start
+        ->add_option("--enclave-policy", vm_start_.enclave_policy,
+                     "Host CPUs of its enclaves: dedicated or shared (as its own, without it)")
+        ->check(CLI::IsMember({"dedicated", "shared"}));
     start->add_option("--cmdline", vm_start_.command_line, "The kernel command line");
     start->add_flag("--wait,!--no-wait", vm_start_.wait, "Return when it runs (the default), or at once");
     start
@@ -206,7 +212,18 @@ void Arguments::add_vm() {
             "--timeout", [this](uint64_t seconds) { vm_start_.timeout = std::chrono::seconds(seconds); },
             "Seconds to wait for it (180)")
         ->check(CLI::Range(1, 86400));
+    auto* policy = command(*vm, "policy",
+                           "Show or set the CPU policy of enclaves that a VM carves from now on", vm_policy_);
+    policy->add_option("vm", vm_policy_.vm, "Name or id")->required();
+    policy->add_option("policy", vm_policy_.policy, "dedicated or shared")
+        ->check(CLI::IsMember({"dedicated", "shared"}));
     add_common(*vm, VmKind::Primary);
+
+    auto* ne = group("ne", "Inside a primary VM: what its host does for enclaves");
+    auto* inside =
+        command(*ne, "policy", "Show or set the CPU policy of enclaves from now on (root only)", ne_policy_);
+    inside->add_option("policy", ne_policy_.policy, "dedicated or shared")
+        ->check(CLI::IsMember({"dedicated", "shared"}));
 }
 
 // The commands that enclaves and VMs have in common.

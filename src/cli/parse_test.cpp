@@ -70,6 +70,16 @@ TEST(Parse, ListenTakesOneOfItsTasks) {
     EXPECT_EQ(exit_of({"enclave", "listen", "web", "1", "--exec", "a", "--forward", "unix:b"}), Exit::Usage);
 }
 
+TEST(Parse, ThePolicyOfEnclavesIsShownOrSet) {
+    EXPECT_EQ(command_of<VmPolicy>({"vm", "policy", "dev"}).policy, "");
+    EXPECT_EQ(command_of<VmPolicy>({"vm", "policy", "dev", "shared"}).policy, "shared");
+    EXPECT_EQ(command_of<NePolicy>({"ne", "policy"}).policy, "");
+    EXPECT_EQ(command_of<NePolicy>({"ne", "policy", "dedicated"}).policy, "dedicated");
+
+    EXPECT_EQ(exit_of({"vm", "policy"}), Exit::Usage);
+    EXPECT_EQ(exit_of({"ne", "policy", "all"}), Exit::Usage);
+}
+
 TEST(Parse, GlobalOptionsStandAnywhere) {
     for (const auto& arguments :
          std::vector<std::vector<std::string>>{{"--json", "--host", "local", "enclave", "list"},

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/commands.hpp"
 #include "cli/daemon_commands_test.hpp"
 #include "eif/image.hpp"
 
@@ -45,6 +46,24 @@ TEST_F(VmCommands, StartHandsOverKernelRamdiskAndDisks) {
     EXPECT_EQ(image->command_line(), "console=ttyS0 quiet");
     ASSERT_EQ(image->ramdisks().size(), 1U);
     EXPECT_EQ(as_text(image->ramdisks()[0]), "the ramdisk");
+}
+
+TEST_F(VmCommands, ThePolicyOfEnclavesIsShownAndSet) {
+    ASSERT_EQ(start({"--enclave-policy", "shared"}).exit, 0);
+
+    EXPECT_EQ(alcove({"vm", "policy", "dev"}).out, "shared\n");
+    EXPECT_EQ(alcove({"vm", "policy", "dev", "dedicated", "--json"}).json()["enclave_policy"], "dedicated");
+    EXPECT_EQ(alcove({"vm", "policy", "dev"}).out, "dedicated\n");
+    EXPECT_NE(alcove({"vm", "policy", "nobody"}).exit, 0);
+}
+
+TEST(PolicyAnswer, IsAPolicyOrAnError) {
+    EXPECT_EQ(read_policy_answer("ok shared").value(), "shared");
+    const auto refused = read_policy_answer("error unsupported no core scheduling");
+    EXPECT_EQ(refused.error().code(), ErrorCode::Unsupported);
+    EXPECT_EQ(refused.error().message(), "no core scheduling");
+    EXPECT_FALSE(read_policy_answer("what?"));
+    EXPECT_FALSE(read_policy_answer("error"));
 }
 
 TEST_F(VmCommands, AConfigurationSaysWhatTheCommandDoesNot) {

@@ -24,9 +24,9 @@ namespace alcove::cli {
 namespace {
 
 constexpr uint64_t kMaxFile = 64 * 1024;
-constexpr std::array<std::string_view, 12> kKeys = {"name",  "kernel", "kernel_root", "ramdisk",
-                                                    "disk",  "net",    "cpus",        "memory",
-                                                    "pages", "policy", "cmdline",     "enclaves"};
+constexpr std::array<std::string_view, 13> kKeys = {
+    "name",   "kernel", "kernel_root", "ramdisk", "disk",     "net",           "cpus",
+    "memory", "pages",  "policy",      "cmdline", "enclaves", "enclave_policy"};
 
 Failure wrong(std::string_view key, std::string_view wanted) {
     return fail(ErrorCode::InvalidArgument, "'" + std::string(key) + "' is " + std::string(wanted));
@@ -123,6 +123,8 @@ Result<VmStart> apply_configuration(VmStart command, std::string_view content, c
     if (command.policy.empty()) command.policy = policy;
     const auto enclaves = TRY(boolean(table, "enclaves"));
     if (!command.enclaves) command.enclaves = enclaves;
+    const auto enclave_policy = TRY(text(table, "enclave_policy"));
+    if (command.enclave_policy.empty()) command.enclave_policy = enclave_policy;
     const auto line = TRY(text(table, "cmdline"));
     if (!command.command_line && table.contains("cmdline")) command.command_line = line;
     const auto cpus = TRY(number(table, "cpus"));

@@ -12,6 +12,7 @@
 //     memory = "2G"                # or MiB as a number
 //     pages = "4k"
 //     policy = "dedicated"
+//     enclave_policy = "dedicated" # of the enclaves that it carves; its own without it
 //     cmdline = "root=/dev/vda1 console=ttyS0"
 //
 // Files are looked for beside the configuration. Unknown keys are refused.

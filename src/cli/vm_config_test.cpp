@@ -17,7 +17,8 @@ TEST(VmConfig, EveryKeyIsRead) {
         cpus = 4
         memory = "2G"
         pages = "2m"
-        policy = "shared"
+        policy = "dedicated"
+        enclave_policy = "shared"
         cmdline = "root=/dev/vda1"
     )",
                                         "/vms")
@@ -32,7 +33,8 @@ TEST(VmConfig, EveryKeyIsRead) {
     EXPECT_EQ(vm.vcpus, 4U);
     EXPECT_EQ(vm.memory_mib, 2048U);
     EXPECT_EQ(vm.pages, "2m");
-    EXPECT_EQ(vm.policy, "shared");
+    EXPECT_EQ(vm.policy, "dedicated");
+    EXPECT_EQ(vm.enclave_policy, "shared");
     EXPECT_EQ(vm.command_line, "root=/dev/vda1");
 }
 

@@ -171,6 +171,7 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
         auto network = TRY(hand_over_network(host, option));
         body["networks"].push_back(std::move(network));
     }
+    if (!command.enclave_policy.empty()) body["enclave_policy"] = command.enclave_policy;
     auto json = TRY(host.api().post(vms_path(VmKind::Primary), body));
     disks.are_owned();
     auto view = TRY(read_vm(json, VmKind::Primary));

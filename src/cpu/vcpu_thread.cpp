@@ -72,11 +72,13 @@ VcpuThread::~VcpuThread() {
     join();
 }
 
-void VcpuThread::start() {
-    thread_ = std::thread([this] {
+void VcpuThread::start(std::function<Result<void>()> begin) {
+    thread_ = std::thread([this, begin = std::move(begin)] {
         char name[16];
         std::snprintf(name, sizeof name, "vcpu%u", index_);
         ::pthread_setname_np(::pthread_self(), name);
+        const auto begun = begin();
+        if (!begun) return failed_(api::StopReason::DeviceError, begun.error().to_string());
         loop();
     });
 }
@@ -114,6 +116,18 @@ void VcpuThread::loop() {
 }
 
 bool VcpuThread::handle_exit() {
+    if (!exit_handler_) return handle_ordinary_exit();
+    const auto answer = exit_handler_->handle();
+    if (!answer) {
+        failed_(api::StopReason::VcpuError, answer.error().to_string());
+        return false;
+    }
+    if (*answer == ExitHandler::Answer::NotMine) return handle_ordinary_exit();
+    count(counters_.other);
+    return true;
+}
+
+bool VcpuThread::handle_ordinary_exit() {
     const auto& area = vcpu_.run_area();
     switch (area.exit_reason) {
         case KVM_EXIT_IO:

@@ -13,6 +13,7 @@
 
 #include "api/stop_reason.hpp"
 #include "bus/address_bus.hpp"
+#include "cpu/exit_handler.hpp"
 #include "cpu/parking.hpp"
 #include "kvm/vcpu.hpp"
 #include "support/result.hpp"
@@ -43,7 +44,11 @@ class VcpuThread {
     VcpuThread(kvm::Vcpu vcpu, uint32_t index, Buses buses, FailedHandler failed);
     ~VcpuThread();  // stops and joins
 
-    void start();
+    // Before start().
+    void set_exit_handler(std::unique_ptr<ExitHandler> handler) { exit_handler_ = std::move(handler); }
+
+    // `begin` comes first on the new thread; its error ends the vCPU before it ran.
+    void start(std::function<Result<void>()> begin);
     void request_stop();  // any thread; returns at once
     void join();
 
@@ -61,6 +66,7 @@ class VcpuThread {
     void loop();
     void direct(Parking::Guest direction);
     bool handle_exit();  // false: the thread ends
+    bool handle_ordinary_exit();
     void handle_io();
     void handle_mmio();
 
@@ -69,6 +75,7 @@ class VcpuThread {
     Buses buses_;
     FailedHandler failed_;
     VcpuCounters counters_;
+    std::unique_ptr<ExitHandler> exit_handler_;  // may be null
     // Set once by request_stop(), read by the loop: sequentially consistent.
     std::atomic<bool> stopping_{false};
 

@@ -169,6 +169,8 @@ Json to_json(const VmRecord& record) {
         json["networks"] = to_json(record.networks);
         json["restarts"] = record.restarts;
         json["enclaves"] = record.enclaves;
+        json["enclave_policy"] =
+            record.enclaves ? Json(std::string(host::to_string(record.enclave_policy))) : Json(nullptr);
     } else {
         add_enclave_fields(record, json);
     }

@@ -150,6 +150,8 @@ Result<HttpResponse> Api::route_vm(const HttpRequest& request, const VmRecord& r
     if (is_get && verb == "console") return follow_console(record);
     if (is_get && verb == "logs") return read_logs(record);
     if (request.method == "POST" && verb == "stop") return stop(request, record);
+    if (request.method == "POST" && verb == "policy" && record.is_primary())
+        return set_policy(request, record);
     if (request.method == "DELETE" && verb.empty()) return remove(record);
     return fail(ErrorCode::NotFound, "there is nothing at " + request.method + " " + request.path);
 }
@@ -215,6 +217,7 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
     launch.policy = body.policy;
     launch.debug = body.debug;
     launch.enclaves = body.enclaves;
+    launch.enclave_policy = body.enclave_policy;
     launch.cid = body.cid;
     launch.requested_ns = requested_ns;
     const auto record =
@@ -291,6 +294,15 @@ Result<HttpResponse> Api::get_sockets(const VmRecord& record) {
     Json json = sockets_json(directory);
     json["id"] = record.id;
     return json_response(json);
+}
+
+Result<HttpResponse> Api::set_policy(const HttpRequest& request, const VmRecord& asked) {
+    const auto policy = TRY(parse_policy_body(request.body));
+    const auto record = TRY(ask<VmRecord>(
+        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id = asked.id, policy](auto answer) {
+            answer(supervisor->set_enclave_policy(id, policy));
+        }));
+    return json_response(to_json(record));
 }
 
 Result<HttpResponse> Api::stop(const HttpRequest& request, const VmRecord& asked) {

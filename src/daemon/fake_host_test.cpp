@@ -96,7 +96,8 @@ void FakeHost::broker_message() {
     if (envelope.type == api::broker::AssignCores::kType) {
         const auto assign = api::decode<api::broker::AssignCores>(envelope).value();
         orders_.push_back("cores " + std::string(assign.vm_id.text().value()) + " " +
-                          assign.host_cpus.to_list());
+                          assign.host_cpus.to_list() +
+                          (assign.flags == api::broker::Launch::kDedicated ? "" : " shared"));
         const api::broker::CoresAssigned answer{.request = assign.request, .flags = 0};
         return send(daemon_, api::encode(answer, {}));
     }
@@ -229,6 +230,8 @@ void FakeHost::shim_message(Shim& shim) {
             orders_.push_back("add " + shim.id + " " + std::to_string(add.parent_offset >> 20) + "+" +
                               std::to_string(add.size >> 20) + " at " +
                               std::to_string(add.enclave_offset >> 20));
+            if (const auto refused = std::exchange(refuse_memory_, std::nullopt))
+                return send(shim.daemon, api::encode_failed(request, *refused));
             return done();
         }
         case api::shim::FabricJoin::kType: {
@@ -383,6 +386,9 @@ Fd FakeHost::ne_line(const std::string& id) {
 }
 void FakeHost::refuse_give_backs(const std::string& id, int times) {
     on_thread([this, id, times] { shims_.at(id)->give_backs_to_refuse = times; });
+}
+void FakeHost::refuse_next_memory(Error error) {
+    on_thread([this, error] { refuse_memory_ = error; });
 }
 std::vector<std::string> FakeHost::orders() {
     return on_thread([this] { return orders_; });

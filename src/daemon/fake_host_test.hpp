@@ -53,6 +53,7 @@ class FakeHost {
     void want_ne_line(const std::string& id, uint32_t restarts);
     Fd ne_line(const std::string& id);
     void refuse_give_backs(const std::string& id, int times);  // the host has no memory
+    void refuse_next_memory(Error error);                      // of whatever enclave gets a region next
     void close_broker();                                       // as if the broker had been killed
     void open_broker();
 
@@ -97,6 +98,7 @@ class FakeHost {
     std::vector<std::pair<Bytes, int>> held_;
     Script script_ = Script::Ready;
     std::optional<Error> refuse_launch_;
+    std::optional<Error> refuse_memory_;
     bool refuse_removal_ = false;
     bool hold_launch_ = false;
     bool ignore_stops_ = false;

@@ -19,8 +19,9 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 9> kPrimaryFields = {
-    "name", "image", "vcpus", "memory_mib", "pages", "policy", "disks", "enclaves", "networks"};
+constexpr std::array<std::string_view, 10> kPrimaryFields = {
+    "name",   "image", "vcpus",    "memory_mib", "pages",
+    "policy", "disks", "enclaves", "networks",   "enclave_policy"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
 constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
 constexpr std::array<std::string_view, 3> kNetworkFields = {"token", "kind", "mac"};
@@ -45,6 +46,14 @@ Result<FileReference> read_file(const Json& json, const char* what) {
     file.token = token.value_or("");
     file.disk = disk.value_or("");
     return file;
+}
+
+Result<std::optional<host::CpuPolicy>> optional_policy(const Json& json, const char* field) {
+    const auto text = TRY(codec::json::optional_text_field(json, field));
+    if (!text) return std::optional<host::CpuPolicy>();
+    if (*text == "dedicated") return std::optional(host::CpuPolicy::Dedicated);
+    if (*text == "shared") return std::optional(host::CpuPolicy::Shared);
+    return fail(ErrorCode::InvalidArgument, std::string("'") + field + "' is \"dedicated\" or \"shared\"");
 }
 
 Result<void> read_disks(const Json& json, LaunchBody& body) {
@@ -78,6 +87,14 @@ Result<void> read_networks(const Json& json, LaunchBody& body) {
 
 }  // namespace
 
+Result<host::CpuPolicy> parse_policy_body(std::string_view text) {
+    const auto json = TRY(codec::json::parse(text, {.bytes = 4096, .depth = 2}));
+    TRY(check_fields(json, std::array<std::string_view, 1>{"policy"}));
+    const auto policy = TRY(optional_policy(json, "policy"));
+    if (!policy) return fail(ErrorCode::InvalidArgument, "'policy' is missing");
+    return *policy;
+}
+
 Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 4}));
     TRY(role == api::VmRole::Primary ? check_fields(json, kPrimaryFields) : check_fields(json, kFields));
@@ -100,10 +117,9 @@ Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     if (pages && *pages != "4k" && *pages != "2m")
         return fail(ErrorCode::InvalidArgument, "'pages' is \"4k\" or \"2m\"");
     if (pages && *pages == "2m") body.pages = host::PageSize::Size2M;
-    const auto policy = TRY(codec::json::optional_text_field(json, "policy"));
-    if (policy && *policy != "dedicated" && *policy != "shared")
-        return fail(ErrorCode::InvalidArgument, "'policy' is \"dedicated\" or \"shared\"");
-    if (policy && *policy == "shared") body.policy = host::CpuPolicy::Shared;
+    const auto policy = TRY(optional_policy(json, "policy"));
+    body.policy = policy.value_or(host::CpuPolicy::Dedicated);
+    body.enclave_policy = TRY(optional_policy(json, "enclave_policy"));
     const auto debug = TRY(codec::json::optional_boolean_field(json, "debug"));
     body.debug = debug.value_or(false);
     const auto enclaves = TRY(codec::json::optional_boolean_field(json, "enclaves"));

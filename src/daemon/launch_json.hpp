@@ -42,10 +42,13 @@ struct LaunchBody {
     bool debug = false;
     std::optional<uint64_t> cid;
     bool enclaves = false;
+    std::optional<host::CpuPolicy> enclave_policy;  // nothing: the VM's own
     std::vector<FileReference> disks;
     std::vector<NetworkReference> networks;
 };
 
+// {"policy": "shared"}. Errors likewise.
+Result<host::CpuPolicy> parse_policy_body(std::string_view text);
 // What there is for a VM of this role. ErrorCode::JsonMalformed or InvalidArgument, with the field's name.
 Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role = api::VmRole::Enclave);
 

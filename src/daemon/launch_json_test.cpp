@@ -78,6 +78,12 @@ TEST(LaunchJson, APrimaryVmHasDisksAndNeitherDebugModeNorAContextId) {
         {"token":"b","read_only":true},{"disk":"vmd-1","size":512}]})")
                           .value();
 
+    EXPECT_FALSE(body.enclave_policy);
+    EXPECT_EQ(parse(R"({"image":{"token":"a"},"vcpus":1,"memory_mib":64,"enclave_policy":"shared"})")
+                  ->enclave_policy,
+              host::CpuPolicy::Shared);
+    EXPECT_EQ(parse_policy_body(R"({"policy":"dedicated"})").value(), host::CpuPolicy::Dedicated);
+    EXPECT_FALSE(parse_policy_body("{}"));
     ASSERT_EQ(body.disks.size(), 2U);
     EXPECT_EQ(body.disks[0].token, "b");
     EXPECT_TRUE(body.disks[0].read_only);

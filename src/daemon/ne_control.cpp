@@ -66,6 +66,7 @@ Result<void> NeControl::connect(Fd socket) {
 }
 
 Result<void> NeControl::on_message(const api::Envelope& envelope) {
+    if (envelope.type == messages::Policy::kType) return on_policy(envelope);
     if (envelope.type != messages::ReleaseAll::kType) return on_command(envelope);
     const auto body = TRY(api::decode<messages::ReleaseAll>(envelope));
     if (release_asked_) return fail(ErrorCode::InvalidMessage, "a release while another is under way");
@@ -73,6 +74,24 @@ Result<void> NeControl::on_message(const api::Envelope& envelope) {
     release_request_ = body.request;
     release_wanted_ = true;
     release_when_idle();
+    return {};
+}
+
+Result<void> NeControl::on_policy(const api::Envelope& envelope) {
+    using messages::Policy;
+    const auto body = TRY(api::decode<Policy>(envelope));
+    if (body.policy > Policy::kShared) return fail(ErrorCode::InvalidMessage, "an unknown CPU policy");
+    std::optional<host::CpuPolicy> wanted;
+    if (body.policy == Policy::kDedicated) wanted = host::CpuPolicy::Dedicated;
+    if (body.policy == Policy::kShared) wanted = host::CpuPolicy::Shared;
+    const auto now = host_.policy(wanted);
+    if (!now) {
+        send(api::encode_failed(body.request, now.error()));
+        return {};
+    }
+    send(api::encode(
+        Policy{.request = body.request,
+               .policy = *now == host::CpuPolicy::Shared ? Policy::kShared : Policy::kDedicated}));
     return {};
 }
 

@@ -21,6 +21,7 @@
 
 #include "api/connection.hpp"
 #include "daemon/carving_record.hpp"
+#include "host/units.hpp"
 #include "ne/request.hpp"
 #include "support/event_loop.hpp"
 
@@ -46,6 +47,9 @@ class NeControl {
         virtual void free(ne::SlotUid slot, Freed done) = 0;
         // The primary's VMM broke the rules of the line: the VM ends.
         virtual void protocol_broken(const Error& error) = 0;
+        // The CPU policy of slots that are allocated from now on: what it is, after it was set to `wanted` if
+        // anything is.
+        virtual Result<host::CpuPolicy> policy(std::optional<host::CpuPolicy> wanted) = 0;
         virtual Result<void> save(const CarvingRecord& record) = 0;
     };
 
@@ -74,6 +78,7 @@ class NeControl {
     Result<void> connect(Fd socket);
     Result<void> on_message(const api::Envelope& envelope);
     Result<void> on_command(const api::Envelope& envelope);
+    Result<void> on_policy(const api::Envelope& envelope);
     void run(const ne::Work& work);
     void finish(const Result<void>& outcome);
     void answer(const ne::Reply& reply);

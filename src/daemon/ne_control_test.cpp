@@ -48,6 +48,12 @@ class FakeHost : public NeControl::Host {
         take([done = std::move(done)](const Result<void>&) { done(); });
     }
     void protocol_broken(const Error&) override { log.push_back("broken"); }
+    Result<host::CpuPolicy> policy(std::optional<host::CpuPolicy> wanted) override {
+        log.push_back(wanted ? "policy " + std::string(host::to_string(*wanted)) : "policy?");
+        if (refuses_policies) return fail(ErrorCode::Unsupported, "siblings can not be shared");
+        if (wanted) current_policy = *wanted;
+        return current_policy;
+    }
     Result<void> save(const CarvingRecord& now) override {
         record = now;
         return {};
@@ -59,6 +65,8 @@ class FakeHost : public NeControl::Host {
     }
 
     bool held = false;
+    bool refuses_policies = false;
+    host::CpuPolicy current_policy = host::CpuPolicy::Dedicated;
     std::vector<std::string> log;
     std::deque<Done> waiting;
     CarvingRecord record;
@@ -336,6 +344,29 @@ TEST_F(NeControlTest, ANewLifeBeginsWithNothingCarvedAndNumbersFromOne) {
 
     EXPECT_EQ(reply(), std::pair(1U, 0));
     EXPECT_EQ(last_.slot_count, 0U);
+}
+
+TEST_F(NeControlTest, ThePolicyIsSaidAndSet) {
+    using messages::Policy;
+    const auto ask = [this](uint32_t wanted) {
+        EXPECT_TRUE(vmm_->send(api::encode(Policy{.request = 7, .policy = wanted})));
+        settle();
+        return received();
+    };
+    const auto policy_in = [](const std::optional<Bytes>& message) {
+        const auto body = api::decode<Policy>(api::open_envelope(*message).value()).value();
+        EXPECT_EQ(body.request, 7U);
+        return uint32_t{body.policy};
+    };
+
+    EXPECT_EQ(policy_in(ask(Policy::kAsk)), Policy::kDedicated);
+    EXPECT_EQ(policy_in(ask(Policy::kShared)), Policy::kShared);
+    EXPECT_THAT(host_.log, ElementsAre("policy?", "policy shared"));
+    host_.refuses_policies = true;
+    const auto refused = ask(Policy::kDedicated);
+    EXPECT_EQ(api::decode_failed(api::open_envelope(*refused).value())->error.code(), ErrorCode::Unsupported);
+    ask(9);
+    EXPECT_EQ(host_.log.back(), "broken");
 }
 
 TEST_F(NeControlTest, ACommandOutOfOrderBreaksTheLine) {

@@ -121,6 +121,12 @@ constexpr std::string_view kSchema4 = R"sql(
 ALTER TABLE vms ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
 )sql";
 
+// Schema 5: enclaves may have another CPU policy than the VM that they are carved out of.
+constexpr std::string_view kSchema5 = R"sql(
+ALTER TABLE vms ADD COLUMN enclave_policy TEXT NOT NULL DEFAULT 'dedicated';
+UPDATE vms SET enclave_policy = policy;
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -216,6 +222,7 @@ Result<VmRecord> read_record(const Statement& row) {
     record.slot_uid = static_cast<uint64_t>(integer());
     record.enclaves = integer() != 0;
     record.networks = TRY(parse_networks(text()).context("the networks of a VM in the database"));
+    record.enclave_policy = text() == "shared" ? host::CpuPolicy::Shared : host::CpuPolicy::Dedicated;
     return record;
 }
 
@@ -254,6 +261,7 @@ Result<void> Store::migrate() {
     if (version < 2) TRY(database_.execute(kSchema2));
     if (version < 3) TRY(database_.execute(kSchema3));
     if (version < 4) TRY(database_.execute(kSchema4));
+    if (version < 5) TRY(database_.execute(kSchema5));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -294,7 +302,7 @@ Result<std::vector<Store::Saved>> Store::load() const {
 
 Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
-        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
         "excluded.ready, cid = excluded.cid, vcpus = excluded.vcpus, memory_bytes = excluded.memory_bytes, "
         "debug = excluded.debug, image_bytes = excluded.image_bytes, "
@@ -304,7 +312,8 @@ Result<void> Store::write_record(const VmRecord& record) {
         "excluded.app_value, "
         "reason = excluded.reason, detail = excluded.detail, vmm_pid = excluded.vmm_pid, "
         "exit_status = excluded.exit_status, error_code = excluded.error_code, "
-        "error_message = excluded.error_message, restarts = excluded.restarts"));
+        "error_message = excluded.error_message, restarts = excluded.restarts, enclave_policy = "
+        "excluded.enclave_policy"));
     int index = 1;
     const auto add = [&](auto value) { statement.bind(index++, value); };
     add(std::string_view(record.id));
@@ -354,6 +363,7 @@ Result<void> Store::write_record(const VmRecord& record) {
     add(record.enclaves);
     const std::string networks = codec::json::dump(to_json(record.networks));
     add(std::string_view(networks));
+    add(host::to_string(record.enclave_policy));
     return statement.run();
 }
 

@@ -102,6 +102,9 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (request.networks.size() > (request.role == api::VmRole::Primary ? api::kMaxNetworks : 0))
         return fail(ErrorCode::InvalidArgument,
                     "a VM has at most " + std::to_string(api::kMaxNetworks) + " networks, an enclave none");
+    if (request.enclave_policy && !request.enclaves)
+        return fail(ErrorCode::InvalidArgument, "only a VM that carves enclaves has a CPU policy for them");
+    if (request.enclave_policy) TRY(check_enclave_policy(request.policy, *request.enclave_policy));
     if (request.role == api::VmRole::Primary && (request.cid || request.debug))
         return fail(ErrorCode::InvalidArgument, "a context id and debug mode are of enclaves");
     if (request.cid && !api::is_guest_cid(*request.cid))
@@ -227,6 +230,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     record.policy = request.policy;
     record.debug = request.debug;
     record.enclaves = request.enclaves;
+    record.enclave_policy = request.enclave_policy.value_or(request.policy);
     record.image_bytes = request.image_bytes;
     for (const auto& disk : request.disks)
         record.disks.push_back(disk.record);

@@ -47,10 +47,11 @@ struct LaunchRequest {
     uint64_t memory_bytes = 0;
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;
-    bool debug = false;             // of an enclave
-    bool enclaves = false;          // of a primary VM: it may carve enclaves out of itself
-    std::optional<uint64_t> cid;    // of an enclave
-    std::vector<LaunchDisk> disks;  // of a primary VM
+    bool debug = false;                             // of an enclave
+    bool enclaves = false;                          // of a primary VM: it may carve enclaves out of itself
+    std::optional<host::CpuPolicy> enclave_policy;  // ... of those enclaves; nothing: its own
+    std::optional<uint64_t> cid;                    // of an enclave
+    std::vector<LaunchDisk> disks;                  // of a primary VM
     std::vector<LaunchNetwork> networks;
     uint64_t requested_ns = 0;  // CLOCK_MONOTONIC
 };
@@ -92,6 +93,10 @@ class Supervisor {
     Result<VmRecord> stop(const std::string& id_or_name, std::chrono::milliseconds force_after);
     // Stops it first if need be; then it is forgotten.
     Result<VmRecord> remove(const std::string& id_or_name);
+
+    // Of a primary VM: the CPU policy of the enclaves that it carves from now on. ErrorCode::InvalidArgument,
+    // Unsupported (shared, where the host's siblings can not be).
+    Result<VmRecord> set_enclave_policy(const std::string& id, host::CpuPolicy policy);
 
     void counters(const std::string& id_or_name, Answer<Counters> answer);
     // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug of an enclave outside debug
@@ -166,6 +171,7 @@ class Supervisor {
     void remove_leftovers();
 
     // supervisor_carving.cpp: primary VMs and the enclaves that are carved out of them
+    Result<void> check_enclave_policy(host::CpuPolicy own, host::CpuPolicy policy) const;
     Result<void> restore_carving(Vm& primary);
     Result<ne::Parent> parent_of(const Vm& primary) const;
     PrimaryShape shape_of(const Vm& primary) const;

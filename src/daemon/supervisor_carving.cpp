@@ -83,6 +83,12 @@ class Supervisor::CarvingDesk : public NeControl::Host {
         log::error("{}: its VMM broke the rules of its NE line: {}", primary_, error.to_string());
         supervisor_.send_stop(primary->second, std::chrono::milliseconds(0));
     }
+    Result<host::CpuPolicy> policy(std::optional<host::CpuPolicy> wanted) override {
+        const auto record = wanted ? supervisor_.set_enclave_policy(primary_, *wanted)
+                                   : supervisor_.find(primary_, api::VmRole::Primary);
+        if (!record) return Failure{record.error()};
+        return record->enclave_policy;
+    }
     Result<void> save(const CarvingRecord& record) override {
         return supervisor_.store_.save_carving(primary_, record);
     }
@@ -123,6 +129,34 @@ std::vector<Supervisor::Vm*> Supervisor::carved_from(const std::string& primary)
     for (auto& [id, vm] : vms_)
         if (vm.record.parent == primary && !is_over(vm.record.state)) carved.push_back(&vm);
     return carved;
+}
+
+// The vCPUs of a shared VM have no cores that an enclave could get.
+Result<void> Supervisor::check_enclave_policy(host::CpuPolicy own, host::CpuPolicy policy) const {
+    if (policy == host::CpuPolicy::Dedicated && own == host::CpuPolicy::Shared)
+        return fail(ErrorCode::InvalidArgument,
+                    "a VM on shared CPUs has no cores to give to enclaves; start it with policy 'dedicated'");
+    if (policy == host::CpuPolicy::Shared && !ledger_.capacity().shared_policy_safe)
+        return fail(
+            ErrorCode::Unsupported,
+            "the CPU policy 'shared' needs a kernel with core scheduling (CONFIG_SCHED_CORE) on a host "
+            "with SMT; use 'dedicated'");
+    return {};
+}
+
+Result<VmRecord> Supervisor::set_enclave_policy(const std::string& id, host::CpuPolicy policy) {
+    const auto found = vms_.find(id);
+    if (found == vms_.end() || !found->second.record.enclaves || is_over(found->second.record.state))
+        return fail(ErrorCode::InvalidArgument, id + " carves no enclaves");
+    Vm& vm = found->second;
+    TRY(check_enclave_policy(vm.record.policy, policy));
+    const auto before = std::exchange(vm.record.enclave_policy, policy);
+    auto saved = commit(vm, "policy", "enclaves: " + std::string(host::to_string(policy)));
+    if (!saved) {
+        vm.record.enclave_policy = before;
+        return Failure{std::move(saved).error()};
+    }
+    return vm.record;
 }
 
 Result<void> Supervisor::restore_carving(Vm& primary) {
@@ -167,7 +201,7 @@ void Supervisor::open_slot(const std::string& primary_id, ne::SlotUid slot) {
     record.parent = primary_id;
     record.slot_uid = ne::number(slot);
     record.pages = primary.record.pages;
-    record.policy = primary.record.policy;
+    record.policy = primary.record.enclave_policy;
     record.vmm_slot = free_slot();
     record.created_ms = wall_clock_ms();
     auto lease = ledger_.open(id, record.pages, record.policy);
@@ -428,11 +462,13 @@ void Supervisor::assign_cores(const std::string& id, std::function<void(Result<v
     const auto found = vms_.find(id);
     if (found == vms_.end()) return done(is_gone());
     const Vm& vm = found->second;
-    if (vm.record.policy != host::CpuPolicy::Dedicated) return done({});
+    const bool dedicated = vm.record.policy == host::CpuPolicy::Dedicated;
+    // An enclave on shared CPUs asks, too: the broker knows whether siblings can be shared.
+    if (!dedicated && !vm.record.is_carved()) return done({});
     api::broker::AssignCores order{};
-    order.flags = api::broker::Launch::kDedicated;
+    order.flags = dedicated ? api::broker::Launch::kDedicated : 0;
     order.vm_id = api::VmId::Field::of(vm.record.id);
-    for (const auto cpu : vm.lease.grant().cpus)
+    for (const auto cpu : dedicated ? vm.lease.grant().cpus : ledger_.reserve_cpus())
         if (cpu.value < api::kMaxHostCpus) order.host_cpus.add(cpu.value);
     broker_.assign_cores(order, [this, id, done = std::move(done)](const Result<std::string>& note) {
         if (!note && note.error().code() == ErrorCode::ConnectionLost) {

@@ -1,97 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A primary VM's NE commands through the daemon: the test speaks as its VMM does.
-#include <cerrno>
-
 #include <gmock/gmock.h>
 
-#include "daemon/supervisor_fixture_test.hpp"
-#include "ne/message_codec.hpp"
+#include "daemon/carving_fixture_test.hpp"
 
 namespace alcove::daemon {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-namespace messages = api::ne;
-
-class CarvingTest : public SupervisorTest {
-  protected:
-    CarvingTest() {
-        auto launch = request("dev", 4);
-        launch.role = api::VmRole::Primary;
-        launch.memory_bytes = 512_MiB;
-        launch.enclaves = true;
-        primary_ = supervisor_->launch(std::move(launch)).value().id;
-        EXPECT_TRUE(until([&] { return record(primary_).state == VmState::Running; }));
-        connect(0);
-    }
-
-    VmRecord record(const std::string& id) {
-        auto found = supervisor_->find(id, api::VmRole::Primary);
-        return found ? *found : supervisor_->find(id).value();
-    }
-    // The VMM asks its shim for a line, and speaks on it.
-    void connect(uint32_t life) {
-        host_.want_ne_line(primary_, life);
-        Fd line;
-        ASSERT_TRUE(until([&] {
-            line = host_.ne_line(primary_);
-            return line.is_open();
-        }));
-        vmm_ = std::make_unique<Channel>(std::move(line));
-        ASSERT_TRUE(vmm_->send(api::encode_hello(messages::kProtocol, messages::kVersions)));
-    }
-    // The next message of alcoved but its Hello.
-    Bytes received() {
-        std::optional<Bytes> message;
-        EXPECT_TRUE(until([&] {
-            auto next = vmm_->receive_within(milliseconds(1));
-            if (next && api::open_envelope(next->data)->type != api::Hello::kType) message = next->data;
-            return message.has_value();
-        }));
-        return message.value_or(Bytes());
-    }
-    void send(const ne::Request& request) { ASSERT_TRUE(vmm_->send(ne::encode_request(++number_, request))); }
-    ne::Reply ask(const ne::Request& request) {
-        send(request);
-        return reply();
-    }
-    ne::Reply reply() {
-        const auto message = received();
-        const auto envelope = api::open_envelope(message);
-        EXPECT_TRUE(envelope);
-        const auto numbered = ne::decode_reply(*envelope);
-        EXPECT_TRUE(numbered) << numbered.error().to_string();
-        EXPECT_EQ(numbered->id, number_);
-        return numbered->reply;
-    }
-    int rc(const ne::Request& request) { return ne::rc_of(ask(request)); }
-
-    // A slot with 128 MiB at 256 MiB and the second core.
-    void prepare() {
-        slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
-        char digits[17];
-        std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(slot_));
-        enclave_ = primary_ + "-enc" + digits;
-        ASSERT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB}), 0);
-        for (const uint32_t vcpu : {2U, 3U})
-            ASSERT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = vcpu, .padding = {}}), 0);
-    }
-    void run_enclave(uint64_t flags = 0) {
-        prepare();
-        const auto reply = ask(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = flags});
-        ASSERT_EQ(ne::rc_of(reply), 0);
-        EXPECT_EQ(reply.enclave_cid, 16U);
-        ASSERT_TRUE(until_state(enclave_, VmState::Running));
-    }
-
-    std::string primary_;
-    std::string enclave_;
-    uint64_t slot_ = 0;
-    uint32_t number_ = 0;
-    std::unique_ptr<Channel> vmm_;
-};
 
 TEST_F(CarvingTest, ThePrimaryIsToldItsShapeAndTheEnclaveNothingYet) {
     prepare();
@@ -281,6 +199,35 @@ TEST_F(CarvingTest, ContextIdsOfAnotherFabricAreFree) {
 
     // There is no core left, which is looked for behind the context id.
     EXPECT_THAT(launched.error().to_string(), HasSubstr("cores"));
+}
+
+TEST_F(CarvingTest, AnEnclaveOnSharedCpusTakesNoCores) {
+    const auto whole = supervisor_->grant(primary_).value();
+    const auto set = supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Shared);
+    ASSERT_TRUE(set) << set.error().to_string();
+    run_enclave();
+
+    EXPECT_EQ(supervisor_->grant(primary_)->cpus, whole.cpus);
+    EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 384_MiB);
+    EXPECT_EQ(record(enclave_).policy, host::CpuPolicy::Shared);
+    EXPECT_THAT(host_.orders(), testing::Contains("cores " + enclave_ + " 0,1 shared"));
+
+    EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+}
+
+TEST_F(CarvingTest, ThePolicyOfEnclavesIsKeptAndRefusedWhereItCanNotBeHad) {
+    ASSERT_TRUE(supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Shared));
+    restart();
+    EXPECT_EQ(record(primary_).enclave_policy, host::CpuPolicy::Shared);
+
+    capacity_.shared_policy_safe = false;
+    restart();
+
+    EXPECT_EQ(supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Shared).error().code(),
+              ErrorCode::Unsupported);
+    EXPECT_TRUE(supervisor_->set_enclave_policy(primary_, host::CpuPolicy::Dedicated));
+    EXPECT_FALSE(supervisor_->set_enclave_policy("i-0", host::CpuPolicy::Dedicated));
 }
 
 TEST_F(CarvingTest, NonsenseOnTheLineEndsThePrimary) {

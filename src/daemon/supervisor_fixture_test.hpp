@@ -45,7 +45,7 @@ class SupervisorTest : public testing::Test {
     void start() {
         loop_ = EventLoop::create().value();
         store_ = std::make_unique<Store>(Store::open(directory_.path() + "/db").value());
-        ledger_ = std::make_unique<host::Ledger>(host::Ledger::create(small_capacity()).value());
+        ledger_ = std::make_unique<host::Ledger>(host::Ledger::create(capacity_).value());
         supervisor_ = std::make_unique<Supervisor>(*loop_, *store_, *ledger_, changes_, config_);
         supervisor_->start().value();
         until([this] { return supervisor_->broker_trouble().empty(); });
@@ -94,6 +94,7 @@ class SupervisorTest : public testing::Test {
     FakeHost host_;
     Changes changes_;
     Supervisor::Config config_;
+    host::Capacity capacity_ = small_capacity();
     std::unique_ptr<EventLoop> loop_;
     std::unique_ptr<Store> store_;
     std::unique_ptr<host::Ledger> ledger_;

@@ -99,6 +99,7 @@ struct VmRecord {
     uint32_t vmm_slot = 0;
     std::vector<DiskRecord> disks;
     bool enclaves = false;  // of a primary VM: it may carve enclaves out of itself
+    host::CpuPolicy enclave_policy = host::CpuPolicy::Dedicated;  // ... of those that it carves from now on
     std::string parent;     // of a carved enclave: its primary VM; else empty
     uint64_t slot_uid = 0;  // of a carved enclave: its handle there
     std::vector<NetworkRecord> networks;

@@ -167,7 +167,9 @@ TEST_F(ProxyTest, ATunnelWithoutAByteEnds) {
 
 TEST_F(ProxyTest, WhatIsNotReadIsNotBuffered) {
     start();
-    const auto [client, target] = tunnel();
+    const auto ends = tunnel();
+    const auto& client = ends.first;
+    const auto& target = ends.second;
     const Bytes piece(65536, 1);
     size_t sent = 0;
     // Until nothing goes out for a while: sockets' buffers and one of ours.

@@ -25,6 +25,7 @@ static_assert(sizeof(ListHeader) == 8);
 inline constexpr unsigned long kGetSupportedCpuid = _IOWR(KVMIO, 0x05, ListHeader);
 inline constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, ListHeader);
 inline constexpr unsigned long kSetGsiRouting = _IOW(KVMIO, 0x6a, ListHeader);
+inline constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, ListHeader);
 inline constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, ListHeader);
 
 template <typename Entry>

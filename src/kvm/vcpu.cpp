@@ -11,6 +11,13 @@
 
 namespace alcove::kvm {
 
+namespace {
+
+constexpr unsigned long kGetXsave = _IOR(KVMIO, 0xa4, Vcpu::XsaveState);
+constexpr unsigned long kSetXsave = _IOW(KVMIO, 0xa5, Vcpu::XsaveState);
+
+}  // namespace
+
 Result<Vcpu> Vcpu::create(Fd fd, size_t mmap_size) {
     auto area = TRY(Mapping::shared(fd, mmap_size));
     return Vcpu(std::move(fd), std::move(area));
@@ -20,6 +27,10 @@ Result<RunOutcome> Vcpu::run() {
     if (::ioctl(fd_.get(), KVM_RUN, 0UL) == 0) return RunOutcome::Exited;
     if (errno == EINTR || errno == EAGAIN) return RunOutcome::Interrupted;
     return refused("KVM_RUN");
+}
+
+void Vcpu::synchronize_registers() {
+    run_area().kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 }
 
 MutableByteView Vcpu::io_data() {
@@ -69,6 +80,13 @@ Result<void> Vcpu::set_msr(uint32_t index, uint64_t value) const {
     return {};
 }
 
+Result<uint64_t> Vcpu::msr(uint32_t index) const {
+    const std::vector<kvm_msr_entry> entries{{.index = index, .reserved = 0, .data = 0}};
+    auto list = encode_list(entries);
+    if (::ioctl(fd_.get(), kGetMsrs, list.data()) != 1) return refused("KVM_GET_MSRS");
+    return decode_list<kvm_msr_entry>(list).front().data;
+}
+
 Result<kvm_lapic_state> Vcpu::lapic() const {
     kvm_lapic_state state{};
     if (::ioctl(fd_.get(), KVM_GET_LAPIC, &state) < 0) return refused("KVM_GET_LAPIC");
@@ -82,6 +100,59 @@ Result<void> Vcpu::set_lapic(const kvm_lapic_state& state) const {
 
 Result<void> Vcpu::set_fpu(const kvm_fpu& state) const {
     if (::ioctl(fd_.get(), KVM_SET_FPU, &state) < 0) return refused("KVM_SET_FPU");
+    return {};
+}
+
+// struct kvm_xsave ends with an empty array, which C++ does not let be a member; see list_ioctl.hpp.
+Result<Vcpu::XsaveState> Vcpu::xsave() const {
+    XsaveState state{};
+    if (::ioctl(fd_.get(), kGetXsave, state.data()) < 0) return refused("KVM_GET_XSAVE");
+    return state;
+}
+
+Result<void> Vcpu::set_xsave(const XsaveState& state) const {
+    if (::ioctl(fd_.get(), kSetXsave, state.data()) < 0) return refused("KVM_SET_XSAVE");
+    return {};
+}
+
+Result<uint64_t> Vcpu::xcr0() const {
+    kvm_xcrs registers{};
+    if (::ioctl(fd_.get(), KVM_GET_XCRS, &registers) < 0) return refused("KVM_GET_XCRS");
+    return registers.xcrs[0].value;  // XCR0 is the only one there is
+}
+
+Result<void> Vcpu::set_xcr0(uint64_t value) const {
+    kvm_xcrs registers{};
+    registers.nr_xcrs = 1;
+    registers.xcrs[0].value = value;
+    if (::ioctl(fd_.get(), KVM_SET_XCRS, &registers) < 0) return refused("KVM_SET_XCRS");
+    return {};
+}
+
+Result<kvm_debugregs> Vcpu::debug_registers() const {
+    kvm_debugregs registers{};
+    if (::ioctl(fd_.get(), KVM_GET_DEBUGREGS, &registers) < 0) return refused("KVM_GET_DEBUGREGS");
+    return registers;
+}
+
+Result<void> Vcpu::set_debug_registers(const kvm_debugregs& registers) const {
+    if (::ioctl(fd_.get(), KVM_SET_DEBUGREGS, &registers) < 0) return refused("KVM_SET_DEBUGREGS");
+    return {};
+}
+
+Result<void> Vcpu::set_guest_debug(const kvm_guest_debug& debug) const {
+    if (::ioctl(fd_.get(), KVM_SET_GUEST_DEBUG, &debug) < 0) return refused("KVM_SET_GUEST_DEBUG");
+    return {};
+}
+
+Result<kvm_vcpu_events> Vcpu::events() const {
+    kvm_vcpu_events events{};
+    if (::ioctl(fd_.get(), KVM_GET_VCPU_EVENTS, &events) < 0) return refused("KVM_GET_VCPU_EVENTS");
+    return events;
+}
+
+Result<void> Vcpu::set_events(const kvm_vcpu_events& events) const {
+    if (::ioctl(fd_.get(), KVM_SET_VCPU_EVENTS, &events) < 0) return refused("KVM_SET_VCPU_EVENTS");
     return {};
 }
 

@@ -7,6 +7,7 @@
 
 #include "kvm/kvm.hpp"
 #include "kvm/list_ioctl.hpp"
+#include "support/bytes.hpp"
 
 namespace alcove::kvm {
 
@@ -63,6 +64,24 @@ Result<Vcpu> Vm::create_vcpu(uint32_t apic_id) const {
     Fd fd(::ioctl(fd_.get(), KVM_CREATE_VCPU, static_cast<unsigned long>(apic_id)));
     if (!fd.is_open()) return refused("KVM_CREATE_VCPU");
     return Vcpu::create(std::move(fd), vcpu_mmap_size_);
+}
+
+Result<void> Vm::trap_msrs(std::span<const MsrRange> ranges) const {
+    ALCOVE_CHECK(ranges.size() <= KVM_MSR_FILTER_MAX_RANGES, "what KVM takes");
+    TRY(enable_capability(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER));
+    kvm_msr_filter filter{};
+    filter.flags = KVM_MSR_FILTER_DEFAULT_ALLOW;
+    // A clear bit is a denied register. KVM copies the bitmaps.
+    std::vector<Bytes> bitmaps;
+    for (size_t i = 0; i < ranges.size(); ++i) {
+        bitmaps.emplace_back((ranges[i].count + 7) / 8, uint8_t{0});
+        filter.ranges[i].flags = ranges[i].accesses;
+        filter.ranges[i].base = ranges[i].first;
+        filter.ranges[i].nmsrs = ranges[i].count;
+        filter.ranges[i].bitmap = bitmaps.back().data();
+    }
+    if (::ioctl(fd_.get(), KVM_X86_SET_MSR_FILTER, &filter) < 0) return refused("KVM_X86_SET_MSR_FILTER");
+    return {};
 }
 
 Result<void> Vm::attach_irqfd(const EventFd& event, uint32_t gsi) const {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <linux/kvm.h>
@@ -39,6 +40,15 @@ class Vm {
     Result<void> create_irqchip() const;  // PIC, IOAPIC and, with each vCPU, its LAPIC
     Result<void> create_pit() const;      // i8254, for kernels that tick by it before they know the LAPIC
     Result<Vcpu> create_vcpu(uint32_t apic_id) const;
+
+    // Accesses to these registers end KVM_RUN (KVM_EXIT_X86_RDMSR, _WRMSR); all others are KVM's. Once,
+    // before any vCPU runs; KVM takes at most 16 ranges.
+    struct MsrRange {
+        uint32_t first;
+        uint32_t count;
+        uint32_t accesses;  // KVM_MSR_FILTER_READ, _WRITE
+    };
+    Result<void> trap_msrs(std::span<const MsrRange> ranges) const;
 
     // Each signal of the eventfd is an edge at interrupt line `gsi`.
     Result<void> attach_irqfd(const EventFd& event, uint32_t gsi) const;

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "memory/guest_memory.hpp"
@@ -26,6 +27,11 @@ class Carvable {
     // failure (out of memory) neighbouring RAM may be absent too: the machine has to be ended.
     virtual Result<void> remove_memory(memory::GuestRange range) = 0;
     virtual Result<void> restore_memory(memory::GuestRange range) = 0;
+
+    // Before they are restored: the pages behind these ranges are there. Whoever had them was to give them
+    // back, but may be gone; then they come from the host. ErrorCode::OutOfMemory: it has none now, ask
+    // again.
+    virtual Result<void> reserve_memory(std::span<const memory::GuestRange> ranges) = 0;
 
     virtual const std::shared_ptr<memory::GuestMemory>& memory() const = 0;
 

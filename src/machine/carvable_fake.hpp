@@ -55,6 +55,12 @@ class FakeCarvable : public Carvable {
         std::erase(absent, range);
         return {};
     }
+    Result<void> reserve_memory(std::span<const memory::GuestRange> ranges) override {
+        reserved.insert(reserved.end(), ranges.begin(), ranges.end());
+        if (reserves_to_refuse == 0) return {};
+        --reserves_to_refuse;
+        return fail(reserve_error, "no pages");
+    }
     const std::shared_ptr<memory::GuestMemory>& memory() const override { return memory_; }
     void give_up(std::string) override { ++given_up; }
 
@@ -62,6 +68,9 @@ class FakeCarvable : public Carvable {
 
     bool never_parks = false;
     bool refuses_slots = false;
+    int reserves_to_refuse = 0;
+    ErrorCode reserve_error = ErrorCode::OutOfMemory;
+    std::vector<memory::GuestRange> reserved;
     std::vector<memory::GuestRange> absent;
     int given_up = 0;
 

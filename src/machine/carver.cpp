@@ -9,6 +9,12 @@ namespace alcove::machine {
 
 using memory::GuestRange;
 
+namespace {
+
+constexpr std::chrono::milliseconds kAskForPagesAgain(200);
+
+}  // namespace
+
 struct Carver::Operation {
     enum class Kind { Withdraw, Readmit };
 
@@ -28,7 +34,9 @@ struct Carver::Operation {
 
 Carver::Carver(Carvable& machine, EventLoop& loop) : machine_(machine), loop_(loop) {}
 
-Carver::~Carver() = default;
+Carver::~Carver() {
+    loop_.cancel(page_timer_);
+}
 
 void Carver::withdraw(GuestRange range, Done done) {
     enqueue(std::make_unique<Operation>(
@@ -44,6 +52,9 @@ void Carver::machine_ended() {
     machine_ended_ = true;
     // The work of a machine that has ended does not come any more.
     if (after_park_ != nullptr) later(std::exchange(after_park_, nullptr));
+    if (page_timer_ == 0) return;
+    loop_.cancel(std::exchange(page_timer_, 0));
+    later(&Carver::reserve);
 }
 
 void Carver::enqueue(std::unique_ptr<Operation> operation) {
@@ -89,7 +100,7 @@ void Carver::lose_machine(Error error) {
 
 void Carver::begin() {
     if (operations_.front()->kind == Operation::Kind::Withdraw) return remove_slots();
-    unfence();
+    reserve();
 }
 
 void Carver::remove_slots() {
@@ -103,6 +114,22 @@ void Carver::fence() {
     if (fenced) return finish();
     operation.error = std::move(fenced.error());
     restore_slots();
+}
+
+void Carver::reserve() {
+    auto reserved = machine_.reserve_memory(operations_.front()->ranges);
+    if (reserved) return unfence();
+    if (reserved.error().code() == ErrorCode::OutOfMemory) return wait_for_pages();
+    lose_machine(std::move(reserved).error());
+    finish();
+}
+
+// The guest lives on without them meanwhile.
+void Carver::wait_for_pages() {
+    page_timer_ = loop_.after(kAskForPagesAgain, [this] {
+        page_timer_ = 0;
+        reserve();
+    });
 }
 
 void Carver::unfence() {

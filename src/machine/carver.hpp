@@ -4,8 +4,9 @@
 // between is not its business: whoever asked has them moved away, and fresh ones put in their place.
 //
 //     withdraw():   vCPUs parked, slots gone ─► fenced off ─► done
-//                        ▲                          │ fails
-//     readmit():         └── slots back ◄─ unfenced ◄┘
+//                                                   │ fails
+//     readmit():    done ◄─ slots back ◄─ unfenced ◄┴─ pages there ◄┐
+//                                                           └───────┘ not yet
 //
 // The vCPUs stand still only while slots change. One operation at a time; others wait in order.
 //
@@ -45,8 +46,8 @@ class Carver {
     // in sight as before; where that could not be had, the machine was ended.
     void withdraw(memory::GuestRange range, Done done);
 
-    // Ranges that were withdrawn, as they were, all in one pause; the pages behind them are there again.
-    // After an error the machine was ended.
+    // Ranges that were withdrawn, as they were, all in one pause. Pages that nobody has put back behind them
+    // are reserved first, and waited for while the host has none. After an error the machine was ended.
     void readmit(std::vector<memory::GuestRange> ranges, Done done);
 
     // The machine has ended, or is about to be destroyed. What is being withdrawn fails, and so does all that
@@ -63,6 +64,7 @@ class Carver {
 
     void enqueue(std::unique_ptr<Operation> operation);
     void later(Step step);
+    void wait_for_pages();
     void parked(std::function<Result<void>()> work, Step then);
     void lose_machine(Error error);
 
@@ -70,6 +72,7 @@ class Carver {
     void begin();
     void remove_slots();
     void fence();
+    void reserve();
     void unfence();
     void restore_slots();
     void abandon();
@@ -79,6 +82,7 @@ class Carver {
     EventLoop& loop_;
     bool machine_ended_ = false;
     Step after_park_ = nullptr;                          // set while the vCPUs were asked to park
+    EventLoop::TimerId page_timer_ = 0;                  // set while pages are waited for
     std::deque<std::unique_ptr<Operation>> operations_;  // the first is under way
     Counters counters_;
     std::shared_ptr<Carver*> self_ = std::make_shared<Carver*>(this);  // what is posted holds it weakly

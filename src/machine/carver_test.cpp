@@ -96,6 +96,52 @@ TEST_F(CarverTest, WhatIsReadmittedIsBackInOnePause) {
     EXPECT_EQ(carver.counters().pauses, 3U) << "one for both ranges";
 }
 
+TEST_F(CarverTest, PagesAreThereBeforeTheGuestMeetsThem) {
+    const auto what = range(kHigh, 128_KiB);
+    ASSERT_TRUE(*withdraw(what));
+    machine.reserves_to_refuse = 1;
+    std::optional<Result<void>> result;
+    carver.readmit({what}, store(result));
+
+    run();
+    EXPECT_FALSE(result);
+    EXPECT_EQ(machine.absent, std::vector{what}) << "the host has no pages yet";
+    const auto deadline = EventLoop::Clock::now() + std::chrono::seconds(10);
+    while (!result && EventLoop::Clock::now() < deadline)
+        loop->run_once(std::chrono::milliseconds(10)).value();
+
+    ASSERT_TRUE(result && *result);
+    EXPECT_EQ(machine.reserved, (std::vector{what, what}));
+    EXPECT_TRUE(machine.absent.empty());
+}
+
+TEST_F(CarverTest, PagesAreNotWaitedForWhenTheMachineEnds) {
+    const auto what = range(kHigh, 128_KiB);
+    ASSERT_TRUE(*withdraw(what));
+    machine.reserves_to_refuse = 1000;
+    std::optional<Result<void>> result;
+    carver.readmit({what}, store(result));
+    run();
+
+    carver.machine_ended();
+    run();
+
+    EXPECT_TRUE(result && *result);
+    EXPECT_EQ(machine.reserved.size(), 1U);
+}
+
+TEST_F(CarverTest, PagesThatCanNotBeReservedCostTheMachine) {
+    const auto what = range(kHigh, 128_KiB);
+    ASSERT_TRUE(*withdraw(what));
+    machine.reserves_to_refuse = 1;
+    machine.reserve_error = ErrorCode::SystemCall;
+
+    const auto readmitted = readmit({what});
+
+    EXPECT_TRUE(readmitted && !*readmitted);
+    EXPECT_EQ(machine.given_up, 1);
+}
+
 TEST_F(CarverTest, OperationsFollowEachOther) {
     std::optional<Result<void>> first;
     std::optional<Result<void>> second;

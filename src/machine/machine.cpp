@@ -7,6 +7,7 @@
 #include "cpu/cpuid_baseline.hpp"
 #include "cpu/initial_state.hpp"
 #include "memory/layout.hpp"
+#include "memory/page_mover.hpp"
 #include "pci/spec.hpp"
 #include "support/bits.hpp"
 #include "virtio/spec.hpp"
@@ -53,14 +54,20 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
     TRY(machine->vm_.set_identity_map_address(layout::kKvmIdentityMap));
     TRY(machine->vm_.set_tss_address(layout::kKvmTss));
     TRY(machine->vm_.create_irqchip());
+    machine->vcpu_begins_ = std::move(plan.vcpu_begins);
     machine->platform_.discovery = plan.discovery;
     machine->platform_.vcpu_count = plan.vcpu_count;
     if (plan.discovery == boot::Discovery::CommandLine) {
         TRY(machine->vm_.create_pit());
     }
+    TRY(machine->disable_quirks(plan));
+    if (plan.sgx) {
+        TRY(machine->add_sgx(plan));
+    }
     TRY(machine->add_memory_slots(plan.primary));
     TRY(machine->add_chipset(std::move(plan.console)));
     if (plan.primary) {
+        machine->ram_ = std::move(plan.ram);
         TRY(machine->add_pci_bus(*plan.primary));
     }
     TRY(machine->add_vcpus({.vcpu_count = plan.vcpu_count, .threads_per_core = plan.threads_per_core}));
@@ -85,13 +92,42 @@ Result<void> Machine::add_memory_slots(const std::optional<PrimaryShape>& shape)
     if (shape)
         block =
             shape->memory_block != 0 ? shape->memory_block : MemorySlots::block_for(memory_->total_size());
-    memory_slots_ =
-        TRY(MemorySlots::create([this](const kvm::MemorySlot& slot) { return vm_.set_memory_slot(slot); },
-                                memory_->mapped_regions(), block, kFirstRamSlot));
-    // Or deleting one slot throws away the mappings of all, as kernels before 6.11 do anyway.
-    const auto quirks = TRY(vm_.check_extension(KVM_CAP_DISABLE_QUIRKS2));
-    if (shape && (static_cast<uint64_t>(quirks) & kQuirkSlotZapAll) != 0)
-        return vm_.enable_capability(KVM_CAP_DISABLE_QUIRKS2, kQuirkSlotZapAll);
+    const auto set = [this](kvm::MemorySlot slot) -> Result<void> {
+        TRY(vm_.set_memory_slot(slot));
+        if (!sgx_) return {};
+        slot.slot = kvm::slot_of(kvm::View::Protected, slot.slot);  // RAM is in both views
+        return vm_.set_memory_slot(slot);
+    };
+    memory_slots_ = TRY(MemorySlots::create(set, memory_->mapped_regions(), block, kFirstRamSlot));
+    return {};
+}
+
+Result<void> Machine::disable_quirks(const MachinePlan& plan) {
+    uint64_t unwanted = 0;
+    // Deleting one slot would throw away the mappings of all, as kernels before 6.11 do anyway.
+    if (plan.primary) unwanted |= kQuirkSlotZapAll;
+    // KVM would write over instructions of enclaves that look like hypercalls.
+    if (plan.sgx) unwanted |= KVM_X86_QUIRK_FIX_HYPERCALL_INSN;
+    const auto known = TRY(vm_.check_extension(KVM_CAP_DISABLE_QUIRKS2));
+    unwanted &= static_cast<uint64_t>(known);
+    if (unwanted == 0) return {};
+    return vm_.enable_capability(KVM_CAP_DISABLE_QUIRKS2, unwanted);
+}
+
+Result<void> Machine::add_sgx(const MachinePlan& plan) {
+    const sgx_vm::SgxVm::Place place{.occupied = layout::device_ranges(),
+                                     .private_base = layout::kSgxPrivate.base};
+    sgx_ = TRY(sgx_vm::SgxVm::create(vm_, *plan.sgx, memory_, place, plan.vcpu_count));
+    ALCOVE_CHECK(sgx_->private_end() < layout::kSgxPrivate.end(), "room for every vCPU");
+    const auto slots = sgx_->slots(next_slot_, 0);
+    for (const auto& slot : slots)
+        TRY(vm_.set_memory_slot(slot));
+    next_slot_ += static_cast<uint32_t>(sgx_->sections().size());
+    platform_.ram_bytes = memory_->total_size();
+    for (size_t i = 0; i < sgx_->sections().size(); ++i)
+        platform_.epc.push_back({.base = sgx_->sections()[i].base.value(),
+                                 .size = sgx_->sections()[i].size,
+                                 .node = plan.sgx->configuration.epc[i].node});
     return {};
 }
 
@@ -135,7 +171,8 @@ Result<void> Machine::add_chipset(chipset::Serial16550::Sink console) {
 
 Result<void> Machine::add_vcpus(cpu::Topology topology) {
     const auto supported = TRY(kvm_.supported_cpuid());
-    const auto baseline = TRY(cpu::make_cpuid_baseline(supported, topology));
+    auto baseline = TRY(cpu::make_cpuid_baseline(supported, topology));
+    if (sgx_) sgx_->extend_cpuid(baseline, supported);
     for (uint32_t i = 0; i < topology.vcpu_count; ++i) {
         auto vcpu = TRY(vm_.create_vcpu(i));
         TRY(vcpu.set_cpuid(cpu::cpuid_for(baseline, i)));
@@ -145,6 +182,10 @@ Result<void> Machine::add_vcpus(cpu::Topology topology) {
         };
         vcpus_.push_back(std::make_unique<cpu::VcpuThread>(
             std::move(vcpu), i, cpu::VcpuThread::Buses{.io = io_bus_, .mmio = mmio_bus_}, failed));
+        if (sgx_) {
+            auto handler = TRY(sgx_->make_vcpu(vcpus_.back()->vcpu(), i));
+            vcpus_.back()->set_exit_handler(std::move(handler));
+        }
     }
     return {};
 }
@@ -197,7 +238,10 @@ Result<void> Machine::load(boot::BootInputs inputs) {
 Result<void> Machine::start(EndedHandler ended) {
     ended_ = std::move(ended);
     for (auto& vcpu : vcpus_)
-        vcpu->start();
+        vcpu->start([this, index = vcpu->index()]() -> Result<void> {
+            if (!vcpu_begins_) return {};
+            return vcpu_begins_(index);
+        });
     return {};
 }
 
@@ -209,6 +253,22 @@ void Machine::stop() {
 void Machine::give_up(std::string detail) {
     end_from_vcpu(
         {.reason = api::StopReason::DeviceError, .vcpu = std::nullopt, .detail = std::move(detail)});
+}
+
+Result<void> Machine::reserve_memory(std::span<const memory::GuestRange> ranges) {
+    uint64_t expected = 0;
+    for (const auto& present : memory_slots_->present())
+        expected += present.size;
+    std::vector<memory::FileRange> parts;
+    for (const auto& range : ranges) {
+        expected += range.size;
+        for (const auto& [region, address] : memory_->mapped_regions())
+            if (region.range.contains(range.base))
+                parts.push_back(
+                    {.offset = region.file_offset + (range.base.value() - region.range.base.value()),
+                     .length = range.size});
+    }
+    return memory::reserve_missing(ram_, expected, parts);
 }
 
 void Machine::with_vcpus_parked(std::function<void()> work) {

@@ -35,6 +35,7 @@
 #include "machine/wiring.hpp"
 #include "memory/guest_memory.hpp"
 #include "pci/pci_bus.hpp"
+#include "sgx_vm/sgx_vm.hpp"
 #include "support/event_loop.hpp"
 #include "virtio/device.hpp"
 #include "virtio/mmio_transport.hpp"
@@ -60,6 +61,9 @@ struct MachinePlan {
     uint32_t threads_per_core = 1;  // 2 only where the host threads behind neighbouring vCPUs are siblings
     boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
     std::optional<PrimaryShape> primary{};              // with Discovery::Acpi only
+    std::optional<sgx_vm::SgxPlan> sgx{};
+    // Called on each vCPU's thread before it runs the guest; an error ends the machine. May be empty.
+    std::function<Result<void>(uint32_t vcpu)> vcpu_begins;
     // Each byte the guest sends to its serial port; called on vCPU threads, one at a time. Empty: dropped.
     chipset::Serial16550::Sink console;
 };
@@ -102,7 +106,10 @@ class Machine : public Carvable {
     void with_vcpus_parked(std::function<void()> work) override;
     Result<void> remove_memory(memory::GuestRange range) override { return memory_slots_->remove(range); }
     Result<void> restore_memory(memory::GuestRange range) override { return memory_slots_->restore(range); }
+    Result<void> reserve_memory(std::span<const memory::GuestRange> ranges) override;
     const std::shared_ptr<memory::GuestMemory>& memory() const override { return memory_; }
+
+    sgx_vm::SgxVm* sgx() { return sgx_.get(); }  // null without
 
     const std::vector<std::unique_ptr<cpu::VcpuThread>>& vcpus() const { return vcpus_; }
     const std::vector<std::unique_ptr<virtio::MmioTransport>>& transports() const { return transports_; }
@@ -119,6 +126,8 @@ class Machine : public Carvable {
           doorbells_(vm_) {}
 
     Result<void> add_memory_slots(const std::optional<PrimaryShape>& shape);
+    Result<void> disable_quirks(const MachinePlan& plan);
+    Result<void> add_sgx(const MachinePlan& plan);
     Result<void> add_pci_bus(const PrimaryShape& shape);
     Result<void> add_chipset(chipset::Serial16550::Sink console);
     Result<void> add_vcpus(cpu::Topology topology);
@@ -132,9 +141,11 @@ class Machine : public Carvable {
     kvm::Kvm kvm_;
     kvm::Vm vm_;
     std::shared_ptr<memory::GuestMemory> memory_;
+    Fd ram_;  // of a primary VM
     IoeventfdDoorbells doorbells_;
     uint32_t next_slot_ = 0;  // of devices; RAM's come behind them
     std::optional<MemorySlots> memory_slots_;
+    std::unique_ptr<sgx_vm::SgxVm> sgx_;  // null without; behind the memory it looks into
 
     bus::AddressBus io_bus_;
     bus::AddressBus mmio_bus_;
@@ -154,6 +165,7 @@ class Machine : public Carvable {
     std::deque<std::function<void()>> parked_works_;
     std::atomic<size_t> vcpus_to_park_{0};  // counted down by the vCPU threads; the last one posts the work
 
+    std::function<Result<void>(uint32_t vcpu)> vcpu_begins_;
     EndedHandler ended_;
     bool finished_ = false;
     std::atomic<bool> ending_{false};  // set by the first end, from any thread: exchange decides who it is

@@ -9,11 +9,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-namespace alcove::memory {
+#include "memory/guest_slice_access.hpp"
 
-struct GuestSliceAccess {
-    static uint8_t* data(const GuestSlice& slice) { return slice.data_; }
-};
+namespace alcove::memory {
 
 namespace {
 

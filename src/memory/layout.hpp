@@ -11,6 +11,7 @@
 //   fee0_0000        LAPIC
 //   fffb_c000        KVM's own four pages (identity map, TSS)
 //   1_0000_0000      the rest of RAM
+//   6f_c000_0000     with SGX: memory that enclaves' processors need, in no guest's view; EPC is below
 //   70_0000_0000     PCI: BARs of 64 bits, up to the end of the 39 bits that every host has (primary VMs)
 #pragma once
 
@@ -35,10 +36,17 @@ inline constexpr GuestRange kPciEcam{.base = GuestAddress(0xe000'0000), .size = 
 // Bounds the RAM of a machine that has it: 448 GiB less the gap.
 inline constexpr GuestRange kPciMmio64{.base = GuestAddress(448_GiB), .size = 64_GiB};
 
+inline constexpr GuestRange kSgxPrivate{.base = GuestAddress(447_GiB), .size = 1_GiB};
+
 inline constexpr uint64_t kIoApic = 0xfec0'0000;
 inline constexpr uint64_t kLocalApic = 0xfee0'0000;
 inline constexpr uint64_t kKvmIdentityMap = 0xfffb'c000;
 inline constexpr uint64_t kKvmTss = 0xfffb'd000;
+
+// Where devices are or may come to be.
+inline std::vector<GuestRange> device_ranges() {
+    return {{.base = GuestAddress(kLowRamLimit), .size = kHighRamStart - kLowRamLimit}, kPciMmio64};
+}
 
 // RAM of `size` bytes (a multiple of the page size) around the gap below 4 GiB, in the order of the RAM file.
 inline std::vector<GuestMemory::Region> ram_regions(uint64_t size) {

@@ -69,6 +69,15 @@ Result<void> release_pages(FilePart part, uint64_t length) {
     return allocate(part, length, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
 }
 
+Result<void> reserve_missing(const Fd& file, uint64_t expected, std::span<const FileRange> ranges) {
+    constexpr uint64_t kStatBlock = 512;  // stat(2), st_blocks
+    const auto status = TRY(sys::stat(file));
+    if (static_cast<uint64_t>(status.st_blocks) * kStatBlock >= expected) return {};
+    for (const auto& [offset, length] : ranges)
+        TRY(allocate({file, offset}, length, 0).context("reserving memory again"));
+    return {};
+}
+
 Result<void> move_pages(FilePart from, FilePart to, uint64_t length, uint64_t page_size, uint64_t chunk,
                         uint64_t& moved, MoveCounters& counters) {
     ALCOVE_CHECK(is_aligned(from.offset | to.offset | length | chunk, page_size) && chunk > 0,

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "support/fd.hpp"
 #include "support/result.hpp"
@@ -34,5 +35,14 @@ Result<void> move_pages(FilePart from, FilePart to, uint64_t length, uint64_t pa
 Result<void> reserve_pages(FilePart part, uint64_t length);
 // Gives the pages back to the host; what is read there afterwards is zero.
 Result<void> release_pages(FilePart part, uint64_t length);
+
+struct FileRange {
+    uint64_t offset;
+    uint64_t length;
+};
+// Who moved pages away from a RAM file may be gone with them. When the file has fewer than `expected` bytes
+// of pages, these ranges get what they lack, as zero pages; what is there stays as it is. After an error some
+// may have come, and it can be asked for again. Looks at one number when nothing is missing.
+Result<void> reserve_missing(const Fd& file, uint64_t expected, std::span<const FileRange> ranges);
 
 }  // namespace alcove::memory

@@ -95,6 +95,23 @@ TEST(PageMover, ReservedPagesAreZeroAndGivenBack) {
     EXPECT_EQ(bytes_in_use(file), 0U);
 }
 
+TEST(PageMover, WhatIsMissingIsReservedAndTheRestStays) {
+    const Fd file = make_file("file");
+    const Bytes data = pattern(3, kSize);
+    ASSERT_TRUE(sys::write_all_at(file, data, 0));
+    ASSERT_TRUE(release_pages({file, 64_KiB}, 128_KiB));
+    const FileRange ranges[] = {{.offset = 0, .length = 128_KiB}, {.offset = 128_KiB, .length = 128_KiB}};
+
+    ASSERT_TRUE(reserve_missing(file, kSize - 128_KiB, ranges));
+    EXPECT_EQ(bytes_in_use(file), kSize - 128_KiB) << "nothing is missing that should be there";
+    ASSERT_TRUE(reserve_missing(file, kSize, ranges));
+
+    EXPECT_EQ(bytes_in_use(file), kSize);
+    EXPECT_EQ(content(file, 0, 64_KiB), Bytes(data.begin(), data.begin() + 64_KiB));
+    EXPECT_EQ(content(file, 64_KiB, 128_KiB), Bytes(128_KiB, 0));
+    EXPECT_EQ(content(file, 192_KiB, 64_KiB), Bytes(data.begin() + 192_KiB, data.begin() + 256_KiB));
+}
+
 TEST(PageMover, AFailureSaysHowFarItCame) {
     const Fd from = make_file("from");
     const Bytes data = pattern(9, kSize);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "api/ne_messages.hpp"
 #include "memory/guest_address.hpp"
 #include "ne/ids.hpp"
 #include "ne/spec.hpp"
@@ -16,8 +17,6 @@
 namespace alcove::ne {
 
 struct Parent {
-    // As many enclaves as AWS allows beside one parent.
-    static constexpr uint32_t kDefaultSlots = 4;
     // KVM has 32764 memory slots for user space (x86: KVM_MEM_SLOTS_NUM less its own), and each piece of RAM
     // that is left between carved regions, or comes back between them, takes one. The rest is for devices.
     static constexpr uint64_t kMaxRamPieces = 32'000;
@@ -25,7 +24,7 @@ struct Parent {
     std::vector<memory::GuestRange> ram;  // ascending, apart from one another
     uint64_t backing_page = 4096;         // bytes, of the host memory behind it; a power of two
     std::vector<uint32_t> core_of_vcpu;   // by VcpuId: any number that the threads of one core share
-    uint32_t max_slots = kDefaultSlots;
+    uint32_t max_slots = api::ne::kMaxEnclaves;
     uint64_t max_ram_pieces = kMaxRamPieces;
     uint64_t min_enclave_memory = MIN_ENCLAVE_MEM_SIZE;
 

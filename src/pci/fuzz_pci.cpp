@@ -7,10 +7,9 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include <spdlog/spdlog.h>
-
 #include "pci/function_fake.hpp"
 #include "support/fuzz_input.hpp"
+#include "support/log.hpp"
 
 namespace {
 
@@ -51,7 +50,7 @@ void access(FuzzInput& input, bus::BusDevice& face, uint64_t size, uint64_t offs
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

@@ -85,6 +85,20 @@ Result<api::CpuMask> siblings_of(uint32_t cpu) {
     return api::CpuMask::parse_list(as_text(list));
 }
 
+// As vmm/vcpu_places.hpp reads it.
+std::string host_cores() {
+    std::string text;
+    for (uint32_t cpu = 0; cpu < api::kMaxHostCpus; ++cpu) {
+        const auto siblings = siblings_of(cpu);
+        if (!siblings || siblings->count() < 2) continue;
+        bool is_first = true;
+        for (uint32_t below = 0; below < cpu; ++below)
+            is_first = is_first && !siblings->has(below);
+        if (is_first) text += (text.empty() ? "" : "/") + siblings->to_list();
+    }
+    return text;
+}
+
 Result<void> run(const Settings& settings) {
     const auto daemon = TRY(user_named(settings.daemon_user));
     const auto shim = TRY(user_named(settings.shim_user));
@@ -103,6 +117,7 @@ Result<void> run(const Settings& settings) {
     spawning.jail_mount_point = settings.run_dir + "/jail";
     spawning.attestor_shim_socket = settings.attestor_shim_socket;
     spawning.visible.insert(spawning.visible.end(), settings.vmm_sees.begin(), settings.vmm_sees.end());
+    spawning.host_cores = host_cores();
     spawning.shim_uid = shim.pw_uid;
     spawning.shim_gid = shim.pw_gid;
     spawning.daemon_uid = daemon.pw_uid;

@@ -122,6 +122,12 @@ Outcome<DirectAccess::Answer> Engine::check_access(const Processor& processor, u
         DirectAccess::Enclosed{.page = *page, .rights = entry.flags & secinfo::kRights});
 }
 
+Result<void> Engine::read_page(PageIndex page, uint64_t offset, MutableByteView into) {
+    const auto pinned = TRY(store_->pin(page));
+    pinned.read(offset, into);
+    return {};
+}
+
 void Engine::drop_all() {
     epcm_.with([](EpcmState& state) { state.drop_all(); });
     for (uint32_t page = 0; page < sections_.pages(); ++page)

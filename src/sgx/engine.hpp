@@ -78,6 +78,9 @@ class Engine {
     Outcome<DirectAccess::Answer> check_access(const Processor& processor, uint64_t linear, Access access,
                                                memory::GuestAddress address);
 
+    // Bytes of a page that check_access() gave, within it: what code inside this enclave would read.
+    Result<void> read_page(PageIndex page, uint64_t offset, MutableByteView into);
+
     // All EPC is lost at once. Every vCPU is stopped and has left its enclave (asynchronous_exit).
     void drop_all();
 

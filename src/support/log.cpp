@@ -6,8 +6,32 @@
 #include <utility>
 
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 namespace alcove::log {
+
+namespace {
+
+spdlog::level::level_enum spdlog_level(Level level) {
+    switch (level) {
+        case Level::Debug:
+            return spdlog::level::debug;
+        case Level::Info:
+            return spdlog::level::info;
+        case Level::Warn:
+            return spdlog::level::warn;
+        case Level::Error:
+            return spdlog::level::err;
+    }
+    return spdlog::level::err;
+}
+
+}  // namespace
+
+void write(Level level, fmt::string_view format, fmt::format_args arguments) {
+    if (!spdlog::should_log(spdlog_level(level))) return;
+    spdlog::log(spdlog_level(level), fmt::vformat(format, arguments));
+}
 
 void start(const std::string& name) {
     // The time zone's file is read now: a sandboxed process could not open it at its first line.
@@ -17,6 +41,10 @@ void start(const std::string& name) {
     if (const char* level = std::getenv("ALCOVE_LOG")) logger->set_level(spdlog::level::from_str(level));
     logger->flush_on(spdlog::level::trace);
     spdlog::set_default_logger(std::move(logger));
+}
+
+void silence() {
+    spdlog::set_level(spdlog::level::off);
 }
 
 bool RateLimit::allow(uint64_t& suppressed) {

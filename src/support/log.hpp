@@ -8,17 +8,38 @@
 #include <cstdint>
 #include <string>
 
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 namespace alcove::log {
 
-using spdlog::debug;
-using spdlog::error;
-using spdlog::info;
-using spdlog::warn;
+enum class Level : uint8_t { Debug, Info, Warn, Error };
+
+// What the four below are made of: they only check the format against its arguments, so that the files that
+// log do not each compile the log library.
+void write(Level level, fmt::string_view format, fmt::format_args arguments);
+
+template <typename... T>
+void debug(fmt::format_string<T...> format, T&&... arguments) {
+    write(Level::Debug, format, fmt::make_format_args(arguments...));
+}
+template <typename... T>
+void info(fmt::format_string<T...> format, T&&... arguments) {
+    write(Level::Info, format, fmt::make_format_args(arguments...));
+}
+template <typename... T>
+void warn(fmt::format_string<T...> format, T&&... arguments) {
+    write(Level::Warn, format, fmt::make_format_args(arguments...));
+}
+template <typename... T>
+void error(fmt::format_string<T...> format, T&&... arguments) {
+    write(Level::Error, format, fmt::make_format_args(arguments...));
+}
 
 // Once at the start of main(). ALCOVE_LOG=debug|info|warn|error sets the level; info is the default.
 void start(const std::string& name);
+
+// No more lines: for fuzzers, which cause millions.
+void silence();
 
 // At most `burst` lines in a period; says how many were left out when the next one goes through.
 class RateLimit {

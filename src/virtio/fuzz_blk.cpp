@@ -6,8 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include <spdlog/spdlog.h>
-
+#include "support/log.hpp"
 #include "support/system.hpp"
 #include "virtio/blk.hpp"
 #include "virtio/driver_fake.hpp"
@@ -41,7 +40,7 @@ void require(bool condition) {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

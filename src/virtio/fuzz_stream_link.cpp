@@ -7,8 +7,7 @@
 
 #include <sys/socket.h>
 
-#include <spdlog/spdlog.h>
-
+#include "support/log.hpp"
 #include "support/system.hpp"
 #include "virtio/stream_link.hpp"
 
@@ -38,7 +37,7 @@ struct User : virtio::NetworkLink::User {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

@@ -7,9 +7,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include <spdlog/spdlog.h>
-
 #include "support/fuzz_input.hpp"
+#include "support/log.hpp"
 #include "virtio/pci_driver_fake.hpp"
 #include "virtio/rng.hpp"
 
@@ -34,7 +33,7 @@ void require(bool condition) {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

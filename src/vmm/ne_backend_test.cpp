@@ -246,6 +246,38 @@ TEST_F(NeBackendTest, SlotsThatKvmRefusesAreAnErrorToTheDriverAndTheMachinesEnd)
     EXPECT_EQ(next(), Bytes{});
 }
 
+// ---- What root in the primary asks ----
+
+TEST_F(NeBackendTest, ThePolicyIsAskedOfAlcovedAndItsRefusalPassedOn) {
+    std::vector<Result<uint32_t>> answered;
+    const auto ask = [&](uint32_t wanted) {
+        backend.line().policy(wanted, [&](Result<uint32_t> now) { answered.push_back(std::move(now)); });
+    };
+    ask(wire::Policy::kAsk);
+    EXPECT_EQ(answered.at(0).error().code(), ErrorCode::ConnectionLost) << "there is no line yet";
+    connect();
+    ask(wire::Policy::kShared);
+    ask(wire::Policy::kDedicated);
+    const auto heard = [this] {
+        const auto message = next();
+        return api::decode<wire::Policy>(api::open_envelope(message).value()).value();
+    };
+    const auto first = heard();
+    const auto second = heard();
+    EXPECT_EQ(first.policy, wire::Policy::kShared);
+    EXPECT_EQ(second.policy, wire::Policy::kDedicated);
+
+    say(api::encode_failed(second.request, Error(ErrorCode::Unsupported, "no")));
+    say(api::encode(first));
+
+    ASSERT_EQ(answered.size(), 3U);
+    EXPECT_EQ(answered[1].error().code(), ErrorCode::Unsupported);
+    EXPECT_EQ(answered[2].value(), wire::Policy::kShared);
+    ask(wire::Policy::kAsk);
+    lose_alcoved();
+    EXPECT_EQ(answered.at(3).error().code(), ErrorCode::ConnectionLost);
+}
+
 // ---- Lines that end ----
 
 TEST_F(NeBackendTest, ACommandThatWasNotAnsweredIsSaidAgainWithItsNumber) {
@@ -319,7 +351,7 @@ TEST_F(NeBackendTest, AlcovedThatMakesNoSenseIsLeftForAnother) {
     connect();
     auto pipe = sys::pipe().value();
     ASSERT_TRUE(alcoved.send(api::encode(wire::SlotChanged{.slot_uid = kSlot, .state = 2, .reserved = {}}),
-                             {{pipe.first.get()}}));
+                             {pipe.first.get()}));
     run();
     EXPECT_EQ(lines_wanted, 7);
     EXPECT_EQ(slots_changed, 0);

@@ -23,14 +23,15 @@ Result<void> NeLine::given(std::vector<Fd> descriptors) {
         return fail(ErrorCode::InvalidMessage, "a line to alcoved comes with one descriptor");
     connection_ = TRY(api::Connection::create(
         loop_, Channel(std::move(descriptors.front())), wire::kProtocol, wire::kVersions,
-        {.on_open = [this](uint16_t) { on_open(); },
+        {.on_open = [this](uint16_t version) { on_open(version); },
          .on_message = [this](const api::Envelope& envelope,
                               const std::vector<Fd>& fds) { return on_message(envelope, fds); },
          .on_closed = [this](const Error& error) { on_closed(error); }}));
     return {};
 }
 
-void NeLine::on_open() {
+void NeLine::on_open(uint16_t version) {
+    version_ = version;
     log::info("there is a line to alcoved");
     send_command();
     send_release();
@@ -39,6 +40,8 @@ void NeLine::on_open() {
 void NeLine::on_closed(const Error& error) {
     log::warn("the line to alcoved ended: {}", error.to_string());
     connection_.reset();
+    for (const auto& [number, answered] : std::exchange(policies_, {}))
+        answered(fail(ErrorCode::ConnectionLost, "alcoved is away; ask again"));
     ask();
 }
 
@@ -46,6 +49,15 @@ void NeLine::command(const ne::Request& request, Answered answered) {
     ALCOVE_CHECK(!command_ && !release_, "one command at a time");
     command_ = Command{.number = ++last_command_, .request = request, .answered = std::move(answered)};
     send_command();
+}
+
+void NeLine::policy(uint32_t wanted, std::function<void(Result<uint32_t>)> answered) {
+    if (!is_open()) return answered(fail(ErrorCode::ConnectionLost, "alcoved is away; ask again"));
+    if (version_ < wire::kPolicyVersion)
+        return answered(fail(ErrorCode::Unsupported, "the host's alcoved is too old"));
+    const uint32_t number = ++last_policy_;
+    policies_.emplace(number, std::move(answered));
+    connection_->send(api::encode(wire::Policy{.request = number, .policy = wanted}));
 }
 
 void NeLine::release(std::function<void()> released) {
@@ -72,6 +84,9 @@ Result<void> NeLine::on_message(const api::Envelope& envelope, const std::vector
             return on_reply(envelope);
         case wire::Released::kType:
             return on_released(envelope);
+        case wire::Policy::kType:
+        case api::Failed::kType:
+            return on_policy(envelope);
         case wire::SlotChanged::kType: {
             const auto changed = TRY(api::decode<wire::SlotChanged>(envelope));
             if (!ne::slot_state_from(changed.state))
@@ -90,6 +105,26 @@ Result<void> NeLine::on_reply(const api::Envelope& envelope) {
         return fail(ErrorCode::InvalidMessage, "alcoved answered what was not asked");
     const auto answered = std::exchange(command_, std::nullopt)->answered;
     if (answered) answered(answer.reply);
+    return {};
+}
+
+Result<void> NeLine::on_policy(const api::Envelope& envelope) {
+    uint32_t number = 0;
+    Result<uint32_t> outcome(0U);
+    if (envelope.type == api::Failed::kType) {
+        auto failed = TRY(api::decode_failed(envelope));
+        number = failed.request;
+        outcome = Failure{std::move(failed.error)};
+    } else {
+        const auto now = TRY(api::decode<wire::Policy>(envelope));
+        if (now.policy != wire::Policy::kDedicated && now.policy != wire::Policy::kShared)
+            return fail(ErrorCode::InvalidMessage, "alcoved told of an unknown CPU policy");
+        number = now.request;
+        outcome = uint32_t{now.policy};
+    }
+    const auto asked = policies_.extract(number);
+    if (asked.empty()) return fail(ErrorCode::InvalidMessage, "alcoved answered what was not asked");
+    asked.mapped()(std::move(outcome));
     return {};
 }
 

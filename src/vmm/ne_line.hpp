@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -45,6 +46,10 @@ class NeLine {
 
     // One at a time: the next one after `answered`, or after a release. Neither is called from within.
     void command(const ne::Request& request, Answered answered);
+    // The CPU policy of enclaves to come (api::ne::Policy): set first unless `wanted` is Policy::kAsk. At
+    // once, or when alcoved has answered, or as soon as it is away: ErrorCode::ConnectionLost; or alcoved's
+    // own refusal.
+    void policy(uint32_t wanted, std::function<void(Result<uint32_t>)> answered);
     // Ends the command in hand, which is not answered any more, and everything that is with enclaves.
     void release(std::function<void()> released);
 
@@ -59,11 +64,12 @@ class NeLine {
         std::function<void()> released;
     };
 
-    void on_open();
+    void on_open(uint16_t version);
     void on_closed(const Error& error);
     Result<void> on_message(const api::Envelope& envelope, const std::vector<Fd>& descriptors);
     Result<void> on_reply(const api::Envelope& envelope);
     Result<void> on_released(const api::Envelope& envelope);
+    Result<void> on_policy(const api::Envelope& envelope);
     bool is_open() const { return connection_ != nullptr && connection_->is_open(); }
     void send_command();
     void send_release();
@@ -74,6 +80,9 @@ class NeLine {
     std::unique_ptr<api::Connection> connection_;
     uint32_t last_command_ = 0;
     uint32_t last_release_ = 0;
+    uint16_t version_ = 0;  // of the connection, when it is open
+    uint32_t last_policy_ = 0;
+    std::map<uint32_t, std::function<void(Result<uint32_t>)>> policies_;  // asked for, by number
     std::optional<Command> command_;
     std::optional<Release> release_;
 };

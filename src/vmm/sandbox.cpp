@@ -71,6 +71,8 @@ Result<void> enter_sandbox(api::VmRole role) {
     // Buffer sizes of sockets.
     TRY(filter.allow_if(SCMP_SYS(setsockopt), 1, kInt, SOL_SOCKET));
     TRY(filter.allow_if(SCMP_SYS(prctl), 0, kInt, PR_SET_NAME));
+    // Of the calling thread: a vCPU's on its CPU (vmm/vcpu_places.hpp).
+    TRY(filter.allow_if(SCMP_SYS(sched_setaffinity), 0, kInt, 0));
     TRY(filter.allow_if(SCMP_SYS(fcntl), 1, kInt, F_GETFL));
     TRY(filter.allow_if(SCMP_SYS(fcntl), 1, kInt, F_SETFL));
     return filter.install();

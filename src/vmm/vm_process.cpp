@@ -22,9 +22,9 @@ constexpr uint16_t kNoVcpu = 0xffff;
 
 }  // namespace
 
-Result<void> VmProcess::run(Channel channel) {
+Result<void> VmProcess::run(Channel channel, VcpuPlaces& places) {
     auto loop = TRY(EventLoop::create());
-    VmProcess vmm(std::move(loop));
+    VmProcess vmm(std::move(loop), places);
     vmm.shim_ = TRY(api::Connection::create(
         *vmm.loop_, std::move(channel), api::Protocol::Vmm, messages::kVersions,
         {.on_open = {},
@@ -143,6 +143,9 @@ machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::strin
         plan.discovery = boot::Discovery::Acpi;
         plan.primary = {.identity = identity_of(*id)};
     }
+    plan.vcpu_begins = [this, vcpus = uint32_t{launch.vcpu_count}](uint32_t vcpu) {
+        return places_.enter(vcpu, vcpus);
+    };
     plan.console = [this](uint8_t byte) {
         console_bytes_.fetch_add(1, std::memory_order_relaxed);
         if (console_) console_->write({&byte, 1});
@@ -172,6 +175,11 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     if ((launch.flags & messages::Launch::kEnclaves) != 0) {
         TRY(primary_->add_enclaves(*loop_, *machine_, parent_of(launch, *machine_->memory()),
                                    [this] { shim_->send(api::encode(messages::NeLineWanted{})); }));
+        policy_port_ = std::make_unique<PolicyPort>(*loop_, ports_, [this](uint32_t wanted, auto answered) {
+            primary_->enclaves()->line().policy(wanted, std::move(answered));
+        });
+        ports = policy_port_.get();
+        options.root_ports = {kPolicyPort};
     }
     host_backend_ = std::make_unique<vsock::HostBackend>(*loop_, *ports, options);
     host_listener_ =
@@ -222,6 +230,7 @@ void VmProcess::tell_statistics(uint32_t request) {
 }
 
 Result<void> VmProcess::start() {
+    TRY(places_.look());
     TRY(enter_sandbox(role_));
     shim_->send(api::encode(messages::Started{.launch_received_ns = launch_received_ns_,
                                               .image_loaded_ns = image_loaded_ns_,

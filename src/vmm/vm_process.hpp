@@ -24,8 +24,10 @@
 #include "virtio/rng.hpp"
 #include "vmm/enclave_devices.hpp"
 #include "vmm/fabric_member.hpp"
+#include "vmm/policy_port.hpp"
 #include "vmm/primary_devices.hpp"
 #include "vmm/shim_ports.hpp"
+#include "vmm/vcpu_places.hpp"
 #include "vsock/device.hpp"
 #include "vsock/host_backend.hpp"
 #include "vsock/host_listener.hpp"
@@ -34,12 +36,14 @@ namespace alcove::vmm {
 
 class VmProcess {
   public:
-    // `channel` is the line to the shim. Runs until the guest has ended and the shim knows, or until the shim
-    // is gone. An error means that the guest did not end in order; the shim was told where possible.
-    static Result<void> run(Channel channel);
+    // `channel` is the line to the shim; `places` are where vCPUs run. Runs until the guest has ended and the
+    // shim knows, or until the shim is gone. An error means that the guest did not end in order; the shim was
+    // told where possible.
+    static Result<void> run(Channel channel, VcpuPlaces& places);
 
   private:
-    explicit VmProcess(std::unique_ptr<EventLoop> loop) : loop_(std::move(loop)) {}
+    VmProcess(std::unique_ptr<EventLoop> loop, VcpuPlaces& places)
+        : loop_(std::move(loop)), places_(places) {}
 
     Result<void> on_message(const api::Envelope& envelope, std::vector<Fd> descriptors);
     Result<void> join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors);
@@ -56,6 +60,7 @@ class VmProcess {
     void finish_with(Result<void> outcome);
 
     std::unique_ptr<EventLoop> loop_;
+    VcpuPlaces& places_;
     std::unique_ptr<api::Connection> shim_;
     uint64_t launch_received_ns_ = 0;  // 0: not yet
     uint64_t image_loaded_ns_ = 0;
@@ -66,6 +71,7 @@ class VmProcess {
     api::VmRole role_ = api::VmRole::Enclave;
     std::unique_ptr<EnclaveDevices> enclave_;  // one of these two, as the role is
     std::unique_ptr<PrimaryDevices> primary_;
+    std::unique_ptr<PolicyPort> policy_port_;  // of a primary VM that may carve
     std::unique_ptr<vsock::HostBackend> host_backend_;
     std::unique_ptr<vsock::HostListener> host_listener_;
     std::unique_ptr<FabricMember> fabric_;  // of a primary VM, and of an enclave that was carved out of one

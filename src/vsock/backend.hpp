@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who stands at the other end of a guest's packets, for some context ids: the programs of this host
-// (host_backend.hpp), or the other machines of a fabric (fabric_backend.hpp). The device checks a packet's form and its
-// source, chooses the backend by destination, and offers backends the guest's receive ring in turn.
+// (host_backend.hpp), or the other machines of a fabric (fabric_backend.hpp). The device checks a packet's
+// form and its source, chooses the backend by destination, and offers backends the guest's receive ring in
+// turn.
 //
 // All on the event loop's thread.
 #pragma once

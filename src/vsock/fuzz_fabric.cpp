@@ -6,9 +6,8 @@
 // and an end of the link leaves nothing behind.
 #include <cstdlib>
 
-#include <spdlog/spdlog.h>
-
 #include "support/fuzz_input.hpp"
+#include "support/log.hpp"
 #include "support/mapping.hpp"
 #include "support/system.hpp"
 #include "vsock/fabric_fake.hpp"
@@ -92,7 +91,7 @@ class Peer {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

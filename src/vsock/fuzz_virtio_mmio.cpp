@@ -7,8 +7,7 @@
 #include <array>
 #include <cstdlib>
 
-#include <spdlog/spdlog.h>
-
+#include "support/log.hpp"
 #include "virtio/rng.hpp"
 #include "vsock/guest_fake.hpp"
 
@@ -55,7 +54,7 @@ void require(bool condition) {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

@@ -9,9 +9,8 @@
 
 #include <sys/socket.h>
 
-#include <spdlog/spdlog.h>
-
 #include "support/fuzz_input.hpp"
+#include "support/log.hpp"
 #include "support/system.hpp"
 #include "vsock/guest_fake.hpp"
 
@@ -217,7 +216,7 @@ void attack_with_rings(FuzzInput& input) {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    spdlog::set_level(spdlog::level::off);
+    log::silence();
     return 0;
 }
 

@@ -96,6 +96,11 @@ void HostBackend::receive_stray(const Header& header) {
 }
 
 void HostBackend::open_for_guest(const ConnectionKey& key, const Header& request) {
+    const bool for_root = std::ranges::find(options_.root_ports, key.host_port) != options_.root_ports.end();
+    if (for_root && key.guest_port >= kFirstFreePort) {
+        ++counters_.refused;
+        return reply_reset(request);
+    }
     // Requests that the guest took back still count until the opener has answered them.
     if (connections_.size() >= options_.max_connections || opens_under_way_ >= options_.max_connections) {
         ++counters_.refused;

@@ -28,10 +28,15 @@ class HostBackend : public Backend {
         Cid guest_cid{};
         // The guest reaches us as these; host programs appear as the first.
         std::vector<Cid> host_cids = {Cid::Parent, Cid::Host};
+        // Ports of the host for root inside alone: a guest's kernel gives ports below kFirstFreePort to
+        // nobody else (Linux, LAST_RESERVED_PORT in net/vmw_vsock/af_vsock.c).
+        std::vector<Port> root_ports = {};
         size_t max_connections = 4096;
         uint64_t buffer_budget = 64 * 1024 * 1024;  // bytes; see WindowBudget
         Patience patience{};
     };
+
+    static constexpr Port kFirstFreePort{1024};
 
     // Loop and opener are borrowed. On the loop's thread.
     HostBackend(EventLoop& loop, PortOpener& opener, Options options);

@@ -77,6 +77,20 @@ class HostBackendTest : public testing::Test {
     FakeVsock vsock_;
 };
 
+class RootPortTest : public HostBackendTest {
+  protected:
+    RootPortTest() : HostBackendTest({.root_ports = {kHostPort}}) {}
+};
+
+TEST_F(RootPortTest, IsForPortsThatOnlyRootInsideCanHave) {
+    send(Op::REQUEST, 0, Port{1024});
+    EXPECT_THAT(ops(), testing::ElementsAre(Op::RST));
+    EXPECT_EQ(connections(), 0U);
+
+    send(Op::REQUEST, 0, Port{1023});
+    EXPECT_THAT(ops(), testing::ElementsAre(Op::RESPONSE));
+}
+
 // ---- opening
 
 TEST_F(HostBackendTest, ARequestIsAnsweredOnceSomebodyTookIt) {

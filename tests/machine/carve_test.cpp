@@ -4,6 +4,7 @@
 // ranges are taken from it and given back.
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include <unistd.h>
 
@@ -191,6 +192,39 @@ TEST_P(Carve, AGuestThatTouchesWhatIsAbsentLivesAndDisturbsNobody) {
     EXPECT_GT(primary->unclaimed(), 0U) << "it met what is absent";
     EXPECT_EQ(bytes_in_use(primary->ram()), kRam) << "and filled no hole";
     EXPECT_EQ(bytes_in_use(enclave), 0U);
+}
+
+TEST_P(Carve, PagesThatAreLostWithTheirEnclaveAreThereBeforeTheGuestMeetsThem) {
+    ASSERT_NO_FATAL_FAILURE(boot());
+    const Taken what{.first = 3, .count = 5};
+    ASSERT_NO_FATAL_FAILURE(take(what));
+    enclave.reset();
+
+    ASSERT_TRUE(primary->readmit(range_of(what)));
+
+    EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
+    EXPECT_TRUE(sweeps(1)) << primary->console();
+}
+
+TEST_P(Carve, PagesThatTheHostHasNotAreWaitedFor) {
+    if (GetParam().page == 4_KiB) GTEST_SKIP() << "of small pages there are always some";
+    ASSERT_NO_FATAL_FAILURE(boot());
+    const Taken what{.first = 3, .count = 5};
+    ASSERT_NO_FATAL_FAILURE(take(what));
+    enclave.reset();
+    Fd others = ram_file("others", 2_MiB, 4 * kUnit).value();
+    ASSERT_TRUE(sys::allocate(others, 0, 0, 4 * kUnit)) << "all but two";
+    std::thread giver([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        others.reset();
+    });
+
+    const auto readmitted = primary->readmit(range_of(what));
+    giver.join();
+
+    EXPECT_TRUE(readmitted) << readmitted.error().to_string();
+    EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
+    EXPECT_TRUE(sweeps(1)) << primary->console();
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Carve, testing::ValuesIn(kKinds),

@@ -90,6 +90,10 @@ Result<void> Primary::take(memory::GuestRange range, memory::FilePart to) {
 
 Result<void> Primary::give_back(memory::GuestRange range, memory::FilePart from) {
     TRY(memory::return_region(from, ram_at(range.base), range.size, move_sizes()));
+    return readmit(range);
+}
+
+Result<void> Primary::readmit(memory::GuestRange range) {
     std::optional<Result<void>> readmitted;
     carver_->readmit({range}, [&](Result<void> result) { readmitted = std::move(result); });
     return wait_for(readmitted);

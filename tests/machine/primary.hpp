@@ -41,6 +41,8 @@ class Primary {
     // A range of its RAM to or from a place in an enclave's file. They run the event loop.
     Result<void> take(memory::GuestRange range, memory::FilePart to);
     Result<void> give_back(memory::GuestRange range, memory::FilePart from);
+    // Of an enclave that is lost with its pages.
+    Result<void> readmit(memory::GuestRange range);
     memory::MoveSizes move_sizes() const;
     memory::FilePart ram_at(memory::GuestAddress address) const;
 

@@ -17,6 +17,14 @@ namespace {
 const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
                                      .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
+Mark mark(machine::Machine& machine) {
+    Mark mark{.runs = machine.vcpus().front()->counters().runs, .asynchronous_exits = 0};
+    if (machine.sgx() == nullptr) return mark;
+    for (const auto& enclave : machine.sgx()->engine().report().enclaves)
+        mark.asynchronous_exits += enclave.asynchronous_exits;
+    return mark;
+}
+
 }  // namespace
 
 std::optional<std::string> find_test_file(const std::string& name) {
@@ -56,13 +64,19 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     plan.discovery = boot::discovery_for(options.command_line);
     Guarded<std::string> console;
     std::unique_ptr<machine::Machine> machine;
+    GuestRun run;
     plan.console = [&](uint8_t byte) {
+        if (byte == kMark) {
+            run.marks.push_back(mark(*machine));
+            return;
+        }
         const bool reached = console.with([&](std::string& text) {
             text.push_back(static_cast<char>(byte));
             return !options.stop_at.empty() && text.ends_with(options.stop_at);
         });
         if (reached) loop->post([&] { machine->stop(); });
     };
+    if (options.sgx) plan.sgx = {.configuration = *options.sgx, .root = {1, 2, 3}};
     if (options.disk) plan.primary = {.identity = kIdentity};
     virtio::RngDevice rng(*loop);
     std::unique_ptr<virtio::BlockDevice> disk;
@@ -78,7 +92,6 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     }
     TRY(machine->load(std::move(inputs)));
 
-    GuestRun run;
     bool timed_out = false;
     TRY(machine->start([&](const machine::MachineEnd& end) {
         if (!timed_out) run.end = end;
@@ -91,6 +104,11 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     TRY(loop->run());
     for (const auto& vcpu : machine->vcpus())
         run.kvm_runs += vcpu->counters().runs;
+    if (machine->sgx() != nullptr) {
+        run.sgx = machine->sgx()->engine().report();
+        const auto broken = machine->sgx()->engine().find_inconsistency();
+        if (broken) return fail(ErrorCode::Internal, "EPCM: " + *broken);
+    }
     machine.reset();
     run.console = console.with([](std::string& text) { return std::move(text); });
     return run;

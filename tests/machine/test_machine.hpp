@@ -29,15 +29,26 @@ struct GuestOptions {
     uint32_t vcpus = 1;
     uint64_t memory_bytes = 64 << 20;
     bool with_rng = true;
+    std::optional<sgx::Configuration> sgx = std::nullopt;
     std::optional<std::string> disk = std::nullopt;  // path of a file; makes the machine a primary VM
     std::chrono::seconds deadline{30};
     std::string stop_at = {};  // stop the machine when the console has this; empty: never
+};
+
+// What had happened when the guest sent kMark to its console: vCPU 0's returns of KVM_RUN (the mark's own is
+// one), exits of all enclaves.
+inline constexpr uint8_t kMark = 1;
+struct Mark {
+    uint64_t runs;
+    uint64_t asynchronous_exits;
 };
 
 struct GuestRun {
     std::optional<machine::MachineEnd> end;  // nothing: the deadline came first
     std::string console;
     uint64_t kvm_runs = 0;
+    std::optional<sgx::EngineReport> sgx;
+    std::vector<Mark> marks;
 };
 
 // Runs the guest; any failure to make it is an Error.

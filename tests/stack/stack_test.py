@@ -190,12 +190,13 @@ class StackTest(unittest.TestCase):
 
     # --- what the tests below are made of ---
 
-    def image(self, guest):
+    def image(self, guest, command_line=None):
         """An image whose kernel is an assembly guest."""
-        path = self.folder / f"{guest}.eif"
+        path = self.folder / f"{guest}{'' if command_line is None else '-' + command_line}.eif"
         if not path.exists():
+            options = [] if command_line is None else ["--cmdline", command_line]
             alcove("image", "build", "--kernel", GUESTS / f"{guest}.elf", "--modules", "none",
-                   "--directory", self.application("none"), "--output", path, "--cmd", "/none")
+                   "--directory", self.application("none"), "--output", path, *options, "--cmd", "/none")
         return path
 
     def tampered_image(self):
@@ -773,37 +774,11 @@ $b reboot -f
 
     def carving_ramdisk(self, script, programs=(), files=(), pool="2-3"):
         """A primary's root with the unmodified driver; `script` runs as its init, with the pool in place."""
-        root = pathlib.Path(tempfile.mkdtemp(prefix="primary.", dir=self.folder))
-        root.chmod(0o755)
-        for folder in ("bin", "dev", "modules", "proc", "sys", "run", "tmp"):
-            (root / folder).mkdir()
-        for program in ("/bin/busybox", *programs):
-            subprocess.run(["strip", "-o", root / "bin" / pathlib.Path(program).name, program], check=True)
-            subprocess.run([HERE.parents[1] / "testhost/place_libraries", root, program], check=True, stdout=subprocess.DEVNULL)
-        for file in files:
-            shutil.copy(file, root)
-        modules = next(KERNEL_ROOT.glob("**/lib/modules/*/kernel"))
-        vsock = "net/vmw_vsock/"
-        names = (vsock + "vsock", vsock + "vmw_vsock_virtio_transport_common", vsock + "vmw_vsock_virtio_transport",
-                 "drivers/virt/nitro_enclaves/nitro_enclaves")
-        for number, name in enumerate(names):
-            with open(root / f"modules/{number}.ko", "wb") as file:
-                subprocess.run(["xz", "-dc", modules / f"{name}.ko.xz"], stdout=file, check=True)
-        (root / "init").write_text(f"""#!/bin/busybox sh
-b=/bin/busybox
-$b mount -t proc proc /proc
-$b mount -t sysfs sys /sys
-$b mount -t devtmpfs dev /dev
-for module in /modules/[012].ko; do $b insmod $module; done
-$b insmod /modules/3.ko ne_cpus={pool} || echo "primary: FAILED insmod"
-echo "primary: online $($b cat /sys/devices/system/cpu/online), siblings $($b cat /sys/devices/system/cpu/cpu0/topology/thread_siblings_list)"
-{script}
-$b poweroff -f
-""")
-        (root / "init").chmod(0o755)
-        ramdisk = root.with_suffix(".cpio")
-        with open(ramdisk, "wb") as file:
-            subprocess.run("find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="primary.", dir=self.folder))
+        ramdisk = folder / "ramdisk"
+        (folder / "script").write_text(script)
+        subprocess.run([HERE.parents[1] / "guests/primary/pack_ramdisk", KERNEL_ROOT, pool, folder / "script", ramdisk,
+                        *(word for program in programs for word in ("--program", program)), *files], check=True)
         return ramdisk
 
     def start_primary(self, name, ramdisk, huge_pages=68, cpus=4, memory="768M"):
@@ -962,6 +937,118 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.assertEqual(ended, {"EnclaveName": "steady", "EnclaveID": ran["EnclaveID"], "Terminated": True})
         self.assertEqual(json.loads(self.nitro_cli("describe-enclaves")), [])
         self.nitro_cli("terminate-enclave", "--enclave-id", ran["EnclaveID"], exit_code=11)
+
+    # --- the same from a kernel of a few instructions (guests/asm/carver.S), for what Linux would not do ---
+
+    def start_carver(self, name, orders, image, *options):
+        self.addCleanup(self.remove_vm, name)
+        return alcove("vm", "start", name, "--kernel", GUESTS / "carver.elf", "--ramdisk", image, "--cpus", 4,
+                      "--memory", "128M", "--cmdline", f"from=48 to=112 ram=128 debug=1 do={orders}", *options, timeout=240)
+
+    def carved(self, primary):
+        return [one for one in alcove("enclave", "list")["enclaves"] if one["parent"] == primary["id"]]
+
+    def forget_vm(self, name, primary):
+        alcove("vm", "remove", name)
+        for enclave in self.carved(primary):
+            self.assertIn(enclave["state"], ("stopped", "failed"), enclave)
+            alcove("enclave", "remove", enclave["id"])
+
+    def test_nothing_leaks_between_a_primary_vm_and_its_enclaves(self):
+        """The primary fills its memory with a pattern; the enclave finds zeros and leaves a mark; the primary finds zeros."""
+        before = self.traces(), self.lent()
+        primary = self.start_carver("parent", 2 * "pamvvsowofzq", self.image("memory_zero", "mark=1"))
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertEqual(console.split(), 2 * "p 0 a 0 m 0 v 0 v 0 s 0 o 0 w 0 o 0 f 0 z 0 q 0".split())
+        enclaves = self.carved(primary)
+        self.assertEqual([one["reason"] for one in enclaves], ["i8042_reset"] * 2)
+        for enclave in enclaves:
+            found = subprocess.run([ALCOVE, "enclave", "logs", enclave["id"]], capture_output=True, text=True, timeout=60).stdout
+            self.assertRegex(found, r"^memory ok \d+\s*$")
+            self.assertGreater(int(found.split()[2]), (64 << 20) // 4096 * 9 // 10, "pages that were looked at")
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def test_a_second_start_and_a_free_while_starting_are_survived(self):
+        before = self.traces(), self.lent()
+        primary = self.start_carver("parent", "pamvvssfz" + "pamvvsxxfz", self.image("halt"))
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertEqual(console.split(), ("p 0 a 0 m 0 v 0 v 0 s 0 s -22 f 0 z 0 " + "p 0 a 0 m 0 v 0 v 0 s 0 x 0 x 0 f 0 z 0").split())
+        self.assertEqual(len(self.carved(primary)), 2)
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def cpus_of_threads(self, kind, name):
+        """Of a VMM's threads: {name: set of CPUs} of its vCPUs, and the CPUs of all others."""
+        pid = alcove(kind, "inspect", name)["vmm"]["pid"]
+        lines = inside(f"for t in /proc/{pid}/task/*; do echo $(cat $t/comm) $(sed -n 's/Cpus_allowed_list://p' $t/status); done")
+        vcpus, others = {}, set()
+        for line in lines.splitlines():
+            # One that ended meanwhile; and KVM's own worker, which the kernel starts from the first vCPU.
+            if not line.strip() or line.startswith("kvm-nx-lpage"):
+                continue
+            thread, ranges = line.split()
+            cpus = {cpu for first, _, last in (part.partition("-") for part in ranges.split(","))
+                    for cpu in range(int(first), int(last or first) + 1)}
+            if thread.startswith("vcpu"):
+                vcpus[thread] = cpus
+            else:
+                others |= cpus
+        return vcpus, others
+
+    def test_cpus_of_a_primary_vm_and_its_enclave(self):
+        primary = self.start_carver("parent", "pamvvsh", self.image("halt"))
+        self.wait_for_vm("parent", lambda _: "h" in self.console_of("parent"))
+        enclave, = self.carved(primary)
+
+        vcpus, others = self.cpus_of_threads("vm", "parent")
+        carved, carved_others = self.cpus_of_threads("enclave", enclave["id"])
+
+        self.assertEqual([len(vcpus[f"vcpu{i}"]) for i in (0, 1)], [1, 1], vcpus)
+        kept = vcpus["vcpu0"] | vcpus["vcpu1"]
+        self.assertEqual(len(kept), 2)
+        self.assertEqual(kept, {int(cpu) for cpu in inside(
+            f"cat /sys/devices/system/cpu/cpu{min(kept)}/topology/thread_siblings_list").replace("-", ",").split(",")})
+        self.assertEqual([vcpus[f"vcpu{i}"] for i in (2, 3)], [kept, kept], "they float on what is left")
+        self.assertEqual([len(carved[f"vcpu{i}"]) for i in (0, 1)], [1, 1], carved)
+        given = carved["vcpu0"] | carved["vcpu1"]
+        self.assertEqual((len(given), given & kept), (2, set()))
+        self.assertTrue(others and carved_others)
+        self.assertEqual((others | carved_others) & (kept | given), set(), "emulation runs elsewhere")
+
+    def test_every_end_of_a_primary_vm_returns_what_it_carved(self):
+        image = self.image("halt")
+        # What alcoved opens once and keeps is open then.
+        primary = self.start_carver("parent", "pamvvsk", image)
+        self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+        self.forget_vm("parent", primary)
+        before = self.traces(), self.lent()
+        for state in ("a", "am", "pamvvs"):
+            # One that resets itself all the time may be found between two lives.
+            for end, reasons in (("h", ["vmm_crashed"]), ("k", ["guest_panic"]), ("r", ["host_request", "i8042_reset"])):
+                with self.subTest(state=state, end=end):
+                    primary = self.start_carver("parent", state + end, image)
+                    if end == "h":
+                        self.wait_for_vm("parent", lambda _: "h" in self.console_of("parent"))
+                        inside(f"kill -9 {alcove('vm', 'inspect', 'parent')['vmm']['pid']}")
+                    if end == "r":
+                        self.wait_for_vm("parent", lambda now: now["restarts"] == 2)
+                        alcove("vm", "stop", "parent")
+                    ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+                    console = self.console_of("parent")
+                    self.assertIn(ended["reason"], reasons, console)
+                    # No life finds anything gone.
+                    self.assertNotIn("-", console)
+                    self.assertGreaterEqual(console.count("a 0"), 2 if end == "r" else 1)
+                    self.forget_vm("parent", primary)
+                    self.assertEqual((self.traces(), self.lent()), before)
 
     # --- everything inside, once ---
 

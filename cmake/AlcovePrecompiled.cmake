@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two precompiled headers, one for libraries and one for the programs that test them: the standard library and
+# GoogleTest are most of what a compiler reads, and the same in every file. Release builds go without, so that
+# a file that forgets an include is found out. For clang only: g++ takes a precompiled header only with the very
+# same flags, and a library and a program differ in theirs.
+set(ALCOVE_STANDARD_HEADERS
+    <algorithm> <array> <atomic> <chrono> <condition_variable> <deque> <filesystem> <functional> <future> <list> <map>
+    <memory> <mutex> <optional> <set> <span> <string> <string_view> <thread> <unordered_map> <utility> <variant>
+    <vector> <fmt/core.h> <nlohmann/json.hpp>)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "// Nothing but its precompiled header is wanted.\n")
+foreach(headers alcove_library_headers alcove_program_headers)
+    add_library(${headers} OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
+    target_link_libraries(${headers} PRIVATE alcove_flags fmt::fmt nlohmann_json::nlohmann_json)
+    # The compiler's cache then gives the same result for the same headers.
+    target_compile_options(${headers} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+    target_precompile_headers(${headers} PRIVATE ${ALCOVE_STANDARD_HEADERS})
+endforeach()
+# As it is for a program; what is compiled for a library differs.
+target_compile_options(alcove_program_headers PRIVATE -fPIE)
+if(ALCOVE_TESTS)
+    target_link_libraries(alcove_program_headers PRIVATE GTest::gmock)
+    target_precompile_headers(alcove_program_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+endif()

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A primary VM's kernel that carves by the letter: it drives the Nitro Enclaves device's registers itself (Linux 6.12,
+ * drivers/virt/nitro_enclaves/ne_pci_dev.h) and polls for replies. `do=<letters>` on the command line is what it does;
+ * `from=<MiB>` and `to=<MiB>` is the window that it gives away, `ram=<MiB>` the end of RAM (at most 3072).
+ *
+ *   p  fills the window with a pattern, and puts its ramdisk, an enclave image, where a loader looks for one
+ *   a  SLOT_ALLOC           m  SLOT_ADD_MEM of the window     v  SLOT_ADD_VCPU of the next vCPU, from 2 on
+ *   s  ENCLAVE_START (`debug=1`: in debug mode)               x  ENCLAVE_STOP        f  SLOT_FREE
+ *   w  waits until the enclave has stopped
+ *   o  counts pages of the window that do not read as ones    z  words of it that are not zero
+ *   q  counts words of RAM that are MARK
+ *   r  resets the machine   k  says that it panicked          h  halts for ever
+ *
+ * Prints each letter with what came of it, a line each: the reply's rc or the count, in decimal. After the last letter it
+ * powers off.
+ */
+#include "long_mode.inc"
+#include "mark.inc"
+#include "start_info.inc"
+
+#define ECAM_NE (0xe0000000 + (2 << 15))
+#define NE_IDENTITY 0xe4c11d0f
+#define PCI_COMMAND 0x04
+#define PCI_COMMAND_MEMORY 0x02
+#define PCI_BAR3 0x1c
+
+#define ENABLE 0x000
+#define VERSION 0x002
+#define COMMAND 0x004
+#define EVTCNT 0x00c
+#define SEND_DATA 0x010
+#define RECV_DATA 0x100
+#define REPLY_SLOT_UID 8
+#define REPLY_STATE 64
+
+#define ENCLAVE_START 1
+#define ENCLAVE_STOP 3
+#define SLOT_ALLOC 4
+#define SLOT_FREE 5
+#define SLOT_ADD_MEM 6
+#define SLOT_ADD_VCPU 7
+#define SLOT_INFO 10
+#define STATE_STOPPED 0xffff
+
+#define FIRST_VCPU 2
+#define IMAGE_OFFSET (8 << 20)
+#define SEARCH_START (4 << 20)
+#define PATTERN_FACTOR 0x9e3779b97f4a7c15
+#define PAGE 4096
+#define PANIC_PORT 0x505
+#define PANICKED 1
+#define SLEEP_ENABLE_S5 0x34
+
+/* R15: hvm_start_info; R14: the next letter; R13: the registers; R12, R11: the window. */
+guest_main:
+    mov %rdi, %r15
+    lea from_key, %rsi
+    call command_line_mebibytes
+    mov %rax, %r12
+    lea to_key, %rsi
+    call command_line_mebibytes
+    mov %rax, %r11
+    lea ram_key, %rsi
+    call command_line_mebibytes
+    mov %rax, ram_end
+    xor %eax, %eax
+    lea debug_key, %rsi
+    call command_line_number
+    mov %rax, start_flags
+    lea do_key, %rsi
+    call command_line_text
+    mov %rax, %r14
+    test %rax, %rax
+    jz .Lnothing_to_do
+
+    mov $ECAM_NE, %ebx
+    cmpl $NE_IDENTITY, (%rbx)
+    jne .Lno_device
+    movw $PCI_COMMAND_MEMORY, PCI_COMMAND(%rbx)
+    mov PCI_BAR3(%rbx), %r13d
+    and $-16, %r13d
+    movb $0, ENABLE(%r13)
+.Lwait_for_off:
+    call short_pause
+    cmpb $0, ENABLE(%r13)
+    jne .Lwait_for_off
+    movw $1, VERSION(%r13)
+    movb $1, ENABLE(%r13)
+
+next_letter:
+    movzbl (%r14), %eax
+    inc %r14
+    xor %ecx, %ecx
+.Lfind_letter:
+    cmp letters(%rcx), %al
+    je .Lletter_found
+    inc %ecx
+    cmp $letters_end - letters, %ecx
+    jb .Lfind_letter
+    mov $SLEEP_ENABLE_S5, %al
+    mov $ACPI_SLEEP_CONTROL, %dx
+    out %al, %dx
+    halt_for_ever
+.Lletter_found:
+    call print_char
+    call print_space
+    call *actions(, %rcx, 8)
+    /* RAX: a number with a sign. */
+    test %rax, %rax
+    jns .Lprint_number
+    push %rax
+    mov $'-', %al
+    call print_char
+    pop %rax
+    neg %rax
+.Lprint_number:
+    call print_decimal
+    call print_newline
+    jmp next_letter
+
+.Lnothing_to_do:
+    say "carver: do=<letters> is missing on the command line\n"
+    ret
+.Lno_device:
+    say "carver: there is no NE device\n"
+    ret
+
+/* EAX: a command whose request is in SEND_DATA. Returns its rc in RAX. */
+execute:
+    mov EVTCNT(%r13), %ebx
+    mov %eax, COMMAND(%r13)
+.Lwait_for_reply:
+    call short_pause
+    mov EVTCNT(%r13), %edx
+    cmp %bx, %dx
+    je .Lwait_for_reply
+    movslq RECV_DATA(%r13), %rax
+    ret
+
+/* Each look at a register costs an exit. */
+short_pause:
+    mov $20000, %ecx
+.Lpause_next:
+    pause
+    loop .Lpause_next
+    ret
+
+/* EAX: a command whose request is the slot alone. */
+execute_with_slot:
+    mov slot_uid, %rdx
+    mov %rdx, SEND_DATA(%r13)
+    jmp execute
+
+alloc:
+    movb $0, SEND_DATA(%r13)
+    mov $SLOT_ALLOC, %eax
+    call execute
+    mov RECV_DATA + REPLY_SLOT_UID(%r13), %rdx
+    mov %rdx, slot_uid
+    movl $FIRST_VCPU, next_vcpu
+    ret
+
+add_memory:
+    mov %r12, SEND_DATA + 8(%r13)
+    mov %r11, %rdx
+    sub %r12, %rdx
+    mov %rdx, SEND_DATA + 16(%r13)
+    mov $SLOT_ADD_MEM, %eax
+    jmp execute_with_slot
+
+add_vcpu:
+    mov next_vcpu, %edx
+    incl next_vcpu
+    mov %rdx, SEND_DATA + 8(%r13)
+    mov $SLOT_ADD_VCPU, %eax
+    jmp execute_with_slot
+
+start:
+    movq $0, SEND_DATA + 8(%r13)
+    mov start_flags, %rdx
+    mov %rdx, SEND_DATA + 16(%r13)
+    mov $ENCLAVE_START, %eax
+    jmp execute_with_slot
+
+stop:
+    mov $ENCLAVE_STOP, %eax
+    jmp execute_with_slot
+
+free:
+    mov $SLOT_FREE, %eax
+    jmp execute_with_slot
+
+wait_for_end:
+    mov $SLOT_INFO, %eax
+    call execute_with_slot
+    test %rax, %rax
+    jnz .Lwaited
+    cmpw $STATE_STOPPED, RECV_DATA + REPLY_STATE(%r13)
+    jne wait_for_end
+.Lwaited:
+    ret
+
+fill:
+    mov %r12, %rdi
+    mov $PATTERN_FACTOR, %rbx
+    mov %rdi, %rax
+    imul %rbx, %rax
+    shl $3, %rbx
+.Lfill_next:
+    mov %rax, (%rdi)
+    add %rbx, %rax
+    add $8, %rdi
+    cmp %r11, %rdi
+    jb .Lfill_next
+    cmpl $0, START_INFO_NR_MODULES(%r15)
+    je .Lfilled
+    mov START_INFO_MODLIST(%r15), %rdx
+    mov MODLIST_ADDRESS(%rdx), %rsi
+    mov MODLIST_SIZE(%rdx), %rcx
+    lea IMAGE_OFFSET(%r12), %rdi
+    rep movsb
+.Lfilled:
+    xor %eax, %eax
+    ret
+
+count_not_ones:
+    xor %eax, %eax
+    mov %r12, %rdi
+.Lones_next:
+    cmpq $-1, (%rdi)
+    je .Lis_ones
+    inc %rax
+.Lis_ones:
+    add $PAGE, %rdi
+    cmp %r11, %rdi
+    jb .Lones_next
+    ret
+
+count_not_zero:
+    xor %eax, %eax
+    mov %r12, %rdi
+.Lzero_next:
+    cmpq $0, (%rdi)
+    je .Lis_zero
+    inc %rax
+.Lis_zero:
+    add $8, %rdi
+    cmp %r11, %rdi
+    jb .Lzero_next
+    ret
+
+count_marks:
+    xor %eax, %eax
+    mov $SEARCH_START, %edi
+    mov $MARK, %rdx
+.Lmark_next:
+    cmp %rdx, (%rdi)
+    jne .Lno_mark
+    inc %rax
+.Lno_mark:
+    add $8, %rdi
+    cmp ram_end, %rdi
+    jb .Lmark_next
+    ret
+
+reset:
+    call print_newline
+    reset_machine
+
+panic:
+    call print_newline
+    mov $PANICKED, %al
+    mov $PANIC_PORT, %dx
+    out %al, %dx
+    halt_for_ever
+
+halt:
+    call print_newline
+    halt_for_ever
+
+    .section .rodata
+letters:
+    .ascii "pamvsxfwozqrkh"
+letters_end:
+    .balign 8
+actions:
+    .quad fill, alloc, add_memory, add_vcpu, start, stop, free, wait_for_end, count_not_ones, count_not_zero, count_marks
+    .quad reset, panic, halt
+from_key:
+    .asciz "from="
+to_key:
+    .asciz "to="
+ram_key:
+    .asciz "ram="
+debug_key:
+    .asciz "debug="
+do_key:
+    .asciz "do="
+
+    .bss
+    .balign 8
+ram_end:
+    .skip 8
+start_flags:
+    .skip 8
+slot_uid:
+    .skip 8
+next_vcpu:
+    .skip 4

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Primary VMs whose kernel, or VMM, does what none should, and ends that come at the worst moment: everything
+// returns, and to whom it belongs.
+#include <cerrno>
+
+#include <gmock/gmock.h>
+
+#include "daemon/carving_fixture_test.hpp"
+
+namespace alcove::daemon {
+namespace {
+
+using testing::Contains;
+
+TEST_F(CarvingTest, AllocsWithoutFreeMakeFourEnclaves) {
+    std::vector<uint64_t> slots;
+    for (int i = 0; i < 300; ++i) {
+        const auto reply = ask(ne::SlotAlloc{.unused = 0});
+        if (ne::rc_of(reply) == 0) slots.push_back(reply.slot_uid);
+        ASSERT_TRUE(ne::rc_of(reply) == 0 || ne::rc_of(reply) == -ENOSPC);
+    }
+
+    ASSERT_EQ(slots.size(), 4U);
+    EXPECT_TRUE(until([&] { return host_.present().size() == 5; }));
+    EXPECT_EQ(supervisor_->list().size(), 5U);
+    for (const auto slot : slots)
+        EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot}), 0);
+    EXPECT_EQ(host_.present(), std::vector{primary_});
+}
+
+TEST_F(CarvingTest, ASecondStartStartsNothing) {
+    run_enclave();
+
+    EXPECT_EQ(rc(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0}), -EINVAL);
+
+    const auto orders = host_.orders();
+    EXPECT_EQ(std::count(orders.begin(), orders.end(), "begin " + enclave_), 1);
+    EXPECT_EQ(record(enclave_).state, VmState::Running);
+}
+
+TEST_F(CarvingTest, ASlotThatIsFreedWhileItsEnclaveStartsGivesEverythingBack) {
+    const auto whole = supervisor_->grant(primary_).value();
+    host_.set_script(FakeHost::Script::Hold);
+    prepare();
+    ASSERT_EQ(rc(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0}), 0);
+    ASSERT_NE(record(enclave_).state, VmState::Running);
+
+    EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
+
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+    EXPECT_EQ(host_.present(), std::vector{primary_});
+    EXPECT_THAT(host_.orders(), Contains("give back " + enclave_));
+}
+
+TEST_F(CarvingTest, MemoryThatIsNotThePrimarysToGiveIsNotMoved) {
+    prepare();
+    const auto other = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    const auto orders = host_.orders();
+    const auto held = supervisor_->grant(primary_).value();
+    struct Case {
+        uint64_t paddr, size;
+        int refused;
+    };
+    constexpr Case kCases[] = {
+        {0, 0, EINVAL},                             // empty
+        {1_MiB, 2_MiB, EINVAL},                     // misaligned
+        {2_MiB, 2_MiB + 4_KiB, EINVAL},             // not whole pages of the driver's
+        {510_MiB, 4_MiB, EINVAL},                   // leaves RAM
+        {512_MiB, 2_MiB, EINVAL},                   // behind RAM
+        {3_GiB, 2_MiB, EINVAL},                     // devices
+        {0xfee00000, 2_MiB, EINVAL},                // interrupt controllers
+        {4_GiB, 2_MiB, EINVAL},                     // high RAM that this VM has not
+        {~uint64_t{0} - 2_MiB + 1, 4_MiB, EINVAL},  // wraps
+        {2_MiB, ~uint64_t{0} - 2_MiB + 1, EINVAL},  // likewise
+        {256_MiB, 128_MiB, EBUSY},                  // carved already
+        {254_MiB, 4_MiB, EBUSY},                    // overlaps from below,
+        {382_MiB, 4_MiB, EBUSY},                    // from above,
+        {300_MiB, 2_MiB, EBUSY},                    // from within,
+        {0, 512_MiB, EBUSY},                        // and from around
+    };
+    for (const uint64_t slot : {slot_, uint64_t{other}})
+        for (const auto& one : kCases)
+            EXPECT_EQ(rc(ne::SlotAddMem{.slot_uid = slot, .paddr = one.paddr, .size = one.size}),
+                      -one.refused)
+                << std::hex << one.paddr << "+" << one.size;
+
+    EXPECT_EQ(host_.orders(), orders);
+    EXPECT_EQ(supervisor_->grant(primary_), held);
+}
+
+TEST_F(CarvingTest, MemoryThatTheHostHasNoRoomForStaysThePrimarysAndCanBeAskedForAgain) {
+    const auto whole = supervisor_->grant(primary_).value();
+    slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    host_.refuse_next_memory(Error(ErrorCode::OutOfMemory, "none"));
+    const ne::SlotAddMem add{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB};
+
+    EXPECT_EQ(rc(add), -ENOMEM);
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+    EXPECT_EQ(ask(ne::SlotInfo{.slot_uid = slot_}).mem_size, 0U);
+
+    EXPECT_EQ(rc(add), 0);
+    EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 384_MiB);
+}
+
+TEST_F(CarvingTest, MemoryThatIsLostOnItsWayEndsThePrimaryAndNothingElse) {
+    const auto bystander = supervisor_->list().size();
+    slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    host_.refuse_next_memory(Error(ErrorCode::MemoryLost, "neither here nor there"));
+    send(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB});
+
+    EXPECT_TRUE(until([&] { return record(primary_).state == VmState::Stopped; }));
+    EXPECT_TRUE(until([&] { return host_.present().empty(); }));
+    EXPECT_TRUE(ledger_->grants().empty());
+    EXPECT_EQ(supervisor_->list().size(), bystander + 1);
+}
+
+TEST_F(CarvingTest, AnEnclaveThatDiesBeforeItsHeartbeatIsToldAndFreed) {
+    host_.set_script(FakeHost::Script::Measured);
+    run_enclave();
+    ASSERT_FALSE(record(enclave_).ready);
+
+    host_.end(enclave_, api::StopReason::TripleFault);
+
+    const auto message = received();
+    const auto changed = api::decode<messages::SlotChanged>(api::open_envelope(message).value());
+    ASSERT_TRUE(changed);
+    EXPECT_EQ(changed->state, static_cast<uint16_t>(ne::SlotState::STOPPED));
+    EXPECT_EQ(rc(ne::EnclaveStop{.slot_uid = slot_}), 0);
+    EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
+    EXPECT_EQ(record(enclave_).reason, "triple_fault");
+    EXPECT_EQ(host_.present(), std::vector{primary_});
+}
+
+TEST_F(CarvingTest, AlcovedMayBeKilledBetweenAnyTwoCommands) {
+    const auto whole = supervisor_->grant(primary_).value();
+    const auto killed = [&] {
+        restart();
+        connect(0);
+    };
+    killed();
+    slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    const std::vector<ne::Request> commands = {
+        ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 64_MiB},
+        ne::SlotAddMem{.slot_uid = slot_, .paddr = 64_MiB, .size = 64_MiB},
+        ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = 2, .padding = {}},
+        ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = 3, .padding = {}},
+        ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0},
+        ne::SlotInfo{.slot_uid = slot_},
+        ne::EnclaveStop{.slot_uid = slot_},
+        ne::SlotFree{.slot_uid = slot_},
+    };
+    for (const auto& command : commands) {
+        killed();
+        EXPECT_EQ(rc(command), 0) << "command " << number_;
+    }
+    killed();
+
+    EXPECT_EQ(ask(ne::SlotCount{.unused = 0}).slot_count, 0U);
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+    EXPECT_EQ(host_.present(), std::vector{primary_});
+}
+
+// ---- Ends of the primary in each state ----
+
+enum class Carved { Slot, Memory, Starting, Running, Ended };
+enum class End { VmmKilled, ShimKilled, Panic };
+
+class CarvingStates : public CarvingTest {
+  protected:
+    void carve(Carved state) {
+        if (state == Carved::Starting) host_.set_script(FakeHost::Script::Hold);
+        slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+        if (state == Carved::Slot) return;
+        ASSERT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB}), 0);
+        if (state == Carved::Memory) return;
+        for (const uint32_t vcpu : {2U, 3U})
+            ASSERT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = vcpu, .padding = {}}), 0);
+        ASSERT_EQ(rc(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0}), 0);
+        if (state != Carved::Ended) return;
+        host_.end(supervisor_->list().back().id, api::StopReason::I8042Reset);
+        received();
+    }
+};
+
+class CarvingEndTest : public CarvingStates, public testing::WithParamInterface<std::tuple<Carved, End>> {
+  protected:
+    void end(End how) {
+        switch (how) {
+            case End::VmmKilled:
+                return host_.end(primary_, api::StopReason::VmmCrashed, "signal 9");
+            case End::ShimKilled:
+                return host_.kill_shim(primary_);
+            case End::Panic:
+                return host_.end(primary_, api::StopReason::GuestPanic);
+        }
+    }
+};
+
+TEST_P(CarvingEndTest, ThePrimarysEndReturnsEverythingToTheHost) {
+    ASSERT_NO_FATAL_FAILURE(carve(std::get<0>(GetParam())));
+
+    end(std::get<1>(GetParam()));
+
+    EXPECT_TRUE(until([&] { return ledger_->grants().empty() && host_.present().empty(); }));
+    for (const auto& one : supervisor_->list())
+        EXPECT_TRUE(is_over(one.state)) << one.id << " is " << state_name(one.state);
+}
+
+class CarvingResetTest : public CarvingStates, public testing::WithParamInterface<Carved> {};
+
+TEST_P(CarvingResetTest, TheNextLifeFindsEverythingAgain) {
+    const auto whole = supervisor_->grant(primary_).value();
+    ASSERT_NO_FATAL_FAILURE(carve(GetParam()));
+    host_.reset(primary_);
+    number_ = 0;
+
+    connect(1);
+
+    EXPECT_EQ(ask(ne::SlotCount{.unused = 0}).slot_count, 0U);
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+    EXPECT_EQ(host_.present(), std::vector{primary_});
+}
+
+constexpr Carved kStates[] = {Carved::Slot, Carved::Memory, Carved::Starting, Carved::Running, Carved::Ended};
+constexpr End kEnds[] = {End::VmmKilled, End::ShimKilled, End::Panic};
+
+INSTANTIATE_TEST_SUITE_P(States, CarvingEndTest,
+                         testing::Combine(testing::ValuesIn(kStates), testing::ValuesIn(kEnds)));
+INSTANTIATE_TEST_SUITE_P(States, CarvingResetTest, testing::ValuesIn(kStates));
+
+}  // namespace
+}  // namespace alcove::daemon

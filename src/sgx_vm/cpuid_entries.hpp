@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SGX in the CPUID of a guest: what sgx/cpuid.hpp says, in KVM's form.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <linux/kvm.h>
+
+#include "sgx/features.hpp"
+#include "sgx/sections.hpp"
+
+namespace alcove::sgx_vm {
+
+// Also UMIP where KVM has it, which instructions that enclaves may not use depend on; says whether.
+bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported,
+             const sgx::Features& features, const sgx::Sections& sections);
+
+}  // namespace alcove::sgx_vm

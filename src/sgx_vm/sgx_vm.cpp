@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sgx_vm/sgx_vm.hpp"
+
+#include "sgx/static_store.hpp"
+#include "sgx_vm/cpuid_entries.hpp"
+#include "sgx_vm/sgx_vcpu.hpp"
+#include "sgx_vm/trapped_msrs.hpp"
+#include "support/system.hpp"
+
+namespace alcove::sgx_vm {
+
+namespace {
+
+// What machine version 1 has: x87, SSE, AVX, as cpu/cpuid_baseline.cpp lays them out.
+constexpr uint64_t kXfrm = sgx::xcr0::X87 | sgx::xcr0::SSE | sgx::xcr0::AVX;
+constexpr sgx::XsaveComponent kAvx{.bit = 2, .offset = 576, .size = 256};
+
+Result<void> check_kvm(const kvm::Vm& vm) {
+    TRY(kvm::ViewSwitch::check(vm));
+    const int synchronized = TRY(vm.check_extension(KVM_CAP_SYNC_REGS));
+    const int debug = TRY(vm.check_extension(KVM_CAP_SET_GUEST_DEBUG));
+    const int filter = TRY(vm.check_extension(KVM_CAP_X86_MSR_FILTER));
+    constexpr int kRegisters = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    if ((synchronized & kRegisters) != kRegisters || debug == 0 || filter == 0)
+        return fail(ErrorCode::KvmUnable,
+                    "this host's KVM lacks what SGX in software needs of it (guest "
+                    "debugging, synchronized registers, a filter of MSRs)");
+    return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& plan,
+                                             std::shared_ptr<const memory::GuestMemory> ram,
+                                             const Place& place, uint32_t vcpus) {
+    TRY(check_kvm(vm));
+    auto occupied = place.occupied;
+    uint64_t above_ram = 4_GiB;
+    for (const auto& mapped : ram->mapped_regions()) {
+        occupied.push_back(mapped.region.range);
+        above_ram = std::max(above_ram, mapped.region.range.end());
+    }
+    auto sections = TRY(sgx::place_sections(plan.configuration, memory::GuestAddress(above_ram), occupied,
+                                            place.private_base.value()));
+    const auto epc = TRY(sys::memfd("sgx-epc"));
+    TRY(sys::truncate(epc, uint64_t{sections.pages()} * sgx::kPageSize));
+    auto store = TRY(sgx::StaticStore::create(epc, sections.pages()));
+    auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
+    auto features = sgx::features_of(plan.configuration, kXfrm, {kAvx});
+    auto engine =
+        TRY(sgx::Engine::create(std::move(sections), std::move(features), std::move(store), plan.root));
+    TRY(vm.trap_msrs(kTrappedMsrs));
+    return std::unique_ptr<SgxVm>(new SgxVm(std::move(engine), std::move(ram), std::move(memory)));
+}
+
+void SgxVm::extend_cpuid(std::vector<kvm_cpuid_entry2>& entries,
+                         std::span<const kvm_cpuid_entry2> supported) {
+    umip_ = add_sgx(entries, supported, engine_->features(), engine_->sections());
+}
+
+Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint32_t index) {
+    const VcpuParts parts{.physical = physical_,
+                          .engine = *engine_,
+                          .pages = memory_.private_pages(),
+                          .ones = memory_.ones(),
+                          .nowhere = private_end() + 1_MiB,
+                          .umip = umip_};
+    auto made = TRY(SgxVcpu::create(vcpu, index, parts));
+    return std::unique_ptr<cpu::ExitHandler>(std::move(made));
+}
+
+}  // namespace alcove::sgx_vm

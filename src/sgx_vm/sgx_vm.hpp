@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The SGX of one VM on KVM: the engine, the memory of both views, and what each vCPU needs. Whoever builds
+// the machine makes this from the user's configuration and puts the parts where they belong.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cpu/exit_handler.hpp"
+#include "kvm/vm.hpp"
+#include "sgx/configuration.hpp"
+#include "sgx/engine.hpp"
+#include "sgx_vm/guest_physical.hpp"
+#include "sgx_vm/protected_memory.hpp"
+
+namespace alcove::sgx_vm {
+
+struct SgxPlan {
+    sgx::Configuration configuration;
+    sgx::Key128 root{};  // the platform's secret: sgx/platform.hpp
+};
+
+class SgxVm {
+  public:
+    // EPC goes above RAM or where the plan says, and never where something is `occupied`. Nobody but the
+    // protected view has anything from `private_base` on, up to private_end(). Errors: MachineConfig,
+    // KvmUnable.
+    struct Place {
+        std::vector<memory::GuestRange> occupied;
+        memory::GuestAddress private_base;
+    };
+    static Result<std::unique_ptr<SgxVm>> create(const kvm::Vm& vm, const SgxPlan& plan,
+                                                 std::shared_ptr<const memory::GuestMemory> ram,
+                                                 const Place& place, uint32_t vcpus);
+
+    uint64_t private_end() const { return memory_.end(); }
+    const std::vector<memory::GuestRange>& sections() const { return engine_->sections().ranges(); }
+    std::vector<kvm::MemorySlot> slots(uint32_t first_ordinary, uint32_t first_protected) const {
+        return memory_.slots(first_ordinary, first_protected);
+    }
+    // The guest's CPUID; `supported` is KVM's.
+    void extend_cpuid(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported);
+    // After extend_cpuid(). The vCPU has not run, and outlives the handler, as this does.
+    Result<std::unique_ptr<cpu::ExitHandler>> make_vcpu(kvm::Vcpu& vcpu, uint32_t index);
+
+    sgx::Engine& engine() { return *engine_; }
+
+  private:
+    SgxVm(std::unique_ptr<sgx::Engine> engine, std::shared_ptr<const memory::GuestMemory> ram,
+          ProtectedMemory memory)
+        : engine_(std::move(engine)), physical_(std::move(ram)), memory_(std::move(memory)) {}
+
+    std::unique_ptr<sgx::Engine> engine_;
+    GuestPhysical physical_;
+    ProtectedMemory memory_;
+    bool umip_ = false;
+};
+
+}  // namespace alcove::sgx_vm
