@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "memory/guarded_copy.hpp"
 #include "support/bits.hpp"
 #include "support/mapping.hpp"
 #include "support/system.hpp"
@@ -15,8 +16,6 @@
 namespace alcove::memory {
 
 namespace {
-
-constexpr uint64_t kSmallPage = 4_KiB;
 
 Result<void> allocate(FilePart part, uint64_t length, int mode) {
     auto allocated = sys::allocate(part.file, mode, part.offset, length);
@@ -32,24 +31,22 @@ uint64_t seek(const Fd& file, uint64_t offset, uint64_t end, int whence) {
     return found < 0 ? end : std::min(end, static_cast<uint64_t>(found));
 }
 
-// One copy, made by the kernel: one of the two files is another process's, which may punch a page out again
-// at any moment, and what is an error of the call would be the end of this process in an access of its own.
-// Pages of the receiver that are overwritten whole are not cleared before; files of huge pages can only be
-// mapped.
-Result<void> copy_data(FilePart from, FilePart to, uint64_t length, uint64_t page_size) {
-    if (page_size == kSmallPage) return sys::copy_exact(from.file, from.offset, to.file, to.offset, length);
-    const auto mapping = TRY(Mapping::shared(to.file, length, to.offset));
-    return sys::read_exact_at(from.file, mapping.mutable_bytes(), from.offset);
-}
-
-// A hole is zeros and stays a hole.
-Result<void> copy(FilePart from, FilePart to, uint64_t length, uint64_t page_size, MoveCounters& counters) {
+// A hole is zeros and stays a hole. What is not is copied once, by us: for a call of the kernel's it would be
+// many pages, each with a lock and a look-up. The giver's process may punch a page out again at any moment.
+Result<void> copy(FilePart from, FilePart to, uint64_t length, MoveCounters& counters) {
     const uint64_t end = from.offset + length;
     uint64_t at = seek(from.file, from.offset, end, SEEK_DATA);
+    if (at == end) return {};
+    const auto source = TRY(Mapping::shared_read_only(from.file, length, from.offset));
+    const auto target = TRY(Mapping::shared(to.file, length, to.offset));
     while (at < end) {
         const uint64_t data_end = seek(from.file, at, end, SEEK_HOLE);
         const uint64_t size = data_end - at;
-        TRY(copy_data({from.file, at}, {to.file, to.offset + (at - from.offset)}, size, page_size));
+        const auto read = source.bytes().subspan(at - from.offset, size);
+        const auto written = target.mutable_bytes().subspan(at - from.offset, size);
+        TRY(populate_to_read(read));
+        TRY(populate_to_write(written));
+        TRY(guarded_copy(written, read));
         counters.bytes_copied += size;
         at = seek(from.file, data_end, end, SEEK_DATA);
     }
@@ -87,7 +84,7 @@ Result<void> move_pages(FilePart from, FilePart to, uint64_t length, uint64_t pa
         const FilePart source{from.file, from.offset + moved};
         const FilePart target{to.file, to.offset + moved};
         TRY(reserve_pages(target, size));
-        TRY(copy(source, target, size, page_size, counters));
+        TRY(copy(source, target, size, counters));
         TRY(release_pages(source, size));
         moved += size;
     }

@@ -36,4 +36,22 @@ void Mapping::reset() {
     if (data_ != nullptr) ::munmap(std::exchange(data_, nullptr), std::exchange(size_, 0));
 }
 
+namespace {
+
+Result<void> populate(const uint8_t* data, size_t size, int advice) {
+    if (size == 0 || ::madvise(const_cast<uint8_t*>(data), size, advice) == 0) return {};
+    return fail_errno(errno, "populating a mapping of " + std::to_string(size) + " bytes",
+                      errno == ENOMEM ? ErrorCode::OutOfMemory : ErrorCode::SystemCall);
+}
+
+}  // namespace
+
+Result<void> populate_to_read(ByteView part) {
+    return populate(part.data(), part.size(), MADV_POPULATE_READ);
+}
+
+Result<void> populate_to_write(MutableByteView part) {
+    return populate(part.data(), part.size(), MADV_POPULATE_WRITE);
+}
+
 }  // namespace alcove

@@ -51,4 +51,9 @@ class Mapping {
     size_t size_ = 0;
 };
 
+// The kernel maps every page of a part of a mapping now (madvise(2), MADV_POPULATE_READ and _WRITE), not at
+// its first touch; one that cannot be had is an error here.
+Result<void> populate_to_read(ByteView part);
+Result<void> populate_to_write(MutableByteView part);
+
 }  // namespace alcove

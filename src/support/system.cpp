@@ -150,20 +150,6 @@ Result<void> read_exact_at(const Fd& fd, MutableByteView into, uint64_t offset) 
     return {};
 }
 
-Result<void> copy_exact(const Fd& from, uint64_t from_offset, const Fd& to, uint64_t to_offset,
-                        uint64_t length) {
-    auto read_at = static_cast<off64_t>(from_offset);
-    auto write_at = static_cast<off64_t>(to_offset);
-    while (length > 0) {
-        const ssize_t count = uninterrupted(
-            [&] { return ::copy_file_range(from.get(), &read_at, to.get(), &write_at, length, 0); });
-        if (count < 0) return refused("copy_file_range");
-        if (count == 0) return fail(ErrorCode::Truncated, "unexpected end of data");
-        length -= static_cast<uint64_t>(count);
-    }
-    return {};
-}
-
 Result<void> write_all(const Fd& fd, ByteView from) {
     while (!from.empty()) {
         const ssize_t count = uninterrupted([&] { return ::write(fd.get(), from.data(), from.size()); });

@@ -34,9 +34,6 @@ Result<void> add_seals(const Fd& fd, int seals);
 Result<void> read_exact(const Fd& fd, MutableByteView into);
 Result<void> read_exact_at(const Fd& fd, MutableByteView into, uint64_t offset);
 Result<void> write_all(const Fd& fd, ByteView from);
-// From file to file, inside the kernel (copy_file_range); both are of the same file system.
-Result<void> copy_exact(const Fd& from, uint64_t from_offset, const Fd& to, uint64_t to_offset,
-                        uint64_t length);
 Result<void> write_all_at(const Fd& fd, ByteView from, uint64_t offset);
 // One call: 0 at the end of the stream. `would_block` turns EAGAIN into nothing read or written.
 struct Transfer {
