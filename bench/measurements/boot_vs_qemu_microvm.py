@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """exec to init of Debian's kernel, one vCPU, the same ramdisk, command line and kind of pages, against QEMU's microvm,
-both on the embedded host's KVM. All our memory is taken before the guest begins, as in a launch; QEMU takes its own as
+both on the embedded host's KVM. All our memory is taken while the guest begins, as in a launch; QEMU takes its own as
 the guest goes, which is to its advantage."""
 from .bench import Bench
 from .boot_pairs import measure_boots

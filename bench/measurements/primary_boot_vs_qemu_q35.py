@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """exec to init of Debian's kernel as a primary VM of two vCPUs with a disk, against QEMU's q35 with the same kernel,
-ramdisk, command line, disk and vCPUs, both on the embedded host's KVM. All our memory is taken before the guest begins,
+ramdisk, command line, disk and vCPUs, both on the embedded host's KVM. All our memory is taken while the guest begins,
 as in a launch; QEMU takes its own as the guest goes, which is to its advantage."""
 from .bench import Bench
 from .boot_pairs import measure_boots

@@ -17,7 +17,7 @@ namespace alcove::enclave {
 
 namespace {
 
-constexpr uint64_t kStep = 256_MiB;  // between two looks at `cancelled`
+constexpr uint64_t kStep = 16_MiB;  // between two looks at `cancelled`
 constexpr const char* kHugePages = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
 
 // The first number behind `key` in a file of /proc or /sys; an empty key is the file's beginning.
@@ -60,24 +60,29 @@ Result<Fd> make_guest_ram(uint32_t page_size) {
     return ram;
 }
 
-Result<Fd> reserve_guest_ram(uint64_t bytes, uint32_t page_size, const std::atomic<bool>& cancelled) {
+Result<Fd> open_guest_ram(uint64_t bytes, uint32_t page_size) {
     const bool huge = page_size == api::kHugePage;
     if (!huge) TRY(check_available(bytes));
     auto ram = make_guest_ram(page_size);
     if (!ram && huge) return no_huge_pages(bytes);
     if (!ram) return ram;
     TRY(sys::truncate(*ram, bytes));
+    TRY(sys::add_seals(*ram, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+    return ram;
+}
+
+Result<void> fill_guest_ram(const Fd& ram, uint64_t bytes, uint32_t page_size,
+                            const std::atomic<bool>& cancelled) {
     for (uint64_t at = 0; at < bytes; at += kStep) {
         if (cancelled) return fail(ErrorCode::Cancelled, "reserving memory was cancelled");
-        const auto reserved = sys::allocate(*ram, 0, at, std::min(kStep, bytes - at));
-        if (!reserved && huge) return no_huge_pages(bytes);
+        const auto reserved = sys::allocate(ram, 0, at, std::min(kStep, bytes - at));
+        if (!reserved && page_size == api::kHugePage) return no_huge_pages(bytes);
         if (!reserved)
             return fail_errno(reserved.error().errno_value(),
                               "reserving " + std::to_string(bytes / 1_MiB) + " MiB of memory",
                               ErrorCode::NoFreeMemory);
     }
-    TRY(sys::add_seals(*ram, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
-    return ram;
+    return {};
 }
 
 }  // namespace alcove::enclave

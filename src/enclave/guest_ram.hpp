@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The memory of an enclave: a memfd of fixed size whose every page is there before the guest begins. Lent by
-// the host for good: what can not be reserved is an error now, not a dead enclave later.
+// The memory of a VM: a memfd of fixed size that is filled with pages while it is launched. Lent by the host
+// for good: what can not be had is an error of the launch, not a dead enclave later.
 #pragma once
 
 #include <atomic>
@@ -15,8 +15,13 @@ namespace alcove::enclave {
 Result<Fd> make_guest_ram(uint32_t page_size);
 
 // `page_size` is api::kSmallPage or api::kHugePage, `bytes` a multiple of it. ErrorCode::NoHugePages or
-// NoFreeMemory says how much there would have to be and how much there is; Cancelled when `cancelled` was
-// set.
-Result<Fd> reserve_guest_ram(uint64_t bytes, uint32_t page_size, const std::atomic<bool>& cancelled);
+// NoFreeMemory says how much there would have to be and how much there is.
+
+// Of its size for good, and without pages; small ones appear as they are touched. Looks whether there is
+// enough.
+Result<Fd> open_guest_ram(uint64_t bytes, uint32_t page_size);
+// Every page. ErrorCode::Cancelled when `cancelled` was set.
+Result<void> fill_guest_ram(const Fd& ram, uint64_t bytes, uint32_t page_size,
+                            const std::atomic<bool>& cancelled);
 
 }  // namespace alcove::enclave

@@ -13,8 +13,14 @@ namespace {
 
 const std::atomic<bool> kNotCancelled = false;
 
+Result<Fd> reserve(uint64_t bytes, uint32_t page_size) {
+    auto ram = TRY(open_guest_ram(bytes, page_size));
+    TRY(fill_guest_ram(ram, bytes, page_size, kNotCancelled));
+    return ram;
+}
+
 TEST(GuestRam, IsAllThereAndOfFixedSize) {
-    const auto ram = reserve_guest_ram(8_MiB, api::kSmallPage, kNotCancelled).value();
+    const auto ram = reserve(8_MiB, api::kSmallPage).value();
 
     const auto info = sys::stat(ram).value();
     EXPECT_EQ(info.st_size, 8 << 20);
@@ -24,8 +30,15 @@ TEST(GuestRam, IsAllThereAndOfFixedSize) {
     EXPECT_EQ(::fcntl(ram.get(), F_GET_SEALS), F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 }
 
+TEST(GuestRam, IsOfFixedSizeBeforeItIsFilled) {
+    const auto ram = open_guest_ram(8_MiB, api::kSmallPage).value();
+
+    EXPECT_EQ(sys::stat(ram)->st_blocks, 0);
+    EXPECT_FALSE(sys::truncate(ram, 16_MiB));
+}
+
 TEST(GuestRam, MoreThanTheHostHasIsAnErrorWithBothNumbers) {
-    const auto ram = reserve_guest_ram(api::kMaxMemoryBytes, api::kSmallPage, kNotCancelled);
+    const auto ram = reserve(api::kMaxMemoryBytes, api::kSmallPage);
 
     ASSERT_FALSE(ram);
     EXPECT_EQ(ram.error().code(), ErrorCode::NoFreeMemory);
@@ -33,7 +46,7 @@ TEST(GuestRam, MoreThanTheHostHasIsAnErrorWithBothNumbers) {
 }
 
 TEST(GuestRam, MoreHugePagesThanThereAreIsAnErrorOfItsOwn) {
-    const auto ram = reserve_guest_ram(api::kMaxMemoryBytes, api::kHugePage, kNotCancelled);
+    const auto ram = reserve(api::kMaxMemoryBytes, api::kHugePage);
 
     ASSERT_FALSE(ram);
     EXPECT_EQ(ram.error().code(), ErrorCode::NoHugePages);
@@ -43,7 +56,8 @@ TEST(GuestRam, MoreHugePagesThanThereAreIsAnErrorOfItsOwn) {
 TEST(GuestRam, ReservingCanBeCancelled) {
     const std::atomic<bool> cancelled = true;
 
-    EXPECT_EQ(reserve_guest_ram(8_MiB, api::kSmallPage, cancelled).error().code(), ErrorCode::Cancelled);
+    const auto ram = open_guest_ram(8_MiB, api::kSmallPage).value();
+    EXPECT_EQ(fill_guest_ram(ram, 8_MiB, api::kSmallPage, cancelled).error().code(), ErrorCode::Cancelled);
 }
 
 }  // namespace

@@ -87,13 +87,27 @@ Effects Lifecycle::attested() {
     return launch_if_complete();
 }
 
-Effects Lifecycle::memory_reserved() {
-    memory_reserved_ = true;
+Effects Lifecycle::memory_usable() {
+    memory_usable_ = true;
     return launch_if_complete();
 }
 
+Effects Lifecycle::memory_reserved() {
+    memory_reserved_ = true;
+    auto effects = memory_usable();
+    run_if_complete();
+    effects.ask_for_ne_line = is_ne_line_wanted();
+    return effects;
+}
+
+// Whoever waits for a VM to run may believe that all its memory is its own.
+void Lifecycle::run_if_complete() {
+    if (phase_ != Phase::Starting || !vmm_started_ || !memory_reserved_) return;
+    enter(state_.ready_answered_by == 0 ? Phase::Running : Phase::Ready);
+}
+
 Effects Lifecycle::launch_if_complete() {
-    if (phase_ != Phase::Reserving || !attested_ || !memory_reserved_ || resetting_) return {};
+    if (phase_ != Phase::Reserving || !attested_ || !memory_usable_ || resetting_) return {};
     enter(Phase::Starting);
     return {.launch = true};
 }
@@ -113,30 +127,30 @@ Effects Lifecycle::preparation_failed(const Error& error) {
 
 Effects Lifecycle::started(const api::vmm::Started& message) {
     if (phase_ == Phase::Stopping) return {};  // crossed with our Stop
-    if (phase_ != Phase::Starting)
+    if (phase_ != Phase::Starting || std::exchange(vmm_started_, true))
         return protocol_broken(Error(ErrorCode::InvalidMessage, "Started out of turn"));
     state_.launch_received_ns = message.launch_received_ns;
     state_.image_loaded_ns = message.image_loaded_ns;
     state_.first_instruction_ns = message.first_instruction_ns;
-    enter(Phase::Running);
+    run_if_complete();
     return {};
 }
 
 Effects Lifecycle::ready(const api::vmm::Ready& message) {
     // The guest brings it about, and can do so again: the first counts.
-    if (phase_ == Phase::Stopping || phase_ == Phase::Ready) return {};
+    if (phase_ == Phase::Stopping || state_.ready_answered_by != 0) return {};
     const uint32_t by = message.answered_by;
-    if (phase_ != Phase::Running || by < 1 || by > 2 || is_primary())
+    if (!has_started() || by < 1 || by > 2 || is_primary())
         return protocol_broken(Error(ErrorCode::InvalidMessage, "Ready out of turn or out of range"));
     state_.ready_ns = message.time_ns;
     state_.ready_answered_by = by;
-    enter(Phase::Ready);
+    if (phase_ == Phase::Running) enter(Phase::Ready);
     return {};
 }
 
 Effects Lifecycle::app_exited(const api::vmm::AppExit& message) {
     const uint32_t kind = message.kind;
-    const bool in_turn = is_running() || phase_ == Phase::Stopping;
+    const bool in_turn = has_started() || phase_ == Phase::Stopping;
     if (!in_turn || kind < 1 || kind > 2 || is_primary())
         return protocol_broken(Error(ErrorCode::InvalidMessage, "AppExit out of turn or out of range"));
     if (state_.app_exit_kind != 0) return {};  // the guest said it again: the first counts
@@ -149,7 +163,7 @@ Effects Lifecycle::stopped(const api::vmm::Stopped& message, std::string_view de
     const auto reason = api::stop_reason_from_vmm(message.reason);
     if (!reason || (*reason == StopReason::HostRequest && !stop_requested_) || is_preparing())
         return protocol_broken(Error(ErrorCode::InvalidMessage, "Stopped out of turn or out of range"));
-    if (is_primary() && api::is_reset(*reason) && is_running()) {
+    if (is_primary() && api::is_reset(*reason) && has_started()) {
         resetting_ = true;
         enter(Phase::Reserving);
         return {.kill_after = kExitGrace};
@@ -163,7 +177,7 @@ Effects Lifecycle::stopped(const api::vmm::Stopped& message, std::string_view de
 Effects Lifecycle::attestor_lost() {
     if (phase_ == Phase::Stopping) return {};
     // Once for each line it gets, so that it can not have us knock at the attestor at its own pace.
-    if (!is_running() || is_primary() || std::exchange(attestor_lost_, true))
+    if (!has_started() || is_primary() || std::exchange(attestor_lost_, true))
         return protocol_broken(Error(ErrorCode::InvalidMessage, "AttestorLost out of turn"));
     return {.resume_at_attestor = true};
 }
@@ -174,7 +188,7 @@ Effects Lifecycle::ne_line_wanted() {
     const bool in_turn = has_enclaves() && (phase_ == Phase::Starting || is_running());
     if (!in_turn || std::exchange(ne_line_wanted_, true))
         return protocol_broken(Error(ErrorCode::InvalidMessage, "NeLineWanted out of turn"));
-    return {.ask_for_ne_line = true};
+    return {.ask_for_ne_line = is_ne_line_wanted()};
 }
 
 Effects Lifecycle::launch_refused(const Error& error) {
@@ -221,7 +235,9 @@ Effects Lifecycle::life_ended(ProcessEnd end, std::string_view last_words) {
     if (has_ended()) return {};
     if (resetting_ && phase_ == Phase::Reserving) {
         resetting_ = false;
+        memory_usable_ = false;
         memory_reserved_ = false;
+        vmm_started_ = false;
         ne_line_wanted_ = false;
         state_.restarts = state_.restarts + 1;
         return {.begin_anew = true};

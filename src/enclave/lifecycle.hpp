@@ -3,9 +3,9 @@
 // The life of one VM as its shim sees it: which event leads where, and what has to be done about it.
 // No descriptor, clock or process is touched here; the shim feeds events in and carries the effects out.
 //
-//   Copying --image accepted--> Reserving --attested and memory there--> Starting
-//      |                            |                                       | VMM: Started
-//      |                            |                                       v
+//   Copying --image accepted--> Reserving --attested, memory usable----> Starting
+//      |                            |                                       | VMM: Started, and
+//      |                            |                                       v all memory reserved
 //      |                            |               Stopping <--- Ready <-- Running
 //      +-------- failed, stop ------+----------------->  |         VMM: Ready
 //                                                        | the VMM process is gone
@@ -89,7 +89,8 @@ class Lifecycle {
     // Preparation. What comes after a failure or a stop is ignored.
     Effects image_accepted(const ImageFacts& facts, uint64_t now_ns);
     Effects attested();
-    Effects memory_reserved();
+    Effects memory_usable();    // the guest may begin, while the rest of its memory is reserved
+    Effects memory_reserved();  // all of it
     Effects preparation_failed(const Error& error);
 
     // The VMM's messages, and what a VMM may do instead.
@@ -113,7 +114,10 @@ class Lifecycle {
     void attestor_resumed() { attestor_lost_ = false; }
 
     // Of a primary VM that may carve: its VMM waits for a line to alcoved. Which life is said by `restarts`.
-    bool is_ne_line_wanted() const { return ne_line_wanted_ && !resetting_ && !has_ended(); }
+    // Not before all of its memory is there: what is given away must not be reserved behind that.
+    bool is_ne_line_wanted() const {
+        return ne_line_wanted_ && memory_reserved_ && !resetting_ && !has_ended();
+    }
     bool is_life(uint32_t restarts) const { return state_.restarts == restarts; }
     void ne_line_given() { ne_line_wanted_ = false; }
 
@@ -137,6 +141,10 @@ class Lifecycle {
 
   private:
     bool is_preparing() const;
+    bool has_started() const {
+        return is_running() || (phase_ == api::shim::Phase::Starting && vmm_started_);
+    }
+    void run_if_complete();
     void take_exit(ProcessEnd end);
     Effects launch_if_complete();
     Effects fail_launch(const Error& error);
@@ -149,7 +157,9 @@ class Lifecycle {
     api::shim::State state_{};
     std::string detail_;
     bool attested_ = false;
+    bool memory_usable_ = false;
     bool memory_reserved_ = false;
+    bool vmm_started_ = false;  // by what it says
     bool stop_requested_ = false;
     bool attestor_lost_ = false;
     bool ne_line_wanted_ = false;

@@ -91,6 +91,56 @@ TEST_F(LifecycleTest, TheVmmIsLaunchedOnceAndOnlyWithMeasurementsAtTheAttestor) 
     EXPECT_FALSE(life.memory_reserved().launch);
 }
 
+TEST_F(LifecycleTest, TheGuestBeginsWhileItsMemoryIsReservedAndRunsWhenAllIsThere) {
+    life.image_accepted(some_facts(), 6);
+    life.attested();
+    EXPECT_TRUE(life.memory_usable().launch);
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    EXPECT_EQ(life.phase(), Phase::Starting);
+
+    EXPECT_FALSE(life.memory_reserved().launch);
+
+    EXPECT_EQ(life.phase(), Phase::Running);
+    life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
+    EXPECT_EQ(life.phase(), Phase::Ready);
+}
+
+TEST_F(LifecycleTest, AGuestThatIsReadyBeforeItsMemoryIsWaitsForIt) {
+    life.image_accepted(some_facts(), 6);
+    life.attested();
+    life.memory_usable();
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    life.ready({.time_ns = 20, .answered_by = 1, .reserved = {}});
+    EXPECT_EQ(life.phase(), Phase::Starting);
+
+    life.memory_reserved();
+
+    EXPECT_EQ(life.phase(), Phase::Ready);
+    EXPECT_EQ(life.state().ready_ns, 20U);
+}
+
+TEST_F(LifecycleTest, MemoryThatIsMissingBehindAGuestThatBeganIsAFailureOfTheLaunch) {
+    life.image_accepted(some_facts(), 6);
+    life.attested();
+    life.memory_usable();
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+
+    EXPECT_TRUE(life.preparation_failed(Error(ErrorCode::NoFreeMemory, "too little")).kill);
+
+    EXPECT_EQ(reason_of(life), StopReason::LaunchFailed);
+    EXPECT_EQ(life.state().error_code, static_cast<uint32_t>(ErrorCode::NoFreeMemory));
+}
+
+TEST_F(LifecycleTest, StartedTwiceBreaksTheProtocolAlsoWhileMemoryIsReserved) {
+    life.image_accepted(some_facts(), 6);
+    life.attested();
+    life.memory_usable();
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+
+    EXPECT_TRUE(
+        life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12}).kill);
+}
+
 TEST_F(LifecycleTest, ABadImageEndsItWithTheCodeOfTheError) {
     const auto effects = life.preparation_failed(Error(ErrorCode::ImageCrc, "sum").context("image"));
     EXPECT_TRUE(effects.kill);
@@ -466,6 +516,27 @@ TEST_F(CarvingLifecycleTest, ALineCanBeAskedForBeforeTheGuestRuns) {
 
     EXPECT_TRUE(life.ne_line_wanted().ask_for_ne_line);
     EXPECT_EQ(life.phase(), Phase::Starting);
+}
+
+TEST_F(CarvingLifecycleTest, ThereIsNoLineBeforeAllMemoryIsThere) {
+    life.image_accepted(some_facts(), 6);
+    life.memory_usable();
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    EXPECT_FALSE(life.ne_line_wanted().ask_for_ne_line);
+    EXPECT_FALSE(life.is_ne_line_wanted());
+
+    EXPECT_TRUE(life.memory_reserved().ask_for_ne_line);
+    EXPECT_TRUE(life.is_ne_line_wanted());
+}
+
+TEST_F(CarvingLifecycleTest, AResetBeforeAllMemoryIsThereBeginsAnotherLife) {
+    life.image_accepted(some_facts(), 6);
+    life.memory_usable();
+    life.started({.launch_received_ns = 10, .image_loaded_ns = 11, .first_instruction_ns = 12});
+    life.stopped(stopped_for(StopReason::I8042Reset), "");
+
+    EXPECT_TRUE(life.life_ended({}, "").begin_anew);
+    EXPECT_TRUE(life.memory_usable().launch);
 }
 
 TEST_F(CarvingLifecycleTest, AVmmThatAsksTwiceForALineIsKilled) {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "enclave/preparation.hpp"
 
+#include "api/limits.hpp"
 #include "enclave/guest_ram.hpp"
+#include "support/system.hpp"
 
 namespace alcove::enclave {
 
 PreparationWork PreparationWork::real() {
     return {.take_image = enclave::take_image,
-            .reserve_ram = reserve_guest_ram,
+            .open_ram = open_guest_ram,
+            .fill_ram = fill_guest_ram,
             .seal =
                 [](const Channel& attestor, const ImageFacts& facts, uint32_t flags,
                    const std::atomic<bool>& cancelled) {
@@ -30,6 +33,16 @@ struct Preparation::Shared {
 
     Shared(EventLoop& the_loop, PreparationWork the_work, Callbacks the_callbacks)
         : loop(the_loop), work(std::move(the_work)), callbacks(std::move(the_callbacks)) {}
+
+    Result<void> filled(const Fd& ram, uint64_t bytes, uint32_t page_size) const {
+        return work.fill_ram(ram, bytes, page_size, cancelled);
+    }
+    // Of huge pages there may be none left when they are touched, so they come first.
+    Result<Fd> usable_ram(uint64_t bytes, uint32_t page_size) const {
+        auto ram = TRY(work.open_ram(bytes, page_size));
+        if (page_size == api::kHugePage) TRY(filled(ram, bytes, page_size));
+        return ram;
+    }
 
     // From any thread: calls `callback` with the value on the loop's, if it is still wanted then.
     template <typename Value>
@@ -75,8 +88,13 @@ void Preparation::reserve_memory(uint64_t bytes, uint32_t page_size, Fd former) 
         // Two lives' memory at a time would be more than the VM may have.
         if (former.is_open()) static_cast<void>(memory::release_pages({former, 0}, bytes).has_value());
         former.reset();
-        Shared::deliver(shared, &Callbacks::on_memory,
-                        shared->work.reserve_ram(bytes, page_size, shared->cancelled));
+        const auto ram = shared->usable_ram(bytes, page_size);
+        auto copy = ram ? sys::duplicate(ram->get()) : Result<Fd>(Failure{ram.error()});
+        const bool usable = copy.has_value();
+        Shared::deliver(shared, &Callbacks::on_memory, std::move(copy));
+        // What is there already costs nothing.
+        if (usable)
+            Shared::deliver(shared, &Callbacks::on_memory_reserved, shared->filled(*ram, bytes, page_size));
     });
 }
 

@@ -21,7 +21,9 @@ namespace alcove::enclave {
 // The pieces of work. Tests put simpler ones in; the defaults are the real thing.
 struct PreparationWork {
     std::function<Result<TakenImage>(const Fd&, const ImageIntake&, const std::atomic<bool>&)> take_image;
-    std::function<Result<Fd>(uint64_t bytes, uint32_t page_size, const std::atomic<bool>&)> reserve_ram;
+    std::function<Result<Fd>(uint64_t bytes, uint32_t page_size)> open_ram;
+    std::function<Result<void>(const Fd&, uint64_t bytes, uint32_t page_size, const std::atomic<bool>&)>
+        fill_ram;
     std::function<Result<api::attestor::ResumeToken>(const Channel&, const ImageFacts&, uint32_t flags,
                                                      const std::atomic<bool>&)>
         seal;
@@ -42,7 +44,8 @@ class Preparation {
     struct Callbacks {
         std::function<void(api::shim::Progress)> on_progress;
         std::function<void(Result<TakenImage>)> on_image;
-        std::function<void(Result<Fd>)> on_memory;
+        std::function<void(Result<Fd>)> on_memory;             // it may be used
+        std::function<void(Result<void>)> on_memory_reserved;  // behind on_memory, unless that failed
         std::function<void(Result<api::attestor::ResumeToken>)> on_sealed;
     };
 
@@ -52,6 +55,8 @@ class Preparation {
     Preparation& operator=(const Preparation&) = delete;
 
     void take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes);
+    // Small pages that are not there yet come when they are touched, so the VM need not wait for the others;
+    // it would wait long for gigabytes. Of huge pages there may be none left then, and they are there first.
     // `former` is the memory of the life before, if it is here still: that goes first, whoever else has it.
     void reserve_memory(uint64_t bytes, uint32_t page_size, Fd former);
     // A duplicate of the VM's connection; the flags of attestor::Measured.

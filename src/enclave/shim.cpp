@@ -173,7 +173,12 @@ Preparation::Callbacks Shim::preparation_callbacks() {
             [this](Result<Fd> ram) {
                 if (!ram) return apply(lifecycle_.preparation_failed(ram.error()));
                 ram_ = std::move(*ram);
-                apply(lifecycle_.memory_reserved());
+                apply(lifecycle_.memory_usable());
+            },
+        .on_memory_reserved =
+            [this](Result<void> reserved) {
+                apply(reserved ? lifecycle_.memory_reserved()
+                               : lifecycle_.preparation_failed(reserved.error()));
             },
         .on_sealed =
             [this](Result<api::attestor::ResumeToken> token) {
@@ -342,6 +347,7 @@ Result<void> Shim::begin_life() {
 void Shim::begin_anew() {
     loop_.cancel(kill_timer_);
     log::info("the guest was reset; another life begins");
+    preparation_->cancel();  // it may still reserve what this life had
     life_timer_ = loop_.at(life_began_ + kShortestLife, [this] {
         preparation_ = std::make_unique<Preparation>(loop_, work_, preparation_callbacks());
         preparation_->reserve_memory(order_.start.memory_bytes, order_.start.page_size, std::move(ram_));
