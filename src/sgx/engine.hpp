@@ -80,6 +80,8 @@ class Engine {
 
     // Bytes of a page that check_access() gave, within it: what code inside this enclave would read.
     Result<void> read_page(PageIndex page, uint64_t offset, MutableByteView into);
+    // Keeps such a page in memory for as long as the pin lives: to map it for code inside.
+    Result<PagePin> hold_page(PageIndex page) { return store_->pin(page); }
 
     // All EPC is lost at once. Every vCPU is stopped and has left its enclave (asynchronous_exit).
     void drop_all();

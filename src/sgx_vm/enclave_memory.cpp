@@ -2,6 +2,7 @@
 #include "sgx_vm/enclave_memory.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace alcove::sgx_vm {
 
@@ -24,7 +25,8 @@ sgx::Outcome<ShadowPage> EnclaveMemory::translate(const sgx::Processor& processo
     if (enclosed != nullptr)
         return ShadowPage{.page = page,
                           .writable = writable && (enclosed->rights & sgx::secinfo::W) != 0,
-                          .executable = walk.executable && (enclosed->rights & sgx::secinfo::X) != 0};
+                          .executable = walk.executable && (enclosed->rights & sgx::secinfo::X) != 0,
+                          .enclosed = enclosed->page};
     const bool is_epc = engine_.sections().find(page).has_value();
     return ShadowPage{.page = is_epc ? ones_ : page, .writable = writable, .executable = false};
 }
@@ -39,6 +41,7 @@ bool EnclaveMemory::is_valid_still(const sgx::Processor& processor, const GuestP
 }
 
 void EnclaveMemory::enter(const sgx::Processor& processor, const GuestPageTables& guest, uint64_t cr3) {
+    const std::lock_guard lock(mutex_);
     const auto& world = processor.inside->world;
     if (world_ != world || cr3_ != cr3) {
         tables_.reset();
@@ -57,12 +60,47 @@ sgx::Outcome<void> EnclaveMemory::fault(const sgx::Processor& processor, const G
                                         uint64_t linear, Access access) {
     const auto walk = TRY_LEAF(guest.walk(linear, access, kInside));
     const auto page = TRY_LEAF(translate(processor, linear, access, walk));
-    if (tables_.map(linear, page)) return {};
+    std::optional<sgx::PagePin> pin;
+    if (page.enclosed) {
+        auto held = engine_.hold_page(*page.enclosed);
+        if (!held) return Failure{held.error()};
+        pin.emplace(std::move(*held));
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        if (tables_.map(linear, page)) return {};
+    }
     // Among our own pages (kOwnBase).
     uint32_t error = sgx::pfec::P | sgx::pfec::U;
     if (access == Access::Write) error |= sgx::pfec::W;
     if (access == Access::Execute) error |= sgx::pfec::I;
     return sgx::Exception{.vector = sgx::vector::PF, .error_code = error, .address = linear};
+}
+
+uint64_t EnclaveMemory::resume() {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(lost_pages_, false)) tables_.renew_root();
+    runs_ = true;
+    return tables_.root();
+}
+
+void EnclaveMemory::pause() {
+    const std::lock_guard lock(mutex_);
+    runs_ = false;
+}
+
+bool EnclaveMemory::was_accessed(sgx::PageIndex page) {
+    const std::lock_guard lock(mutex_);
+    return tables_.take_accessed(page);
+}
+
+bool EnclaveMemory::give_up(sgx::PageIndex page) {
+    const std::lock_guard lock(mutex_);
+    if (!tables_.has(page)) return true;
+    if (runs_) return false;
+    tables_.unmap(page);
+    lost_pages_ = true;
+    return true;
 }
 
 Result<size_t> EnclaveMemory::fetch(const sgx::Processor& processor, const GuestPageTables& guest,

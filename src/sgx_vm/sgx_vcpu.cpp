@@ -40,7 +40,9 @@ SgxVcpu::SgxVcpu(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts)
       parts_(parts),
       processor_(index, parts.engine.features()),
       state_(vcpu, parts_.physical),
-      memory_(parts.pages.make_tables(index), parts_.engine, parts.ones) {}
+      memory_(parts.pages.make_tables(index), parts_.engine, parts.ones) {
+    parts.mappings.add(memory_);
+}
 
 Result<std::unique_ptr<SgxVcpu>> SgxVcpu::create(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts) {
     TRY(kvm::ViewSwitch::prepare(vcpu, parts.nowhere));

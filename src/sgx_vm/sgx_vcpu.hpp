@@ -16,6 +16,7 @@
 #include "kvm/view_switch.hpp"
 #include "sgx_vm/enclave_memory.hpp"
 #include "sgx_vm/private_pages.hpp"
+#include "sgx_vm/resident_mappings.hpp"
 #include "sgx_vm/undefined_opcode_trap.hpp"
 #include "sgx_vm/vcpu_state.hpp"
 
@@ -29,6 +30,7 @@ struct VcpuParts {
     memory::GuestAddress ones;  // EnclaveMemory
     uint64_t nowhere;           // ViewSwitch::prepare()
     bool umip;                  // the guest's processor has it, so ours may
+    ResidentMappings& mappings;
 };
 
 class SgxVcpu : public cpu::ExitHandler {

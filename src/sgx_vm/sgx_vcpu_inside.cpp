@@ -66,6 +66,7 @@ Result<cpu::ExitHandler::Answer> SgxVcpu::handle_inside() {
 }
 
 Result<void> SgxVcpu::handle_stub(uint8_t vector) {
+    memory_.pause();
     const auto& now = vcpu_.synchronized();
     auto event = parts_.pages.read_stack(index_, now.regs.rsp);
     if (!event) return left_ring_3();
@@ -137,6 +138,7 @@ Result<void> SgxVcpu::handle_exception(const sgx::Exception& raw) {
 
 // KVM hands us every #DB, as our breakpoint is set; no stub has run.
 Result<void> SgxVcpu::handle_debug_inside() {
+    memory_.pause();
     const auto& now = vcpu_.synchronized();
     const uint64_t dr6 = vcpu_.run_area().debug.arch.dr6;
     state_.take_inside(now.regs, now.sregs, frame_of(now.regs));
@@ -152,6 +154,7 @@ Result<void> SgxVcpu::handle_debug_inside() {
 
 // RSM finds no memory where its state should be, and KVM gives up with RIP behind it.
 Result<bool> SgxVcpu::handle_rsm() {
+    memory_.pause();
     const auto& now = vcpu_.synchronized();
     auto frame = frame_of(now.regs);
     frame.rip = frame.rip - kRsm.size();
@@ -209,7 +212,7 @@ void SgxVcpu::load_inside() {
     auto special = state_.outside();
     PrivatePages::put_environment(special);
     special.cr0 |= paging::cr0::WP;
-    special.cr3 = memory_.root();
+    special.cr3 = memory_.resume();
     special.cr4 &=
         cr4::TSD | cr4::DE | cr4::MCE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::FSGSBASE | cr4::OSXSAVE;
     special.cr4 |= cr4::PAE | cr4::SMEP | cr4::SMAP | (parts_.umip ? cr4::UMIP : 0);

@@ -13,6 +13,7 @@ namespace {
 
 // What machine version 1 has: x87, SSE, AVX, as cpu/cpuid_baseline.cpp lays them out.
 constexpr uint64_t kXfrm = sgx::xcr0::X87 | sgx::xcr0::SSE | sgx::xcr0::AVX;
+constexpr uint64_t kPagesPerMib = 1_MiB / sgx::kPageSize;
 constexpr sgx::XsaveComponent kAvx{.bit = 2, .offset = 576, .size = 256};
 
 Result<void> check_kvm(const kvm::Vm& vm) {
@@ -44,13 +45,56 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
                                             place.private_base.value()));
     const auto epc = TRY(sys::memfd("sgx-epc"));
     TRY(sys::truncate(epc, uint64_t{sections.pages()} * sgx::kPageSize));
-    auto store = TRY(sgx::StaticStore::create(epc, sections.pages()));
+    auto mappings = std::make_unique<ResidentMappings>();
+    auto store = TRY(make_store(plan, epc, sections.pages(), *mappings));
     auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
     auto features = sgx::features_of(plan.configuration, kXfrm, {kAvx});
     auto engine =
-        TRY(sgx::Engine::create(std::move(sections), std::move(features), std::move(store), plan.root));
+        TRY(sgx::Engine::create(std::move(sections), std::move(features), std::move(store.pages), plan.root));
     TRY(vm.trap_msrs(kTrappedMsrs));
-    return std::unique_ptr<SgxVm>(new SgxVm(std::move(engine), std::move(ram), std::move(memory)));
+    return std::unique_ptr<SgxVm>(
+        new SgxVm(std::move(mappings), std::move(engine), store.spilling, std::move(ram), std::move(memory)));
+}
+
+Result<SgxVm::Store> SgxVm::make_store(const SgxPlan& plan, const Fd& epc, uint32_t pages,
+                                       ResidentMappings& mappings) {
+    switch (plan.configuration.population) {
+        case sgx::Population::Static:
+            return Store {
+                .pages = TRY(sgx::StaticStore::create(epc, pages))
+                , .spilling = nullptr
+            };
+        case sgx::Population::Oversubscribe: {
+            const uint64_t budget = plan.configuration.budget_mib.value_or(sgx::kMinBudgetMib) * kPagesPerMib;
+            auto spill = TRY(sys::duplicate(plan.spill.get()));
+            auto store = TRY(sgx::SpillingStore::create({.memory = epc,
+                                                         .spill = std::move(spill),
+                                                         .pages = pages,
+                                                         .budget = static_cast<uint32_t>(budget),
+                                                         .mappings = mappings}));
+            auto* spilling = store.get();
+            return Store{.pages = std::move(store), .spilling = spilling};
+        }
+        case sgx::Population::Balloon:
+            break;
+    }
+    return fail(ErrorCode::MachineConfig, "sgx.population: `balloon` is not there yet; `static` is");
+}
+
+Result<void> SgxVm::set_budget(uint64_t mib) {
+    if (spilling_ == nullptr)
+        return fail(ErrorCode::InvalidArgument,
+                    "only EPC with sgx.population = \"oversubscribe\" has a budget");
+    const uint64_t most = engine_->sections().pages() / kPagesPerMib;
+    if (mib < sgx::kMinBudgetMib || mib > most)
+        return fail(ErrorCode::InvalidArgument, "the budget has to be between " +
+                                                    std::to_string(sgx::kMinBudgetMib) + " and " +
+                                                    std::to_string(most) + " MiB");
+    return spilling_->set_budget(static_cast<uint32_t>(mib * kPagesPerMib));
+}
+
+sgx::SpillingStore::Statistics SgxVm::spill_statistics() const {
+    return spilling_ == nullptr ? sgx::SpillingStore::Statistics{} : spilling_->statistics();
 }
 
 void SgxVm::extend_cpuid(std::vector<kvm_cpuid_entry2>& entries,
@@ -64,7 +108,8 @@ Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint
                           .pages = memory_.private_pages(),
                           .ones = memory_.ones(),
                           .nowhere = private_end() + 1_MiB,
-                          .umip = umip_};
+                          .umip = umip_,
+                          .mappings = *mappings_};
     auto made = TRY(SgxVcpu::create(vcpu, index, parts));
     return std::unique_ptr<cpu::ExitHandler>(std::move(made));
 }

@@ -14,12 +14,15 @@
 #include "sgx/engine.hpp"
 #include "sgx_vm/guest_physical.hpp"
 #include "sgx_vm/protected_memory.hpp"
+#include "sgx_vm/resident_mappings.hpp"
+#include "support/fd.hpp"
 
 namespace alcove::sgx_vm {
 
 struct SgxPlan {
     sgx::Configuration configuration;
     sgx::Key128 root{};  // the platform's secret: sgx/platform.hpp
+    Fd spill{};  // of population `oversubscribe`: where pages beyond the budget go; nobody else writes it
 };
 
 class SgxVm {
@@ -47,12 +50,31 @@ class SgxVm {
 
     sgx::Engine& engine() { return *engine_; }
 
-  private:
-    SgxVm(std::unique_ptr<sgx::Engine> engine, std::shared_ptr<const memory::GuestMemory> ram,
-          ProtectedMemory memory)
-        : engine_(std::move(engine)), physical_(std::move(ram)), memory_(std::move(memory)) {}
+    // Of population `oversubscribe`, while the machine runs too: what may be in memory from now on.
+    Result<void> set_budget(uint64_t mib);
+    sgx::SpillingStore::Statistics spill_statistics() const;
 
+  private:
+    // The engine's store of pages.
+    struct Store {
+        std::unique_ptr<sgx::PageStore> pages;
+        sgx::SpillingStore* spilling;  // the same, if it has a budget
+    };
+    static Result<Store> make_store(const SgxPlan& plan, const Fd& epc, uint32_t pages,
+                                    ResidentMappings& mappings);
+
+    SgxVm(std::unique_ptr<ResidentMappings> mappings, std::unique_ptr<sgx::Engine> engine,
+          sgx::SpillingStore* spilling, std::shared_ptr<const memory::GuestMemory> ram,
+          ProtectedMemory memory)
+        : mappings_(std::move(mappings)),
+          engine_(std::move(engine)),
+          spilling_(spilling),
+          physical_(std::move(ram)),
+          memory_(std::move(memory)) {}
+
+    std::unique_ptr<ResidentMappings> mappings_;  // before the store, which asks it
     std::unique_ptr<sgx::Engine> engine_;
+    sgx::SpillingStore* spilling_;  // the engine's, or null
     GuestPhysical physical_;
     ProtectedMemory memory_;
     bool umip_ = false;

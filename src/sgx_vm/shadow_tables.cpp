@@ -2,6 +2,7 @@
 #include "sgx_vm/shadow_tables.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "sgx_vm/paging_spec.hpp"
 #include "support/check.hpp"
@@ -34,6 +35,7 @@ uint64_t ShadowTables::root() const {
 
 void ShadowTables::reset() {
     pages_.clear();
+    enclosed_.clear();
     root_ = 1 - root_;
     next_table_ = kRoots;
     std::fill_n(entry_of(root_, 0), kPage / sizeof(uint64_t), uint64_t{0});
@@ -42,6 +44,11 @@ void ShadowTables::reset() {
                               (own_[i].executable ? 0 : XD);
         ALCOVE_CHECK(insert(kOwnBase + i * kPage, leaf, P | RW), "room for our own tables");
     }
+}
+
+void ShadowTables::renew_root() {
+    std::copy_n(entry_of(root_, 0), kPage / sizeof(uint64_t), entry_of(1 - root_, 0));
+    root_ = 1 - root_;
 }
 
 uint64_t* ShadowTables::entry_of(uint32_t table, uint64_t index) const {
@@ -73,13 +80,23 @@ bool ShadowTables::map(uint64_t linear, const ShadowPage& page) {
         reset();
         ALCOVE_CHECK(insert(linear, leaf, P | RW | US), "empty tables hold a page");
     }
+    forget(linear);  // what was there before, with other rights or of another page
     pages_[linear] = page;
+    if (page.enclosed) enclosed_[*page.enclosed] = linear;
     return true;
+}
+
+void ShadowTables::forget(uint64_t linear) {
+    const auto found = pages_.find(linear);
+    if (found == pages_.end()) return;
+    if (found->second.enclosed) enclosed_.erase(*found->second.enclosed);
+    pages_.erase(found);
 }
 
 void ShadowTables::unmap(uint64_t linear) {
     linear = align_down(linear, kPage);
-    if (pages_.erase(linear) == 0) return;
+    if (!pages_.contains(linear)) return;
+    forget(linear);
     ALCOVE_CHECK(insert(linear, 0, P | RW | US), "tables of a page that was mapped");
 }
 
@@ -87,6 +104,29 @@ std::optional<ShadowPage> ShadowTables::find(uint64_t linear) const {
     const auto found = pages_.find(align_down(linear, kPage));
     if (found == pages_.end()) return std::nullopt;
     return found->second;
+}
+
+void ShadowTables::unmap(sgx::PageIndex page) {
+    const auto found = enclosed_.find(page);
+    if (found != enclosed_.end()) unmap(found->second);
+}
+
+bool ShadowTables::take_accessed(sgx::PageIndex page) {
+    const auto found = enclosed_.find(page);
+    if (found == enclosed_.end()) return false;
+    // The processor sets the bit at any time.
+    const uint64_t before = std::atomic_ref(*leaf_of(found->second)).fetch_and(~paging::A);
+    return (before & paging::A) != 0;
+}
+
+uint64_t* ShadowTables::leaf_of(uint64_t linear) const {
+    uint32_t table = root_;
+    for (unsigned level = paging::kTopLevel; level > 1; --level) {
+        const uint64_t entry = *entry_of(table, paging::index_of(linear, level));
+        ALCOVE_CHECK((entry & P) != 0, "tables of a page that is mapped");
+        table = static_cast<uint32_t>(((entry & paging::kAddressMask) - base_.value()) / kPage);
+    }
+    return entry_of(table, paging::index_of(linear, 1));
 }
 
 }  // namespace alcove::sgx_vm

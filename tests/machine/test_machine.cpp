@@ -76,7 +76,11 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
         });
         if (reached) loop->post([&] { machine->stop(); });
     };
-    if (options.sgx) plan.sgx = {.configuration = *options.sgx, .root = {1, 2, 3}};
+    if (options.sgx) {
+        plan.sgx = {.configuration = *options.sgx, .root = {1, 2, 3}};
+        if (options.sgx->population == sgx::Population::Oversubscribe)
+            plan.sgx->spill = TRY(sys::memfd("spill"));
+    }
     if (options.disk) plan.primary = {.identity = kIdentity};
     virtio::RngDevice rng(*loop);
     std::unique_ptr<virtio::BlockDevice> disk;
@@ -106,6 +110,7 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
         run.kvm_runs += vcpu->counters().runs;
     if (machine->sgx() != nullptr) {
         run.sgx = machine->sgx()->engine().report();
+        run.spill = machine->sgx()->spill_statistics();
         const auto broken = machine->sgx()->engine().find_inconsistency();
         if (broken) return fail(ErrorCode::Internal, "EPCM: " + *broken);
     }

@@ -48,6 +48,7 @@ struct GuestRun {
     std::string console;
     uint64_t kvm_runs = 0;
     std::optional<sgx::EngineReport> sgx;
+    sgx::SpillingStore::Statistics spill{};
     std::vector<Mark> marks;
 };
 
