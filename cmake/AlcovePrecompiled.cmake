@@ -13,7 +13,6 @@ file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "// Nothing bu
 foreach(headers alcove_library_headers alcove_program_headers)
     add_library(${headers} OBJECT ${CMAKE_BINARY_DIR}/precompiled.cpp)
     target_link_libraries(${headers} PRIVATE alcove_flags fmt::fmt nlohmann_json::nlohmann_json)
-    # The compiler's cache then gives the same result for the same headers.
     target_compile_options(${headers} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
     target_precompile_headers(${headers} PRIVATE ${ALCOVE_STANDARD_HEADERS})
 endforeach()
@@ -23,3 +22,15 @@ if(ALCOVE_TESTS)
     target_link_libraries(alcove_program_headers PRIVATE GTest::gmock)
     target_precompile_headers(alcove_program_headers PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
 endif()
+
+# A precompiled header has its folder's path in it, so the compiler's cache would take that of another checkout for
+# another one. Beside each stands what it is made of (CCACHE_PCH_EXTSUM, which tools/dev sets).
+foreach(headers alcove_library_headers alcove_program_headers)
+    get_target_property(list ${headers} PRECOMPILE_HEADERS)
+    string(REGEX REPLACE "(<[^;]*>);?" "#include \\1\n" text "${list}")
+    file(WRITE ${CMAKE_BINARY_DIR}/${headers}.hpp "${text}")
+    execute_process(COMMAND ${CMAKE_CXX_COMPILER} -std=gnu++20 -E -P -x c++ ${CMAKE_BINARY_DIR}/${headers}.hpp
+        OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+    string(SHA256 sum "${CMAKE_CXX_COMPILER_VERSION} ${text}")
+    file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/${headers}.dir/cmake_pch.hxx.pch.sum "${sum}\n")
+endforeach()
