@@ -298,8 +298,28 @@ Result<void> EmbeddedHost::wait_ready(milliseconds timeout, const Progress& prog
 // ---- stop and status ------------------------------------------------------------------------------------
 
 Result<void> EmbeddedHost::stop(milliseconds timeout) {
-    const auto deadline = Clock::now() + timeout;
     const auto lock = TRY(folder_.lock());
+    return stop_locked(timeout);
+}
+
+Result<bool> EmbeddedHost::stop_if_outdated() {
+    const auto lock = TRY(folder_.lock());
+    const auto running = TRY(folder_.running());
+    const bool outdated = TRY(is_outdated());
+    if (!outdated) return false;
+    config_.memory_mib = running->memory_mib;
+    TRY(stop_locked(kStopPatience));
+    return true;
+}
+
+Result<bool> EmbeddedHost::is_outdated() const {
+    const auto running = TRY(folder_.running());
+    const auto stamp = root_stamp();
+    return running && is_running(running->qemu) && !stamp.empty() && running->root_stamp != stamp;
+}
+
+Result<void> EmbeddedHost::stop_locked(milliseconds timeout) {
+    const auto deadline = Clock::now() + timeout;
     const auto running = TRY(folder_.running());
     if (!running) return {};
     // The last seconds are for the ways that need nobody's help.
@@ -339,7 +359,7 @@ Result<HostStatus> EmbeddedHost::status() {
     status.running = true;
     status.pid = running->qemu.pid;
     status.memory_mib = running->memory_mib;
-    status.outdated = running->root_stamp != root_stamp();
+    status.outdated = TRY(is_outdated());
     status.uptime = seconds(std::max<int64_t>(::time(nullptr) - running->started_at, 0));
     status.resident_mib = proc_mib("/proc/" + std::to_string(status.pid) + "/status", "VmRSS");
     if (const auto stream = connect_through(folder_.path(), "status", seconds(2))) {
