@@ -46,6 +46,11 @@ void Output::error(const Error& error) const {
     streams_.err(error_text(error));
 }
 
+Result<void> needs_bytes(const Output& output, const std::string& why) {
+    if (!output.json()) return {};
+    return fail(ErrorCode::InvalidArgument, "this command has no --json: " + why);
+}
+
 std::string error_text(const Error& error) {
     const auto& entry = error_entry(error.code());
     return "error " + code_label(error.code()) + " " + std::string(entry.name) + ": " + error.to_string() +

@@ -49,6 +49,9 @@ class Output {
     bool quiet_;
 };
 
+// InvalidArgument with --json, for commands whose output is somebody else's bytes; `why` says whose.
+Result<void> needs_bytes(const Output& output, const std::string& why);
+
 // "error E33 image-section: ...\nremedy: ...\n"
 std::string error_text(const Error& error);
 Json error_object(const Error& error);

@@ -43,6 +43,7 @@ Result<Exit> run(const VmInspect& command, const Context& context) {
 }
 
 Result<Exit> run(const VmConsole& command, const Context& context) {
+    TRY(needs_bytes(context.output, "a console has no end to wait for; `logs` gives what it said"));
     auto host = TRY(context.open_host());
     TRY(host->api().stream(vm_path(command.kind, command.vm) + "/console", [&](std::string_view piece) {
         context.output.text(console_text(context.output, command.raw, piece));
