@@ -312,14 +312,4 @@ uint64_t HostBackend::buffered_bytes() const {
     return total;
 }
 
-std::vector<HostBackend::Description> HostBackend::describe() const {
-    std::vector<Description> result;
-    for (const auto& [serial, entry] : connections_)
-        result.push_back({.key = entry->connection.key(),
-                          .state = entry->connection.state(),
-                          .window = entry->connection.window(),
-                          .buffered_bytes = entry->connection.buffered_bytes()});
-    return result;
-}
-
 }  // namespace alcove::vsock

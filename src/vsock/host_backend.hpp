@@ -69,13 +69,6 @@ class HostBackend : public Backend {
     const TrafficCounters& traffic() const { return context_.counters; }
     size_t connection_count() const { return connections_.size(); }
     uint64_t buffered_bytes() const;  // memory held for host programs that do not read
-    struct Description {
-        ConnectionKey key;
-        Connection::State state;
-        uint32_t window;
-        uint64_t buffered_bytes;
-    };
-    std::vector<Description> describe() const;
 
   private:
     using Serial = uint64_t;  // never reused

@@ -691,15 +691,5 @@ TEST_F(HostBackendTest, AResetOfTheDriverClosesEverything) {
     EXPECT_THAT(ops(), testing::ElementsAre(Op::RESPONSE));
 }
 
-TEST_F(HostBackendTest, InspectionShowsConnections) {
-    open_connection();
-
-    const auto described = vsock_.backend.describe();
-
-    ASSERT_EQ(described.size(), 1U);
-    EXPECT_EQ(described[0].key.guest_port, kGuestPort);
-    EXPECT_EQ(to_string(described[0].state), "open");
-}
-
 }  // namespace
 }  // namespace alcove::vsock
