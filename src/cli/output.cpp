@@ -78,6 +78,10 @@ std::string for_terminal(std::string_view bytes) {
     return safe;
 }
 
+std::string Streams::shown(std::string_view bytes) const {
+    return out_is_terminal ? for_terminal(bytes) : std::string(bytes);
+}
+
 std::string one_line(std::string_view text) {
     std::string safe = for_terminal(text);
     for (char& c : safe)

@@ -22,6 +22,9 @@ struct Streams {
     bool out_is_terminal = false;
     bool err_is_terminal = false;
 
+    // A guest's bytes for standard output: made harmless where a terminal shows them.
+    std::string shown(std::string_view bytes) const;
+
     static Streams of_process();
 };
 

@@ -15,9 +15,8 @@ namespace alcove::cli {
 
 namespace {
 
-// A guest's bytes for whoever reads standard output.
 std::string console_text(const Output& output, bool raw, std::string_view bytes) {
-    return output.streams().out_is_terminal && !raw ? for_terminal(bytes) : std::string(bytes);
+    return raw ? std::string(bytes) : output.streams().shown(bytes);
 }
 
 }  // namespace

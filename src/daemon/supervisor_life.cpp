@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "api/stop_reason.hpp"
-#include "crypto/digest.hpp"
 #include "daemon/supervisor.hpp"
+#include "eif/pcr.hpp"
 #include "support/error_catalog.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
@@ -35,12 +35,6 @@ VmState state_of(api::shim::Phase phase) {
             break;
     }
     return VmState::Stopping;
-}
-
-// PCR4 of a Nitro enclave: zeros extended with the instance id (nitro.md 3.6).
-PcrValue pcr4_of(const std::string& instance_id) {
-    const PcrValue zero{};
-    return crypto::sha384({zero, as_byte_view(instance_id)});
 }
 
 void take_measurements(VmRecord& record, const api::shim::State& told) {
@@ -123,7 +117,7 @@ void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
                                 .kind = static_cast<uint8_t>(record.networks[i].kind)};
     if (!record.is_primary()) {
         order.module_id = api::TextField<128>::of(record.id);
-        order.pcr4 = pcr4_of(record.is_carved() ? record.parent : store_.instance_id());
+        order.pcr4 = eif::pcr_of_text(record.is_carved() ? record.parent : store_.instance_id());
     }
     vm.launching = true;
     broker_.launch(order, std::move(files), [this, id = record.id](Result<BrokerLink::Launched> answer) {
