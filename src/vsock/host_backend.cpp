@@ -56,6 +56,11 @@ bool HostBackend::serves(Cid cid) const {
     return std::ranges::find(options_.host_cids, cid) != options_.host_cids.end();
 }
 
+bool HostBackend::serves(Cid cid, Port port) const {
+    const auto& ports = options_.only_ports;
+    return serves(cid) && (ports.empty() || std::ranges::find(ports, port) != ports.end());
+}
+
 void HostBackend::reset() {
     is_active_ = false;
     for (const auto& [serial, entry] : connections_)

@@ -91,6 +91,16 @@ TEST_F(RootPortTest, IsForPortsThatOnlyRootInsideCanHave) {
     EXPECT_THAT(ops(), testing::ElementsAre(Op::RESPONSE));
 }
 
+TEST(HostBackendPorts, SomePortsOfAContextIdMayBeSomebodyElses) {
+    FakeVsock some({.host_cids = {Cid::Parent}, .only_ports = {Port{9000}}});
+    FakeVsock all({.host_cids = {Cid::Parent}});
+
+    EXPECT_TRUE(some.backend.serves(Cid::Parent, Port{9000}));
+    EXPECT_FALSE(some.backend.serves(Cid::Parent, Port{9001}));
+    EXPECT_FALSE(some.backend.serves(Cid::Host, Port{9000}));
+    EXPECT_TRUE(all.backend.serves(Cid::Parent, Port{1}));
+}
+
 // ---- opening
 
 TEST_F(HostBackendTest, ARequestIsAnsweredOnceSomebodyTookIt) {

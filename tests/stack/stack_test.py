@@ -1050,6 +1050,35 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.forget_vm("parent", primary)
         self.assertEqual((self.traces(), self.lent()), before)
 
+    def test_an_enclave_of_the_configuration_starts_with_its_vm(self):
+        before = self.traces(), self.lent()
+        configuration = self.folder / "with-enclave.toml"
+        configuration.write_text(f"""
+kernel = "{GUESTS / "carver.elf"}"
+cmdline = "from=48 to=112 ram=128 do=h"
+cpus = 4
+memory = 640
+[[enclave]]
+image = "{self.probe_image()}"
+name = "web"
+memory = 512
+debug = true
+""")
+        self.addCleanup(self.remove_vm, "parent")
+        primary = alcove("vm", "start", "parent", "--config", configuration, timeout=240)
+
+        enclave = alcove("enclave", "inspect", "web")["enclave"]
+        self.assertEqual((enclave["parent"], enclave["state"], enclave["ready"]), (primary["id"], "running", True))
+        self.assertEqual((primary["memory_mib"], primary["vcpus"], enclave["vcpus"]), (128, 2, 2))
+        vcpus, _ = self.cpus_of_threads("vm", "parent")
+        carved, _ = self.cpus_of_threads("enclave", "web")
+        self.assertEqual(set().union(*vcpus.values()) & set().union(*carved.values()), set())
+
+        alcove("vm", "stop", "parent")
+        self.assertEqual(self.end_of("web")["state"], "stopped")
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+
     def cpus_of_threads(self, kind, name):
         """Of a VMM's threads: {name: set of CPUs} of its vCPUs, and the CPUs of all others."""
         pid = alcove(kind, "inspect", name)["vmm"]["pid"]
