@@ -2,7 +2,6 @@
 """QEMU's microvm inside a throw-away host: the baseline of what a machine does. Its memory is what QEMU takes by
 itself, anonymous memory; the host's kernel backs that with 2 MiB pages where it can, as it does our memfds (the
 embedded host's init sets shmem_enabled)."""
-import pathlib
 
 # Without kernel, initrd, command line and the object of its memory.
 QEMU = ("/run/payload/qemu-system-x86_64 -L /run/payload/firmware -accel kvm -cpu host "
@@ -11,8 +10,4 @@ QEMU = ("/run/payload/qemu-system-x86_64 -L /run/payload/firmware -accel kvm -cp
 
 
 def add_qemu(payload):
-    payload.add_installed("qemu-system-x86_64")
-    for folder in ("/usr/share/qemu", "/usr/share/seabios"):
-        for name in ("bios-microvm.bin", "linuxboot_dma.bin", "pvh.bin"):
-            if (pathlib.Path(folder) / name).is_file():
-                payload.add(pathlib.Path(folder) / name, f"firmware/{name}")
+    payload.add_qemu(["bios-microvm.bin", "linuxboot_dma.bin", "pvh.bin"])

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU's q35 inside a throw-away host: the baseline of what a primary VM does. The kernel is handed to it, so its own
 firmware (SeaBIOS) runs only as long as it takes to hand that on."""
-import pathlib
-
-from .bench import BenchError
 
 # Without vCPUs, kernel, initrd and command line. The disk is a raw file called `disk`.
 QEMU = ("/run/payload/qemu-system-x86_64 -L /run/payload/firmware -accel kvm -cpu host -M q35 -nodefaults "
@@ -12,9 +9,4 @@ QEMU = ("/run/payload/qemu-system-x86_64 -L /run/payload/firmware -accel kvm -cp
 
 
 def add_qemu(payload):
-    payload.add_installed("qemu-system-x86_64")
-    for name in ("bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin"):
-        found = [path for folder in ("/usr/share/qemu", "/usr/share/seabios") if (path := pathlib.Path(folder) / name).is_file()]
-        if not found:
-            raise BenchError(f"QEMU's {name} is not installed")
-        payload.add(found[0], f"firmware/{name}")
+    payload.add_qemu(["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin"])

@@ -35,6 +35,15 @@ class Payload:
             raise BenchError(f"{name} is not installed")
         shutil.copy(path, self._place(name))
 
+    def add_qemu(self, firmware):
+        """QEMU, and what it loads for a machine, from wherever Debian's packages have put that."""
+        self.add_installed("qemu-system-x86_64")
+        for name in firmware:
+            found = [path for folder in ("/usr/share/qemu", "/usr/share/seabios") if (path := pathlib.Path(folder) / name).is_file()]
+            if not found:
+                raise BenchError(f"QEMU's {name} is not installed")
+            self.add(found[0], f"firmware/{name}")
+
     def _place(self, name):
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,37 +5,16 @@
 #include <string_view>
 #include <utility>
 
+#include "secure_module/cbor_head.hpp"
+
 namespace alcove::key_service {
 
 namespace {
 
-// RFC 8949, 3.1 "Major Types".
-enum class Major : uint8_t { ByteString = 2, TextString = 3, Map = 5 };
-constexpr uint8_t kNull = 0xf6;
-
-void put_head(Bytes& out, Major major, size_t argument) {
-    const auto type = static_cast<uint8_t>(static_cast<uint8_t>(major) << 5);
-    if (argument < 24) {
-        out.push_back(static_cast<uint8_t>(type | argument));
-    } else if (argument < 0x100) {
-        out.push_back(type | 24);
-        out.push_back(static_cast<uint8_t>(argument));
-    } else {
-        // Nothing here comes near 64 KiB: a request to the module has at most 4096 bytes.
-        out.push_back(type | 25);
-        out.push_back(static_cast<uint8_t>(argument >> 8));
-        out.push_back(static_cast<uint8_t>(argument));
-    }
-}
-
-void put_bytes(Bytes& out, Major major, ByteView bytes) {
-    put_head(out, major, bytes.size());
-    out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
-void put_text(Bytes& out, std::string_view text) {
-    put_bytes(out, Major::TextString, as_byte_view(text));
-}
+using secure_module::Major;
+using secure_module::put_bytes;
+using secure_module::put_head;
+using secure_module::put_text;
 
 Failure malformed(const char* what) {
     return fail(ErrorCode::CborMalformed, what);
@@ -45,26 +24,15 @@ class Reader {
   public:
     explicit Reader(ByteView bytes) : bytes_(bytes) {}
 
-    // The argument of an item that has to be of this type; definite lengths only, in any width.
-    Result<uint64_t> take_head(Major major) {
-        if (bytes_.empty()) return malformed("the reply ends early");
-        const uint8_t first = bytes_.front();
-        if (first >> 5 != static_cast<uint8_t>(major)) return malformed("an item is of another type");
-        bytes_ = bytes_.subspan(1);
-        const unsigned info = first & 0x1f;
-        if (info < 24) return info;
-        if (info > 27) return malformed("a length is indefinite or reserved");
-        const size_t width = size_t{1} << (info - 24);
-        if (width > bytes_.size()) return malformed("the reply ends early");
-        uint64_t argument = 0;
-        for (const uint8_t byte : bytes_.first(width))
-            argument = argument << 8 | byte;
-        bytes_ = bytes_.subspan(width);
-        return argument;
+    // The argument of an item that has to be of this type.
+    Result<uint64_t> take_argument(Major major) {
+        const auto head = TRY(secure_module::take_head(bytes_));
+        if (head.major != major) return malformed("an item is of another type");
+        return head.argument;
     }
 
     Result<ByteView> take_bytes(Major major) {
-        const uint64_t length = TRY(take_head(major));
+        const uint64_t length = TRY(take_argument(major));
         if (length > bytes_.size()) return malformed("a string is longer than the reply");
         const ByteView taken = bytes_.first(length);
         bytes_ = bytes_.subspan(length);
@@ -73,7 +41,7 @@ class Reader {
 
     // A map of one pair; its key.
     Result<std::string_view> take_only_key() {
-        const uint64_t pairs = TRY(take_head(Major::Map));
+        const uint64_t pairs = TRY(take_argument(Major::Map));
         if (pairs != 1) return malformed("a map has more or fewer than one pair");
         const ByteView key = TRY(take_bytes(Major::TextString));
         return as_text(key);
@@ -96,7 +64,7 @@ Bytes encode_attestation_request(ByteView public_key, ByteView nonce) {
     put_text(out, "Attestation");
     put_head(out, Major::Map, 3);
     put_text(out, "user_data");
-    out.push_back(kNull);
+    put_head(out, Major::Simple, secure_module::kNull);
     put_text(out, "nonce");
     put_bytes(out, Major::ByteString, nonce);
     put_text(out, "public_key");

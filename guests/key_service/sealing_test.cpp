@@ -160,6 +160,41 @@ TEST_F(FreshKeys, PointOffTheCurveIsRefused) {
     EXPECT_EQ(keys.error().code(), ErrorCode::KeyInvalid);
 }
 
+// NIST CAVP, gcmDecrypt256.rsp, [IVlen = 96] [PTlen = 408] [AADlen = 0] [Taglen = 128], counts 0, 1 and 3; an
+// empty text is one that has to be refused.
+TEST(Sealing, OpensAndRefusesAsTheValidationProgramSays) {
+    struct Vector {
+        const char *key, *iv, *ciphertext, *tag, *text;
+    };
+    constexpr Vector kVectors[] = {
+        {"4433db5fe066960bdd4e1d4d418b641c14bfcef9d574e29dcd0995352850f1eb", "0e396446655582838f27f72f",
+         "b0d254abe43bdb563ead669192c1e57e9a85c51dba0f1c8501d1ce92273f1ce7e140dcfac94757fabb128caad16912cead0"
+         "607",
+         "ffd0b02c92dbfcfbe9d58f7ff9e6f506",
+         "d602c06b947abe06cf6aa2c5c1562e29062ad6220da9bc9c25d66a60bd85a80d4fbcc1fb4919b6566be35af9819aba836b8"
+         "b47"},
+        {"28ae911ee685872d906de12d7696351df8ef2234a74a95efa4ea15b327338fe0", "2fe6a815d4865181fade5fac",
+         "1168442ef64656ef6577fb42c1919c84aae856388e4db9945bb8c9b8412bbe6458bc400444d5d2bf2630f83468f66f9e46e"
+         "790",
+         "b75f616fd1a3d6563b62b899e5a7e522", ""},
+        {"f9b70fd065668b9fc4ee7e222f1c4ae27e0a6e37b551e7d5fb58eea40a59fba3", "a7f5ddb39b8c62b50b5a8c0c",
+         "0d6dcdf0820f546d54f5476f49bbf1cfafae3b5c7cb0875c826757650864f99d74ee4073651eed0dbaf5789d211c1be5579"
+         "843",
+         "31efc69daae6f7f0067fd6e969bd9240",
+         "6e9c24c172ae8e81e69e797a8bd9f8de4e5e43ccbdeec5a0d0ec1a7b3527384e06129290c5f61fa2f90ae8b03a9402aeb0b"
+         "6ce"},
+    };
+    for (const auto& vector : kVectors) {
+        SecretKey key;
+        const Bytes key_bytes = hex(vector.key);
+        std::copy(key_bytes.begin(), key_bytes.end(), key.bytes().begin());
+
+        const auto text = open(key, sealed_from(vector.iv, vector.tag, vector.ciphertext));
+
+        EXPECT_EQ(text ? to_hex(*text) : "", vector.text);
+    }
+}
+
 TEST(Hex, TextAndBytesAreEachOthersInverse) {
     EXPECT_EQ(to_hex(Bytes{0x00, 0x7f, 0xff}), "007fff");
     EXPECT_EQ(from_hex("007FfF").value(), (Bytes{0x00, 0x7f, 0xff}));

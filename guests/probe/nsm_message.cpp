@@ -3,39 +3,22 @@
 
 #include <utility>
 
+#include "secure_module/cbor_head.hpp"
+
 namespace alcove::probe {
 
 namespace {
 
-// RFC 8949, 3.1 "Major Types".
-enum class Major : uint8_t { Unsigned = 0, ByteString = 2, TextString = 3, Array = 4, Map = 5, Simple = 7 };
-constexpr uint8_t kFalse = 20;
-constexpr uint8_t kTrue = 21;
-constexpr uint8_t kNull = 22;
+using secure_module::kFalse;
+using secure_module::kNull;
+using secure_module::kTrue;
+using secure_module::Major;
+using secure_module::put_bytes;
+using secure_module::put_head;
+using secure_module::put_text;
 
 // A reply is a map of a map of arrays at the most.
 constexpr unsigned kDeepest = 4;
-
-void put_head(Bytes& out, Major major, uint64_t argument) {
-    const auto type = static_cast<uint8_t>(static_cast<uint8_t>(major) << 5);
-    if (argument < 24) {
-        out.push_back(static_cast<uint8_t>(type | argument));
-        return;
-    }
-    const unsigned power = argument < 0x100 ? 0 : argument < 0x10000 ? 1 : argument < 0x100000000 ? 2 : 3;
-    out.push_back(static_cast<uint8_t>(type | (24 + power)));
-    for (unsigned byte = 1u << power; byte-- > 0;)
-        out.push_back(static_cast<uint8_t>(argument >> (8 * byte)));
-}
-
-void put_bytes(Bytes& out, Major major, ByteView bytes) {
-    put_head(out, major, bytes.size());
-    out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
-void put_text(Bytes& out, std::string_view text) {
-    put_bytes(out, Major::TextString, as_byte_view(text));
-}
 
 Bytes begin_request(std::string_view name, uint64_t fields) {
     Bytes out;
@@ -66,9 +49,8 @@ class Reader {
 
     Result<Value> take(unsigned depth) {
         if (depth == 0) return malformed("the reply is nested too deep");
-        if (bytes_.empty()) return malformed("the reply ends early");
-        const auto major = static_cast<Major>(bytes_.front() >> 5);
-        const uint64_t argument = TRY(take_argument());
+        const auto head = TRY(secure_module::take_head(bytes_));
+        const auto [major, argument] = head;
         Value value;
         switch (major) {
             case Major::Unsigned:
@@ -105,20 +87,6 @@ class Reader {
     }
 
   private:
-    Result<uint64_t> take_argument() {
-        const unsigned info = bytes_.front() & 0x1f;
-        bytes_ = bytes_.subspan(1);
-        if (info < 24) return info;
-        if (info > 27) return malformed("a length is indefinite or reserved");
-        const size_t width = size_t{1} << (info - 24);
-        if (width > bytes_.size()) return malformed("the reply ends early");
-        uint64_t argument = 0;
-        for (const uint8_t byte : bytes_.first(width))
-            argument = argument << 8 | byte;
-        bytes_ = bytes_.subspan(width);
-        return argument;
-    }
-
     ByteView bytes_;
 };
 

@@ -38,6 +38,9 @@ struct Launch {
         2;                                    // host_cpus are whole cores for this VM alone; otherwise shared
     static constexpr uint32_t kCarved = 4;    // an enclave that is carved out of a primary VM
     static constexpr uint32_t kEnclaves = 8;  // a primary VM that may carve: it has the NE device
+    // An enclave that is started with a primary VM, out of its share: one like others, but that its CID 3 is
+    // that VM.
+    static constexpr uint32_t kProvisioned = 16;
 
     Le32 request;
     Le32 flags;

@@ -7,28 +7,6 @@ std::string port_socket_name(uint32_t port) {
     return "port-" + std::to_string(port) + ".sock";
 }
 
-std::string_view phase_name(Phase phase) {
-    switch (phase) {
-        case Phase::Copying:
-            return "copying";
-        case Phase::Reserving:
-            return "reserving";
-        case Phase::Starting:
-            return "starting";
-        case Phase::Running:
-            return "running";
-        case Phase::Ready:
-            return "ready";
-        case Phase::Stopping:
-            return "stopping";
-        case Phase::Ended:
-            return "ended";
-        case Phase::Gathering:
-            return "gathering";
-    }
-    return "unknown";
-}
-
 std::optional<Phase> phase_from(uint32_t value) {
     if (value < static_cast<uint32_t>(Phase::Copying) || value > static_cast<uint32_t>(Phase::Gathering))
         return std::nullopt;

@@ -63,7 +63,6 @@ enum class Phase : uint32_t {
     Ended = 7,      // State::reason says why; the VMM is gone
     Gathering = 8,  // of a carved enclave, before Copying: it is given memory, and then begun
 };
-std::string_view phase_name(Phase phase);  // "copying"
 std::optional<Phase> phase_from(uint32_t value);
 
 struct Attach {

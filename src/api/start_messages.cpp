@@ -26,7 +26,8 @@ constexpr std::array kOrder = {
 bool is_in_range(const Start& start) {
     if (!is_role(start.role)) return false;
     const auto role = static_cast<VmRole>(uint32_t{start.role});
-    const uint32_t of_role = role == VmRole::Primary ? Start::kEnclaves : Start::kDebug | Start::kCarved;
+    const uint32_t of_role =
+        role == VmRole::Primary ? Start::kEnclaves : Start::kDebug | Start::kCarved | Start::kProvisioned;
     if ((start.flags & ~of_role) != 0 || !is_page_size(start.page_size) ||
         !is_memory_size(start.memory_bytes, start.page_size) || !is_disk_count_of(role, start.disk_count) ||
         !are_networks_of(role, start.networks))

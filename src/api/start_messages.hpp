@@ -18,8 +18,9 @@ inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() be
 struct Start {
     static constexpr uint16_t kType = 16;
     static constexpr uint32_t kDebug = 1;
-    static constexpr uint32_t kCarved = 2;    // broker::Launch::kCarved: the numbers are as there
-    static constexpr uint32_t kEnclaves = 4;  // of a primary VM: it has the NE device
+    static constexpr uint32_t kCarved = 2;       // broker::Launch::kCarved: the numbers are as there
+    static constexpr uint32_t kEnclaves = 4;     // of a primary VM: it has the NE device
+    static constexpr uint32_t kProvisioned = 8;  // broker::Launch::kProvisioned
 
     VmId::Field vm_id;
     Le32 flags;

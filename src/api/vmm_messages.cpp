@@ -14,7 +14,7 @@ Result<void> check_launch(const Launch& launch) {
     const auto refuse = [](const char* what) {
         return fail(ErrorCode::InvalidMessage, std::string("launch: ") + what);
     };
-    const uint32_t of_role = launch.is_primary() ? Launch::kEnclaves : Launch::kCarved;
+    const uint32_t of_role = launch.is_primary() ? Launch::kEnclaves : Launch::kCarved | Launch::kProvisioned;
     if ((launch.flags & ~(Launch::kConsole | of_role)) != 0) return refuse("unknown flags");
     if (launch.machine_version != kMachineVersion) return refuse("unknown machine version");
     if (launch.vcpu_count < 1 || launch.vcpu_count > kMaxVcpus) return refuse("vCPU count out of range");

@@ -40,9 +40,10 @@ inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() beg
 // shim -> VMM, with the descriptors of LaunchDescriptors.
 struct Launch {
     static constexpr uint16_t kType = 16;
-    static constexpr uint32_t kConsole = 1;   // console output goes to the ring; otherwise it is dropped
-    static constexpr uint32_t kEnclaves = 2;  // of a primary VM: it has the NE device
-    static constexpr uint32_t kCarved = 4;    // of an enclave: CID 3 is its primary VM, not this host
+    static constexpr uint32_t kConsole = 1;      // console output goes to the ring; otherwise it is dropped
+    static constexpr uint32_t kEnclaves = 2;     // of a primary VM: it has the NE device
+    static constexpr uint32_t kCarved = 4;       // of an enclave: CID 3 is its primary VM, not this host
+    static constexpr uint32_t kProvisioned = 8;  // likewise, but its heartbeat there is this host's to answer
 
     VmId::Field vm_id;        // for the log; of a primary VM, what SMBIOS tells the guest
     Le32 machine_version;     // 1

@@ -14,8 +14,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         .ramdisks = {{data, size}},
         .command_line = "quiet",
         .platform = {.discovery = boot::Discovery::Acpi, .vcpu_count = 1, .virtio_mmio = {}}};
-    const auto checked = boot::check_boot(memory->total_size(), inputs);
-    const auto loaded = boot::load_boot(*memory, inputs);
-    if (checked.has_value() != loaded.has_value()) __builtin_trap();
+    (void)boot::load_boot(*memory, inputs).has_value();
     return 0;
 }

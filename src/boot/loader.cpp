@@ -209,11 +209,6 @@ Result<uint64_t> write_start_info(const GuestMemory& memory, const Placement& pl
 
 }  // namespace
 
-Result<void> check_boot(uint64_t ram_size, const BootInputs& inputs) {
-    TRY(plan(ram_size, inputs));
-    return {};
-}
-
 Result<EntryState> load_boot(const GuestMemory& memory, const BootInputs& inputs) {
     const auto placement = TRY(plan(memory.total_size(), inputs));
 

@@ -48,7 +48,4 @@ inline constexpr uint16_t kBootDataSelector = 0x18;
 // The memory is all zeros before. Errors: KernelInvalid, RamdiskTooLarge, CommandLineInvalid.
 Result<EntryState> load_boot(const memory::GuestMemory& memory, const BootInputs& inputs);
 
-// Whether the inputs fit into `ram_size` bytes, without loading anything: the same decision as load_boot.
-Result<void> check_boot(uint64_t ram_size, const BootInputs& inputs);
-
 }  // namespace alcove::boot

@@ -98,19 +98,28 @@ TEST(Loader, WhatDoesNotFitIsRefusedBeforeAnythingIsWritten) {
     ASSERT_FALSE(entry);
     EXPECT_EQ(entry.error().code(), ErrorCode::RamdiskTooLarge);
     EXPECT_EQ(read(*memory, 0, 64_KiB), Bytes(64_KiB, 0));
-    EXPECT_EQ(check_boot(16_MiB, make_inputs(kernel)).error().code(), ErrorCode::RamdiskTooLarge);
+}
+
+TEST(Loader, AKernelThatNeedsMoreThanThereIsIsRefused) {
+    const Bytes kernel = make_bzimage();
+
+    const auto entry = load_boot(*make_ram(16_MiB), make_inputs(kernel));
+
+    ASSERT_FALSE(entry);
+    EXPECT_EQ(entry.error().code(), ErrorCode::RamdiskTooLarge);
 }
 
 TEST(Loader, CommandLinesWithControlCharactersAreRefused) {
     const Bytes kernel = make_bzimage();
     auto inputs = make_inputs(kernel);
+    const auto memory = make_ram(32_MiB);
     for (const std::string& text : {std::string("a\nb"), std::string("a\0b", 3), std::string("\x7f"),
                                     std::string("\xc3\xa4"), std::string(2048, 'x')}) {
         inputs.command_line = text;
-        EXPECT_EQ(check_boot(32_MiB, inputs).error().code(), ErrorCode::CommandLineInvalid);
+        EXPECT_EQ(load_boot(*memory, inputs).error().code(), ErrorCode::CommandLineInvalid);
     }
     inputs.command_line = std::string(2047, 'x');
-    EXPECT_TRUE(check_boot(32_MiB, inputs));
+    EXPECT_TRUE(load_boot(*memory, inputs));
 }
 
 TEST(Loader, AnElfKernelGetsItsStartInfo) {

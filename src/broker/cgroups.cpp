@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/cgroups.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -30,6 +31,13 @@ Result<Cgroups> Cgroups::open(const std::string& root) {
         if (!allowed) log::warn("no exclusive cores: {}", allowed.error().to_string());
     }
     return groups;
+}
+
+bool Cgroups::host_swaps() const {
+    const auto swaps = sys::read_file("/proc/swaps", 64 * 1024);
+    if (!swaps) return swaps.error().code() != ErrorCode::NotFound;
+    const auto text = as_text(*swaps);
+    return std::ranges::count(text, '\n') > 1;
 }
 
 Result<void> Cgroups::make(const std::string& group) {

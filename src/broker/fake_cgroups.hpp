@@ -33,7 +33,9 @@ class FakeCgroups : public Cgroups {
     std::set<std::string> missing_files;  // that this kernel does not have
     std::string refused_group;            // that can not be made
     mutable int broken_partitions = 0;    // that were valid before a write
+    bool swaps = false;                   // the host has swap
 
+    bool host_swaps() const override { return swaps; }
     Result<void> make(const std::string& group) override {
         if (group == refused_group) return fail(ErrorCode::SystemCall, "refused by the test");
         if (::mkdir((root_ / group).c_str(), 0755) < 0)

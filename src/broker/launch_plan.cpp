@@ -35,8 +35,9 @@ Result<void> check_machine(const Launch& launch, api::VmRole role) {
 Result<void> check_numbers(const Launch& launch) {
     if (!api::is_role(launch.role)) return refuse("unknown role");
     const auto role = static_cast<api::VmRole>(uint32_t{launch.role});
-    const uint32_t of_role =
-        role == api::VmRole::Primary ? Launch::kEnclaves : Launch::kDebug | Launch::kCarved;
+    const uint32_t of_role = role == api::VmRole::Primary
+                                 ? Launch::kEnclaves
+                                 : Launch::kDebug | Launch::kCarved | Launch::kProvisioned;
     if ((launch.flags & ~(Launch::kDedicated | of_role)) != 0)
         return refuse("flags that are unknown or of another role");
     if (!api::is_page_size(launch.page_size)) return refuse("unknown page size");

@@ -30,13 +30,16 @@ struct LaunchPlan {
     bool primary() const { return numbers.role == static_cast<uint32_t>(api::VmRole::Primary); }
     bool carved() const { return (numbers.flags & api::broker::Launch::kCarved) != 0; }
     bool enclaves() const { return (numbers.flags & api::broker::Launch::kEnclaves) != 0; }
+    bool provisioned() const { return (numbers.flags & api::broker::Launch::kProvisioned) != 0; }
     bool dedicated() const { return (numbers.flags & api::broker::Launch::kDedicated) != 0; }
     CorePlan cores() const { return {.id = id, .host_cpus = numbers.host_cpus, .dedicated = dedicated()}; }
     uint32_t vmm_uid() const {
         return api::kFirstVmmUid + numbers.vmm_slot;
     }  // its group has the same number
     // How many VMs its VMM may come to be joined with.
-    uint32_t fabric_peers() const { return enclaves() ? api::ne::kMaxEnclaves : carved() ? 1 : 0; }
+    uint32_t fabric_peers() const {
+        return enclaves() ? api::ne::kMaxEnclaves : carved() || provisioned() ? 1 : 0;
+    }
     // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes;
     // of a carved enclave also the chunk of its primary's that its shim reserves when it gives memory back.
     // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it.

@@ -90,7 +90,7 @@ TEST(LaunchPlan, WhatACarvedEnclaveIsToldLaterIsNotSaidAtItsLaunch) {
 
 TEST(LaunchPlan, EveryFieldOutOfRangeIsRefused) {
     const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
-        {"flags", [](Launch& launch) { launch.flags = 16; }},
+        {"flags", [](Launch& launch) { launch.flags = 32; }},
         {"an enclave that carves", [](Launch& launch) { launch.flags = Launch::kEnclaves; }},
         {"no threads", [](Launch& launch) { launch.threads_per_core = 0; }},
         {"too many threads", [](Launch& launch) { launch.threads_per_core = 3; }},

@@ -102,6 +102,7 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     api::start::Order order;
     order.start.vm_id = plan.id.field();
     order.start.flags = (plan.debug() ? Start::kDebug : 0) | (plan.carved() ? Start::kCarved : 0) |
+                        (plan.provisioned() ? Start::kProvisioned : 0) |
                         (plan.enclaves() ? Start::kEnclaves : 0);
     order.start.vcpu_count = plan.numbers.vcpu_count;
     order.start.page_size = plan.numbers.page_size;

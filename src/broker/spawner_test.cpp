@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The real spawner, cgroups and all, with probe_for_tests.cpp in the place of both programs. It needs root
-// and a cgroup v2 tree of its own, so it runs in the machine tier; elsewhere it is skipped and says why.
+// and a cgroup v2 tree of its own, and is skipped where it has not; what a VMM really has is seen in the embedded
+// host, by tests/stack.
 #include "broker/spawner.hpp"
 
 #include <csignal>

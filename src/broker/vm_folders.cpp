@@ -102,8 +102,9 @@ Result<void> VmFolders::limit(const LaunchPlan& plan) {
     const std::string& id = plan.id.text();
     TRY(cgroups_.write(id + "/memory.max", std::to_string(plan.memory_limit())));
     const auto no_swap = cgroups_.write(id + "/memory.swap.max", "0");
-    if (!no_swap && no_swap.error().code() != ErrorCode::NotFound)
-        return no_swap;  // a kernel without swap has no file
+    // A kernel without swap has no such file; one that swaps and has none could write guest memory to a disk.
+    const bool harmless = !no_swap && no_swap.error().code() == ErrorCode::NotFound && !cgroups_.host_swaps();
+    if (!no_swap && !harmless) return no_swap;
     return cgroups_.write(id + "/pids.max", std::to_string(plan.process_limit()));
 }
 

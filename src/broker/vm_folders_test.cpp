@@ -125,6 +125,14 @@ TEST_F(VmFoldersTest, AKernelWithoutSwapIsFine) {
     EXPECT_TRUE(folders.create(plan_of("vm-1", 7)));
 }
 
+TEST_F(VmFoldersTest, SwapThatCanNotBeLimitedIsAFailureThatLeavesNothing) {
+    cgroups.missing_files = {"memory.swap.max"};
+    cgroups.swaps = true;
+
+    EXPECT_FALSE(folders.create(plan_of("vm-1", 7)));
+    EXPECT_TRUE(is_empty());
+}
+
 TEST_F(VmFoldersTest, AMissingLimitIsAFailureThatLeavesNothing) {
     cgroups.missing_files = {"memory.max"};
 

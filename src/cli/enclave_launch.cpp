@@ -20,13 +20,12 @@ using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kLeastMemoryMib = 256;
 
-// Four times the image is what AWS's tool asks for: the image itself, what its ramdisks unpack to, and room.
+}  // namespace
+
 uint64_t default_memory_mib(uint64_t image_bytes) {
     const uint64_t mib = align_up<uint64_t>(image_bytes / 1_MiB * 4 + 4, 2);
     return std::max(mib, kLeastMemoryMib);
 }
-
-}  // namespace
 
 Result<Launched> launch_enclave(const EnclaveRun& command, HostAccess& host, Interruption& interruption,
                                 Progress& progress) {

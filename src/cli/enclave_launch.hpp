@@ -11,6 +11,10 @@
 
 namespace alcove::cli {
 
+// In MiB, where nobody says: four times the image, which is what AWS's tool asks for: the image itself, what
+// its ramdisks unpack to, and room.
+uint64_t default_memory_mib(uint64_t image_bytes);
+
 struct Launched {
     Json json;  // as the API has it
     VmView view;

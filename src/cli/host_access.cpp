@@ -13,6 +13,7 @@
 #include "api/descriptor_messages.hpp"
 #include "cli/installation.hpp"
 #include "cli/progress.hpp"
+#include "cli/vm_access.hpp"
 #include "codec/hex.hpp"
 #include "crypto/random.hpp"
 #include "embedded/handover.hpp"
@@ -237,7 +238,40 @@ Result<embedded::EmbeddedHost> open_embedded(std::optional<uint64_t> memory_mib)
     return embedded::EmbeddedHost::open(std::move(config));
 }
 
+namespace {
+
+// Whether ending the embedded host would end or disturb anything. A host that does not say so is left alone.
+bool is_idle(embedded::EmbeddedHost& host) {
+    const auto status = host.status();
+    if (!status || !status->answering || !status->images.empty()) return false;
+    const ApiClient api(host.socket_path("alcoved.sock"));
+    for (const auto kind : {VmKind::Enclave, VmKind::Primary}) {
+        const auto vms = list_vms(api, kind);
+        if (!vms || !std::ranges::all_of(*vms, &VmView::is_over)) return false;
+    }
+    return true;
+}
+
+// After a rebuild the daemons of a host that still runs are the old ones.
+Result<void> replace_outdated(embedded::EmbeddedHost& host, const Output& output) {
+    const bool outdated = TRY(host.is_outdated());
+    if (!outdated) return {};
+    if (!is_idle(host)) {
+        output.note(
+            "the embedded host runs another build than this one; `alcove host stop`, which ends its VMs, "
+            "makes way for the new one");
+        return {};
+    }
+    const Progress progress(output, "stopping the embedded host of another build");
+    const bool stopped = TRY(host.stop_if_outdated());
+    if (stopped) output.note("the embedded host ran another build; it is started anew");
+    return {};
+}
+
+}  // namespace
+
 Result<void> start_embedded(embedded::EmbeddedHost& host, const Output& output, Readiness readiness) {
+    TRY(replace_outdated(host, output));
     Progress progress(output, "starting the embedded host");
     const bool runs = TRY(host.runs());
     if (!runs) {

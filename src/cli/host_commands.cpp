@@ -91,6 +91,7 @@ Result<Exit> run(const HostStatus&, const Context& context) {
 }
 
 Result<Exit> run(const HostShell& command, const Context& context) {
+    TRY(needs_bytes(context.output, "standard output is the command's"));
     auto host = TRY(open_embedded());
     TRY(start_embedded(host, context.output, Readiness::Answers));
     embedded::ExecRequest request;

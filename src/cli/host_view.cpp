@@ -139,6 +139,8 @@ std::string render_embedded(const embedded::HostStatus& status, const std::strin
         fields.emplace_back("memory", size_text(status.memory_mib * 1_MiB) + ", " +
                                           size_text(status.resident_mib * 1_MiB) + " of it in use here");
         fields.emplace_back("available inside", size_text(status.available_mib * 1_MiB));
+        if (status.outdated)
+            fields.emplace_back("build", "another than this one: replaced when no VM runs in it");
     }
     fields.emplace_back("folder", folder);
     return render_fields(fields);
@@ -151,6 +153,7 @@ Json embedded_json(const embedded::HostStatus& status, const std::string& folder
     return {{"running", status.running},
             {"answering", status.answering},
             {"crashed", status.crashed},
+            {"outdated", status.outdated},
             {"pid", status.pid},
             {"uptime_seconds", status.uptime.count()},
             {"memory_mib", status.memory_mib},

@@ -207,7 +207,10 @@ Result<Exit> run(const ImagePcr& command, const Context& context) {
     }
     if (!command.input.empty()) {
         const auto file = TRY(map_file(command.input));
-        const auto pcr = codec::hex_encode(eif::pcr_of_content(file.bytes()));
+        const auto pcr = [&] {
+            const Progress progress(context.output, "measuring " + command.input);
+            return codec::hex_encode(eif::pcr_of_content(file.bytes()));
+        }();
         context.output.result({{"PCR", pcr}}, "PCR   " + pcr + "\n");
         return Exit::Ok;
     }

@@ -40,6 +40,16 @@ struct EnclaveEgress {
     std::vector<std::string> rules;
     uint32_t port = 3128;
 };
+// An enclave that starts with a VM, out of its share of the host: [[enclave]] in the VM's configuration.
+struct ProvisionedEnclave {
+    std::string image;  // a file
+    std::string name;
+    uint32_t vcpus = 2;
+    std::optional<uint64_t> memory_mib;  // nothing: four times the image
+    std::string policy;                  // empty: that of the VM's enclaves, or its own
+    bool debug = false;
+    std::optional<uint64_t> cid;
+};
 // What is set here overrides what the configuration says.
 struct VmStart {
     std::string name;
@@ -55,6 +65,7 @@ struct VmStart {
     std::string policy;
     std::optional<bool> enclaves;  // may it carve enclaves out of itself; yes
     std::string enclave_policy;    // of those; empty: its own
+    std::vector<ProvisionedEnclave> provisioned;
     std::optional<std::string> command_line;
     bool wait = true;
     std::chrono::seconds timeout{180};

@@ -63,6 +63,10 @@ class ImageCommands : public testing::Test {
     std::string init_;
 };
 
+TEST(HostCommands, AShellsOutputIsNoJson) {
+    EXPECT_EQ(call({"host", "shell", "--json", "--", "true"}).json()["error"]["code"], "E02");
+}
+
 TEST_F(ImageCommands, AnImageIsBuiltDescribedAndVerified) {
     const auto built = build("a.eif", {"--json"});
     ASSERT_EQ(built.exit, 0) << built.err;

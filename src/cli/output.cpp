@@ -46,6 +46,11 @@ void Output::error(const Error& error) const {
     streams_.err(error_text(error));
 }
 
+Result<void> needs_bytes(const Output& output, const std::string& why) {
+    if (!output.json()) return {};
+    return fail(ErrorCode::InvalidArgument, "this command has no --json: " + why);
+}
+
 std::string error_text(const Error& error) {
     const auto& entry = error_entry(error.code());
     return "error " + code_label(error.code()) + " " + std::string(entry.name) + ": " + error.to_string() +
@@ -71,6 +76,10 @@ std::string for_terminal(std::string_view bytes) {
         if ((byte < 0x20 && !passes) || byte == 0x7f || (byte >= 0x80 && byte < 0xa0)) c = '?';
     }
     return safe;
+}
+
+std::string Streams::shown(std::string_view bytes) const {
+    return out_is_terminal ? for_terminal(bytes) : std::string(bytes);
 }
 
 std::string one_line(std::string_view text) {

@@ -22,6 +22,9 @@ struct Streams {
     bool out_is_terminal = false;
     bool err_is_terminal = false;
 
+    // A guest's bytes for standard output: made harmless where a terminal shows them.
+    std::string shown(std::string_view bytes) const;
+
     static Streams of_process();
 };
 
@@ -48,6 +51,9 @@ class Output {
     bool json_;
     bool quiet_;
 };
+
+// InvalidArgument with --json, for commands whose output is somebody else's bytes; `why` says whose.
+Result<void> needs_bytes(const Output& output, const std::string& why);
 
 // "error E33 image-section: ...\nremedy: ...\n"
 std::string error_text(const Error& error);

@@ -6,9 +6,10 @@
 #include <charconv>
 #include <limits>
 #include <memory>
-#include <sstream>
 
 #include <CLI/CLI.hpp>
+
+#include "cli/argument_parser.hpp"
 
 namespace alcove::cli {
 
@@ -38,18 +39,11 @@ class Arguments {
 
     Parsed parse(std::vector<std::string> arguments) {
         const bool json = std::ranges::find(arguments, "--json") != arguments.end();
-        std::ranges::reverse(arguments);  // the library takes them from the back
-        try {
-            app_.parse(arguments);
-        } catch (const CLI::ParseError& error) {
-            std::ostringstream out;
-            std::ostringstream err;
-            const bool wrong = app_.exit(error, out, err) != 0;
+        if (auto shown = parse_with(app_, std::move(arguments)))
             return {.invocation = {},
-                    .text = wrong ? err.str() : out.str(),
-                    .exit = wrong ? Exit::Usage : Exit::Ok,
+                    .text = std::move(shown->text),
+                    .exit = shown->wrong ? Exit::Usage : Exit::Ok,
                     .json = json};
-        }
         if (host_ == "local") globals_.host = HostChoice::Local;
         if (host_ == "embedded") globals_.host = HostChoice::Embedded;
         return {.invocation = Invocation{.globals = globals_, .command = std::move(*chosen_)}, .text = {}};

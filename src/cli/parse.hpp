@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From arguments to an Invocation. The only place that knows the argument library.
+// From arguments to an Invocation. Only this and argument_parser.hpp know the argument library.
 #pragma once
 
 #include <optional>

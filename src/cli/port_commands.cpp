@@ -8,6 +8,7 @@
 #include "cli/interruption.hpp"
 #include "cli/port_service.hpp"
 #include "cli/port_serving.hpp"
+#include "cli/progress.hpp"
 #include "cli/relay.hpp"
 #include "cli/vm_access.hpp"
 
@@ -52,10 +53,15 @@ Result<std::optional<Fd>> first_connection(Port& port, Interruption& interruptio
 }  // namespace
 
 Result<Exit> run(const VmConnect& command, const Context& context) {
+    TRY(needs_bytes(context.output, "standard output is the connection's"));
     auto host = TRY(context.open_host());
     const auto sockets = TRY(sockets_of(host->api(), command.kind, command.vm));
     const auto stream = TRY(host->open_socket(sockets.connect));
-    TRY(connect_port(stream, command.port));
+    {
+        const Progress progress(context.output,
+                                "connecting to port " + std::to_string(command.port) + " of " + sockets.id);
+        TRY(connect_port(stream, command.port));
+    }
     TRY(relay_standard(stream));
     return Exit::Ok;
 }

@@ -15,9 +15,8 @@ namespace alcove::cli {
 
 namespace {
 
-// A guest's bytes for whoever reads standard output.
 std::string console_text(const Output& output, bool raw, std::string_view bytes) {
-    return output.streams().out_is_terminal && !raw ? for_terminal(bytes) : std::string(bytes);
+    return raw ? std::string(bytes) : output.streams().shown(bytes);
 }
 
 }  // namespace
@@ -43,6 +42,7 @@ Result<Exit> run(const VmInspect& command, const Context& context) {
 }
 
 Result<Exit> run(const VmConsole& command, const Context& context) {
+    TRY(needs_bytes(context.output, "a console has no end to wait for; `logs` gives what it said"));
     auto host = TRY(context.open_host());
     TRY(host->api().stream(vm_path(command.kind, command.vm) + "/console", [&](std::string_view piece) {
         context.output.text(console_text(context.output, command.raw, piece));

@@ -48,6 +48,45 @@ TEST_F(VmCommands, StartHandsOverKernelRamdiskAndDisks) {
     EXPECT_EQ(as_text(image->ramdisks()[0]), "the ramdisk");
 }
 
+TEST_F(VmCommands, EnclavesOfTheConfigurationStartWithTheVm) {
+    sys::replace_file(path("web.eif"), as_byte_view("an image"), 0600).value();
+    sys::replace_file(
+        path("vm.toml"),
+        as_byte_view("kernel = \"kernel\"\ncpus = 1\nmemory = 6\n[[enclave]]\nimage = \"web.eif\"\n"
+                     "name = \"web\"\nmemory = 4\npolicy = \"shared\"\n"),
+        0600)
+        .value();
+
+    const auto started = alcove({"vm", "start", "dev", "--config", path("vm.toml"), "--json"});
+
+    ASSERT_EQ(started.exit, 0) << started.err;
+    EXPECT_EQ(started.json()["memory_mib"], 2);
+    EXPECT_EQ(started.json()["provisioned"][0]["name"], "web");
+    const auto enclave = alcove({"enclave", "list", "--json"}).json()["enclaves"][0];
+    EXPECT_EQ(enclave["name"], "web");
+    EXPECT_EQ(enclave["parent"], started.json()["id"]);
+    EXPECT_EQ(enclave["ready"], true);
+    EXPECT_EQ(host_.image_content(enclave["id"]), "an image");
+    EXPECT_EQ(alcove({"vm", "inspect", "dev", "enclaves.0.name"}).out, "web\n");
+}
+
+TEST_F(VmCommands, AnEnclaveOfTheConfigurationThatFailsIsTold) {
+    sys::replace_file(path("web.eif"), as_byte_view("an image"), 0600).value();
+    sys::replace_file(path("vm.toml"),
+                      as_byte_view("kernel = \"kernel\"\ncpus = 1\nmemory = 6\n[[enclave]]\n"
+                                   "image = \"web.eif\"\nmemory = 4\npolicy = \"shared\"\n"),
+                      0600)
+        .value();
+    host_.set_script(daemon::FakeHost::Script::FailEnclaves);
+
+    const auto started = alcove({"vm", "start", "dev", "--config", path("vm.toml"), "--json"});
+
+    EXPECT_EQ(started.exit, 4);
+    EXPECT_EQ(started.json()["state"], "running");
+    EXPECT_EQ(started.json()["provisioned"][0]["error"]["code"], "E32");
+    EXPECT_NE(started.err.find("-enc"), std::string::npos) << started.err;
+}
+
 TEST_F(VmCommands, ThePolicyOfEnclavesIsShownAndSet) {
     ASSERT_EQ(start({"--enclave-policy", "shared"}).exit, 0);
 

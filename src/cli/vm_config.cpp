@@ -24,9 +24,11 @@ namespace alcove::cli {
 namespace {
 
 constexpr uint64_t kMaxFile = 64 * 1024;
-constexpr std::array<std::string_view, 13> kKeys = {
-    "name",   "kernel", "kernel_root", "ramdisk", "disk",     "net",           "cpus",
-    "memory", "pages",  "policy",      "cmdline", "enclaves", "enclave_policy"};
+constexpr std::array<std::string_view, 14> kKeys = {
+    "name",  "kernel", "kernel_root", "ramdisk",  "disk",           "net",    "cpus", "memory",
+    "pages", "policy", "cmdline",     "enclaves", "enclave_policy", "enclave"};
+constexpr std::array<std::string_view, 7> kEnclaveKeys = {"image",  "name",  "cpus", "memory",
+                                                          "policy", "debug", "cid"};
 
 Failure wrong(std::string_view key, std::string_view wanted) {
     return fail(ErrorCode::InvalidArgument, "'" + std::string(key) + "' is " + std::string(wanted));
@@ -78,6 +80,14 @@ Result<std::optional<uint64_t>> memory(const toml::table& table) {
     return std::optional<uint64_t>(mib);
 }
 
+template <size_t N>
+Result<void> check_keys(const toml::table& table, const std::array<std::string_view, N>& known) {
+    for (const auto& [key, value] : table)
+        if (std::ranges::find(known, key.str()) == known.end())
+            return fail(ErrorCode::InvalidArgument, "unknown key '" + std::string(key.str()) + "'");
+    return {};
+}
+
 std::string beside(const std::string& folder, const std::string& file) {
     return (std::filesystem::path(folder) / file).string();  // an absolute one stays as it is
 }
@@ -99,6 +109,38 @@ Result<void> fill_files(VmStart& command, const toml::table& table, const std::s
     return {};
 }
 
+Result<ProvisionedEnclave> read_enclave(const toml::table& table, const std::string& folder) {
+    TRY(check_keys(table, kEnclaveKeys));
+    ProvisionedEnclave enclave;
+    enclave.image = TRY(text(table, "image"));
+    if (enclave.image.empty()) return wrong("image", "the file of an enclave image");
+    enclave.image = beside(folder, enclave.image);
+    enclave.name = TRY(text(table, "name"));
+    enclave.policy = TRY(text(table, "policy"));
+    const auto cpus = TRY(number(table, "cpus"));
+    if (cpus && *cpus > UINT32_MAX) return wrong("cpus", "a number of vCPUs");
+    if (cpus) enclave.vcpus = static_cast<uint32_t>(*cpus);
+    enclave.memory_mib = TRY(memory(table));
+    const auto debug = TRY(boolean(table, "debug"));
+    enclave.debug = debug.value_or(false);
+    enclave.cid = TRY(number(table, "cid"));
+    return enclave;
+}
+
+Result<void> fill_enclaves(VmStart& command, const toml::table& table, const std::string& folder) {
+    const auto* const node = table.get("enclave");
+    if (node == nullptr) return {};
+    const auto* const list = node->as_array();
+    if (list == nullptr) return wrong("enclave", "a list of tables: [[enclave]]");
+    for (const auto& item : *list) {
+        const auto* const one = item.as_table();
+        if (one == nullptr) return wrong("enclave", "a list of tables: [[enclave]]");
+        auto enclave = TRY(read_enclave(*one, folder).context("[[enclave]]"));
+        command.provisioned.push_back(std::move(enclave));
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<VmStart> apply_configuration(VmStart command, std::string_view content, const std::string& folder) {
@@ -109,10 +151,9 @@ Result<VmStart> apply_configuration(VmStart command, std::string_view content, c
         return fail(ErrorCode::InvalidArgument, where.str());
     }
     const toml::table& table = parsed.table();
-    for (const auto& [key, value] : table)
-        if (std::ranges::find(kKeys, key.str()) == kKeys.end())
-            return fail(ErrorCode::InvalidArgument, "unknown key '" + std::string(key.str()) + "'");
+    TRY(check_keys(table, kKeys));
     TRY(fill_files(command, table, folder));
+    TRY(fill_enclaves(command, table, folder));
     const auto networks = TRY(texts(table, "net"));
     if (command.networks.empty()) command.networks = networks;
     const auto name = TRY(text(table, "name"));

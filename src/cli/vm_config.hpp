@@ -15,6 +15,15 @@
 //     enclave_policy = "dedicated" # of the enclaves that it carves; its own without it
 //     cmdline = "root=/dev/vda1 console=ttyS0"
 //
+//     [[enclave]]                  # starts with the VM, out of its cpus and memory; any number up to 4
+//     image = "web.eif"
+//     name = "web"
+//     cpus = 2
+//     memory = "256M"              # four times the image without it
+//     policy = "dedicated"         # the VM's own without it
+//     debug = false
+//     cid = 20
+//
 // Files are looked for beside the configuration. Unknown keys are refused.
 #pragma once
 

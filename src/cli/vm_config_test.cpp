@@ -38,6 +38,38 @@ TEST(VmConfig, EveryKeyIsRead) {
     EXPECT_EQ(vm.command_line, "root=/dev/vda1");
 }
 
+TEST(VmConfig, EnclavesStartWithTheVm) {
+    const auto vm = apply_configuration({}, R"(
+        cpus = 4
+        [[enclave]]
+        image = "web.eif"
+        name = "web"
+        memory = "256M"
+        cid = 20
+        [[enclave]]
+        image = "/key.eif"
+        cpus = 1
+        policy = "shared"
+        debug = true
+    )",
+                                        "/vms")
+                        .value();
+
+    ASSERT_EQ(vm.provisioned.size(), 2U);
+    EXPECT_EQ(vm.provisioned[0].image, "/vms/web.eif");
+    EXPECT_EQ(vm.provisioned[0].vcpus, 2U);
+    EXPECT_EQ(vm.provisioned[0].memory_mib, 256U);
+    EXPECT_EQ(vm.provisioned[0].cid, 20U);
+    EXPECT_FALSE(vm.provisioned[0].debug);
+    EXPECT_EQ(vm.provisioned[1].image, "/key.eif");
+    EXPECT_EQ(vm.provisioned[1].vcpus, 1U);
+    EXPECT_EQ(vm.provisioned[1].policy, "shared");
+    EXPECT_TRUE(vm.provisioned[1].debug);
+    for (const char* wrong : {"enclave = \"web.eif\"", "[enclave]\nimage = \"a\"",
+                              "[[enclave]]\nname = \"a\"", "[[enclave]]\nimage = \"a\"\nkernel = \"b\""})
+        EXPECT_EQ(apply_configuration({}, wrong, "").error().code(), ErrorCode::InvalidArgument) << wrong;
+}
+
 TEST(VmConfig, WhatTheCommandSaysIsKept) {
     VmStart command;
     command.name = "mine";

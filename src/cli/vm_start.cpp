@@ -14,6 +14,7 @@
 #include "cli/network_option.hpp"
 #include "cli/passt.hpp"
 #include "cli/progress.hpp"
+#include "cli/provisioned_enclaves.hpp"
 #include "cli/vm_access.hpp"
 #include "cli/vm_config.hpp"
 #include "eif/image_writer.hpp"
@@ -142,6 +143,7 @@ Result<void> tidy_up(HostAccess& host) {
 struct Started {
     Json json;
     VmView view;
+    std::vector<StartedEnclave> enclaves;
 };
 
 Result<Started> start(const VmStart& command, HostAccess& host, Interruption& interruption,
@@ -158,6 +160,7 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
     for (const auto& disk : command.disks)
         TRY(disks.hand_over(disk));
     const auto handed = TRY(host.hand_over(image));
+    const auto enclaves = TRY(hand_over_enclaves(command, host));
     if (interruption.happened()) return interrupted("nothing was started");
     Json body = {{"image", handed.reference()},
                  {"vcpus", command.vcpus.value_or(kDefaultVcpus)},
@@ -166,6 +169,7 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
                  {"policy", command.policy.empty() ? "dedicated" : command.policy},
                  {"enclaves", command.enclaves.value_or(true)},
                  {"disks", disks.json()}};
+    if (!enclaves.images.empty()) body["provisioned"] = enclaves.json;
     if (!command.name.empty()) body["name"] = command.name;
     for (const auto& option : options) {
         auto network = TRY(hand_over_network(host, option));
@@ -176,19 +180,24 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
     disks.are_owned();
     auto view = TRY(read_vm(json, VmKind::Primary));
     // What has to be taken away is needed until it has been copied, whether anybody waits or not.
-    if (!command.wait && !handed.is_needed())
-        return Started{.json = std::move(json), .view = std::move(view)};
+    if (!command.wait && !handed.is_needed() && !enclaves.are_needed())
+        return Started{.json = std::move(json), .view = std::move(view), .enclaves = {}};
     bool enough = false;
-    json = TRY(follow(host.api(), VmKind::Primary, view.id, "running", Clock::now() + command.timeout,
-                      [&](const VmView& now) {
-                          progress.update(progress_text(now));
-                          const bool copied = now.state != "reserving" && now.state != "measuring";
-                          enough = now.is_over() || now.state == "running" || (!command.wait && copied);
-                          return enough || interruption.happened();
-                      }));
+    const auto deadline = Clock::now() + command.timeout;
+    json = TRY(follow(host.api(), VmKind::Primary, view.id, "running", deadline, [&](const VmView& now) {
+        progress.update(progress_text(now));
+        const bool copied = now.state != "reserving" && now.state != "measuring";
+        enough = now.is_over() || now.state == "running" || (!command.wait && copied);
+        return enough || interruption.happened();
+    }));
     if (!enough && interruption.happened()) return take_back(host.api(), VmKind::Primary, view.id);
     view = TRY(read_vm(json, VmKind::Primary));
-    return Started{.json = std::move(json), .view = std::move(view)};
+    Started started{.json = std::move(json), .view = std::move(view), .enclaves = {}};
+    if (enclaves.images.empty() || started.view.is_over()) return started;
+    started.enclaves =
+        TRY(follow_enclaves(started.view.id, command.wait, host, interruption, progress, deadline));
+    if (interruption.happened()) return take_back(host.api(), VmKind::Primary, started.view.id);
+    return started;
 }
 
 }  // namespace
@@ -210,7 +219,14 @@ Result<Exit> run(const VmStart& given, const Context& context) {
     }
     Json json = started->json;
     json["host"] = std::string(host->kind());
-    context.output.result(json, render_vm(view));
+    std::string text = render_vm(view);
+    for (const auto& enclave : started->enclaves) {
+        json["provisioned"].push_back(enclave.json);
+        text += render_vm(enclave.view);
+    }
+    context.output.result(json, text);
+    const auto exit = outcome_of(started->enclaves, command.wait, context.output);
+    if (exit != Exit::Ok) return exit;
     if (!command.wait || view.state == "running" || view.is_over()) return Exit::Ok;
     context.output.note("it does not run after " + elapsed_text(command.timeout) +
                         "; it is still on its way");

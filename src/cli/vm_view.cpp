@@ -52,6 +52,7 @@ Result<void> read_measurements(const Json& json, VmView& view) {
 Result<void> read_enclave_fields(const Json& json, VmView& view) {
     view.ready = TRY(codec::json::boolean_field(json, "ready"));
     view.debug = TRY(codec::json::boolean_field(json, "debug"));
+    view.parent = TRY(text_or_nothing(json, "parent"));
     return read_measurements(json, view);
 }
 
@@ -112,11 +113,15 @@ std::string render_list(const std::vector<VmView>& vms, VmKind kind) {
     std::vector<std::vector<std::string>> rows = {{"NAME", "ID", "STATE", enclaves ? "CID" : "RESTARTS",
                                                    "CPUS", "MEMORY", "PAGES", enclaves ? "DEBUG" : "DISKS",
                                                    "CREATED"}};
-    for (const auto& vm : vms)
+    const bool have_parents = std::ranges::any_of(vms, [](const VmView& vm) { return !vm.parent.empty(); });
+    if (have_parents) rows[0].push_back("VM");
+    for (const auto& vm : vms) {
         rows.push_back({vm.name.empty() ? "-" : vm.name, vm.id, state_text(vm),
                         std::to_string(enclaves ? vm.cid : vm.restarts), std::to_string(vm.vcpus),
                         size_text(vm.memory_mib * 1_MiB), vm.pages,
                         enclaves ? (vm.debug ? "yes" : "no") : std::to_string(vm.disks.size()), vm.created});
+        if (have_parents) rows.back().push_back(vm.parent.empty() ? "-" : vm.parent);
+    }
     return render_table(rows);
 }
 
@@ -125,6 +130,7 @@ std::string render_vm(const VmView& vm) {
     if (!vm.name.empty()) fields.emplace_back("name", vm.name);
     fields.emplace_back("state", state_text(vm));
     fields.emplace_back("cid", std::to_string(vm.cid));
+    if (!vm.parent.empty()) fields.emplace_back("VM", vm.parent);
     fields.emplace_back("cpus", std::to_string(vm.vcpus) + " (" + vm.policy + ")");
     fields.emplace_back("memory", size_text(vm.memory_mib * 1_MiB) + " in " + vm.pages + " pages");
     if (vm.restarts > 0) fields.emplace_back("restarts", std::to_string(vm.restarts));

@@ -38,6 +38,7 @@ struct VmView {
     std::string pages;
     std::string policy;
     bool debug = false;
+    std::string parent;  // of an enclave of a primary VM: that VM
     std::string created;
     std::vector<std::pair<std::string, std::string>> pcrs;  // "PCR0", hexadecimal
     std::string signer;

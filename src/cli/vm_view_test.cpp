@@ -59,6 +59,18 @@ TEST(VmView, TheListIsATable) {
     EXPECT_EQ(render_list({}), "no enclaves\n");
 }
 
+TEST(VmView, AnEnclaveOfAPrimaryVmSaysWhose) {
+    auto record = running_record();
+    record.parent = "i-0";
+
+    EXPECT_EQ(
+        render_list({view_of(running_record()), view_of(record)}),
+        "NAME  ID        STATE            CID  CPUS  MEMORY   PAGES  DEBUG  CREATED                   VM\n"
+        "web   i-0-enc1  running (ready)  16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z  -\n"
+        "web   i-0-enc1  running (ready)  16   2     1.5 GiB  4k     no     2023-11-14T22:13:20.000Z  i-0\n");
+    EXPECT_NE(render_vm(view_of(record)).find("i-0\n"), std::string::npos);
+}
+
 TEST(VmView, ADebugEnclaveSaysWhatItsMeasurementsAreWorth) {
     auto record = running_record();
     record.debug = true;

@@ -9,8 +9,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "support/checked.hpp"
-
 namespace alcove::codec::json {
 
 namespace {
@@ -120,19 +118,6 @@ Result<const Json*> require(const Json* value, std::string_view name) {
     return value;
 }
 
-Result<std::optional<int64_t>> optional_integer_field(const Json& object, std::string_view name) {
-    const Json* field = TRY(find(object, name));
-    if (field == nullptr) return std::optional<int64_t>();
-    // is_number_integer() is true for unsigned numbers too.
-    if (field->is_number_unsigned()) {
-        const auto value = checked_cast<int64_t>(field->get<uint64_t>());
-        if (!value) return wrong(name, "an integer of 64 bits");
-        return value;
-    }
-    if (!field->is_number_integer()) return wrong(name, "an integer");
-    return std::optional<int64_t>(field->get<int64_t>());
-}
-
 }  // namespace
 
 Result<Json> parse(std::string_view text, const Limits& limits) {
@@ -201,11 +186,6 @@ Result<bool> boolean_field(const Json& object, std::string_view name) {
 
 Result<uint64_t> unsigned_field(const Json& object, std::string_view name) {
     const auto value = TRY(optional_unsigned_field(object, name));
-    return require(value, name);
-}
-
-Result<int64_t> integer_field(const Json& object, std::string_view name) {
-    const auto value = TRY(optional_integer_field(object, name));
     return require(value, name);
 }
 

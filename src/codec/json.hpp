@@ -37,7 +37,6 @@ std::string dump_pretty(const Json& value);  // indented by two, ends with a new
 Result<std::string> text_field(const Json& object, std::string_view name);
 Result<bool> boolean_field(const Json& object, std::string_view name);
 Result<uint64_t> unsigned_field(const Json& object, std::string_view name);
-Result<int64_t> integer_field(const Json& object, std::string_view name);
 Result<const Json*> object_field(const Json& object, std::string_view name);  // borrowed from `object`
 Result<const Json*> array_field(const Json& object, std::string_view name);
 

@@ -110,18 +110,6 @@ std::string_view name_of(KeyUsage usage) {
     return {};
 }
 
-const EVP_MD* signing_digest(Curve curve) {
-    switch (curve) {
-        case Curve::P256:
-            return EVP_sha256();
-        case Curve::P384:
-            return EVP_sha384();
-        case Curve::P521:
-            return EVP_sha512();
-    }
-    return nullptr;
-}
-
 // One extension in the library's configuration language ("critical,CA:TRUE,pathlen:0").
 Result<void> add_extension(X509* certificate, X509* issuer, int nid, const std::string& value) {
     X509V3_CTX context{};
@@ -298,7 +286,7 @@ Result<Certificate> issue_certificate(const CertificatePlan& plan, const PublicK
         return openssl::failure(ErrorCode::CryptoFailed, "the certificate cannot be made");
     TRY(set_serial(made.get(), plan.serial));
     TRY(add_extensions(made.get(), issuer != nullptr ? issuer->handle() : made.get(), plan));
-    if (X509_sign(made.get(), issuer_key.handle(), signing_digest(issuer_key.curve())) <= 0)
+    if (X509_sign(made.get(), issuer_key.handle(), openssl::method(digest_of(issuer_key.curve()))) <= 0)
         return openssl::failure(ErrorCode::CryptoFailed, "the certificate cannot be signed");
     // A library object that was built is not one that was read: caches differ. Read what was made.
     const auto built = TRY(Certificate::adopt(std::move(made)));

@@ -3,23 +3,11 @@
 
 #include <algorithm>
 
-#include <openssl/evp.h>
+#include "crypto/openssl_handles.hpp"
 
 namespace alcove::crypto {
 
 namespace {
-
-const EVP_MD* method_of(Digest::Algorithm algorithm) {
-    switch (algorithm) {
-        case Digest::Algorithm::SHA256:
-            return EVP_sha256();
-        case Digest::Algorithm::SHA384:
-            return EVP_sha384();
-        case Digest::Algorithm::SHA512:
-            return EVP_sha512();
-    }
-    return nullptr;
-}
 
 // Only for digests that nobody else could have finished: create() and finish() then fail on a broken
 // library alone.
@@ -43,12 +31,12 @@ void Digest::Free::operator()(evp_md_ctx_st* context) const {
 }
 
 size_t Digest::size_of(Algorithm algorithm) {
-    return static_cast<size_t>(EVP_MD_get_size(method_of(algorithm)));
+    return static_cast<size_t>(EVP_MD_get_size(openssl::method(algorithm)));
 }
 
 Result<Digest> Digest::create(Algorithm algorithm) {
     Context context(EVP_MD_CTX_new());
-    if (!context || EVP_DigestInit_ex(context.get(), method_of(algorithm), nullptr) != 1)
+    if (!context || EVP_DigestInit_ex(context.get(), openssl::method(algorithm), nullptr) != 1)
         return fail(ErrorCode::CryptoFailed, "the digest cannot be started");
     return Digest(algorithm, std::move(context));
 }

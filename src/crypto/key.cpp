@@ -34,18 +34,6 @@ const CurveFacts& facts(Curve curve) {
     ALCOVE_CHECK(false, "one of the three curves");
 }
 
-const EVP_MD* method_of(Curve curve) {
-    switch (curve) {
-        case Curve::P256:
-            return EVP_sha256();
-        case Curve::P384:
-            return EVP_sha384();
-        case Curve::P521:
-            return EVP_sha512();
-    }
-    return nullptr;
-}
-
 // Parameters written out can describe a curve that looks like a standard one and has another generator.
 bool has_explicit_parameters(EVP_PKEY* key) {
     int decoded_explicit = 0;
@@ -159,7 +147,8 @@ bool PublicKey::verify(ByteView message, ByteView signature) const {
     const openssl::DigestContext context(EVP_MD_CTX_new());
     const bool valid =
         context != nullptr &&
-        EVP_DigestVerifyInit(context.get(), nullptr, method_of(curve_), nullptr, key_.get()) == 1 &&
+        EVP_DigestVerifyInit(context.get(), nullptr, openssl::method(digest_of(curve_)), nullptr,
+                             key_.get()) == 1 &&
         EVP_DigestVerify(context.get(), der->data(), der->size(), message.data(), message.size()) == 1;
     if (!valid) static_cast<void>(openssl::failure(ErrorCode::CryptoFailed, ""));  // leave no error behind
     return valid;
@@ -228,7 +217,8 @@ Result<Bytes> PrivateKey::sign(ByteView message) const {
     const openssl::DigestContext context(EVP_MD_CTX_new());
     size_t size = 0;
     if (!context ||
-        EVP_DigestSignInit(context.get(), nullptr, method_of(curve()), nullptr, key_.get()) != 1 ||
+        EVP_DigestSignInit(context.get(), nullptr, openssl::method(digest_of(curve())), nullptr,
+                           key_.get()) != 1 ||
         EVP_DigestSign(context.get(), nullptr, &size, message.data(), message.size()) != 1)
         return openssl::failure(ErrorCode::CryptoFailed, "the signature cannot be started");
     Bytes der(size);

@@ -7,6 +7,18 @@
 
 namespace alcove::crypto::openssl {
 
+const EVP_MD* method(Digest::Algorithm algorithm) {
+    switch (algorithm) {
+        case Digest::Algorithm::SHA256:
+            return EVP_sha256();
+        case Digest::Algorithm::SHA384:
+            return EVP_sha384();
+        case Digest::Algorithm::SHA512:
+            return EVP_sha512();
+    }
+    return nullptr;
+}
+
 Failure failure(ErrorCode code, const std::string& what) {
     const unsigned long number = ERR_peek_error();
     const char* reason = ERR_reason_error_string(number);

@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "crypto/digest.hpp"
 #include "support/bytes.hpp"
 #include "support/result.hpp"
 
@@ -48,6 +49,8 @@ using RevocationList = Owned<X509_CRL, X509_CRL_free>;
 using Store = Owned<X509_STORE, X509_STORE_free>;
 using StoreContext = Owned<X509_STORE_CTX, X509_STORE_CTX_free>;
 using Time = Owned<ASN1_TIME, ASN1_TIME_free>;
+
+const EVP_MD* method(Digest::Algorithm algorithm);
 
 // "what: the library's first reason"; empties the queue.
 Failure failure(ErrorCode code, const std::string& what);

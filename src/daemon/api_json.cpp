@@ -256,6 +256,15 @@ Json to_json(const Inspection& inspection) {
         json["heartbeat"] = {{"ready", record.ready},
                              {"answered_by", text_or_null(std::string(heartbeat_name(record.heartbeat)))},
                              {"at", time_or_null(record.ready_ms)}};
+    if (record.is_primary()) {
+        json["enclaves"] = Json::array();
+        for (const auto& enclave : inspection.enclaves)
+            json["enclaves"].push_back({{"id", enclave.id},
+                                        {"name", text_or_null(enclave.name)},
+                                        {"state", std::string(state_name(enclave.state))},
+                                        {"cid", enclave.cid},
+                                        {"carved", enclave.is_carved()}});
+    }
     json["lease"] = inspection.grant ? to_json(*inspection.grant) : Json(nullptr);
     json["sockets"] = nullptr;
     if (!is_over(record.state)) json["sockets"] = sockets_json(inspection.directory);

@@ -38,7 +38,8 @@ struct Inspection {
     std::optional<host::Grant> grant;
     std::string directory;  // of the VM, with its sockets
     std::optional<std::vector<api::vmm::StatisticsEntry>> counters;
-    std::string counters_missing;  // why, when there are none
+    std::string counters_missing;    // why, when there are none
+    std::vector<VmRecord> enclaves;  // of a primary VM: those that are not over
 };
 Json to_json(const Inspection& inspection);
 

@@ -208,6 +208,19 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
         TRY(api::check_network(link, reference.kind));
         launch.networks.push_back({.link = std::move(link), .kind = reference.kind, .mac = reference.mac});
     }
+    for (const auto& enclave : body.provisioned) {
+        auto source = TRY(open_image(request, enclave.image));
+        LaunchRequest one;
+        one.name = enclave.name;
+        one.image = std::move(source.descriptor);
+        one.image_bytes = source.bytes;
+        one.vcpus = enclave.vcpus;
+        one.memory_bytes = enclave.memory_mib * 1_MiB;
+        one.policy = enclave.policy;
+        one.debug = enclave.debug;
+        one.cid = enclave.cid;
+        launch.provisioned.push_back(std::move(one));
+    }
     launch.name = body.name;
     launch.image = std::move(image.descriptor);
     launch.image_bytes = image.bytes;
@@ -269,7 +282,11 @@ Result<HttpResponse> Api::inspect(const VmRecord& asked) {
                              .grant = {},
                              .directory = {},
                              .counters = {},
-                             .counters_missing = {}};
+                             .counters_missing = {},
+                             .enclaves = {}};
+            for (auto& one : supervisor->list())
+                if (one.parent == found.record.id && !is_over(one.state))
+                    found.enclaves.push_back(std::move(one));
             found.grant = supervisor->grant(found.record.id);
             found.directory = supervisor->vm_directory(found.record.id);
             supervisor->counters(found.record.id, [found, answer](Result<Supervisor::Counters> counters) {

@@ -180,7 +180,7 @@ void FakeHost::play(Shim& shim) {
         send(shim.daemon, api::encode(api::shim::Progress{.bytes_done = 1, .bytes_total = 2}));
         return;
     }
-    if (script_ == Script::Fail) {
+    if (script_ == Script::Fail || (script_ == Script::FailEnclaves && !shim.primary)) {
         shim.state.reason = static_cast<uint16_t>(api::StopReason::LaunchFailed);
         shim.state.error_code = static_cast<uint32_t>(ErrorCode::ImageCrc);
         shim.detail = "the checksum is another";

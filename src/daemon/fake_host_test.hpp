@@ -24,10 +24,11 @@ class FakeHost {
   public:
     // What happens by itself after a launch.
     enum class Script {
-        Ready,     // all phases up to the heartbeat
-        Measured,  // up to Running, without a heartbeat
-        Hold,      // stays at Copying until the test says more
-        Fail,      // ends at once: LaunchFailed, ImageCrc
+        Ready,         // all phases up to the heartbeat
+        Measured,      // up to Running, without a heartbeat
+        Hold,          // stays at Copying until the test says more
+        Fail,          // ends at once: LaunchFailed, ImageCrc
+        FailEnclaves,  // so do enclaves, and primary VMs run
     };
 
     explicit FakeHost(std::string run_directory);

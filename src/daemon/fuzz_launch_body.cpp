@@ -20,7 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         }
         const bool two_images = !body->image.token.empty() && !body->image.disk.empty();
         if (two_images || body->memory_mib > UINT64_MAX >> 20) std::abort();
-        if (role == api::VmRole::Enclave && !body->disks.empty()) std::abort();
+        const bool of_a_primary = !body->disks.empty() || !body->provisioned.empty();
+        if (role == api::VmRole::Enclave && of_a_primary) std::abort();
+        for (const auto& enclave : body->provisioned)
+            if (enclave.memory_mib > UINT64_MAX >> 20 || !enclave.provisioned.empty()) std::abort();
     }
     return 0;
 }

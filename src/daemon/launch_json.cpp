@@ -19,9 +19,12 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 10> kPrimaryFields = {
-    "name",   "image", "vcpus",    "memory_mib", "pages",
+constexpr std::array<std::string_view, 11> kPrimaryFields = {
+    "name",   "image", "vcpus",    "memory_mib", "pages",         "provisioned",
     "policy", "disks", "enclaves", "networks",   "enclave_policy"};
+// Of an enclave that starts with a primary VM.
+constexpr std::array<std::string_view, 7> kProvisionedFields = {"name",   "image", "vcpus", "memory_mib",
+                                                                "policy", "debug", "cid"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
 constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
 constexpr std::array<std::string_view, 3> kNetworkFields = {"token", "kind", "mac"};
@@ -95,9 +98,9 @@ Result<host::CpuPolicy> parse_policy_body(std::string_view text) {
     return *policy;
 }
 
-Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
-    const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 4}));
-    TRY(role == api::VmRole::Primary ? check_fields(json, kPrimaryFields) : check_fields(json, kFields));
+namespace {
+
+Result<LaunchBody> read_launch(const Json& json) {
     LaunchBody body;
     auto name = TRY(codec::json::optional_text_field(json, "name"));
     body.name = name.value_or("");
@@ -125,6 +128,28 @@ Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     const auto enclaves = TRY(codec::json::optional_boolean_field(json, "enclaves"));
     body.enclaves = enclaves.value_or(false);
     body.cid = TRY(codec::json::optional_unsigned_field(json, "cid"));
+    return body;
+}
+
+Result<void> read_provisioned(const Json& json, LaunchBody& body) {
+    const auto* enclaves = TRY(codec::json::optional_array_field(json, "provisioned"));
+    if (enclaves == nullptr) return {};
+    for (const auto& item : *enclaves) {
+        TRY(check_fields(item, kProvisionedFields).context("provisioned"));
+        auto enclave = TRY(read_launch(item).context("provisioned"));
+        body.provisioned.push_back(std::move(enclave));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
+    const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 5}));
+    const bool primary = role == api::VmRole::Primary;
+    TRY(primary ? check_fields(json, kPrimaryFields) : check_fields(json, kFields));
+    auto body = TRY(read_launch(json));
+    if (primary) TRY(read_provisioned(json, body));
     return body;
 }
 

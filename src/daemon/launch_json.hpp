@@ -45,6 +45,7 @@ struct LaunchBody {
     std::optional<host::CpuPolicy> enclave_policy;  // nothing: the VM's own
     std::vector<FileReference> disks;
     std::vector<NetworkReference> networks;
+    std::vector<LaunchBody> provisioned;  // enclaves that start with the VM
 };
 
 // {"policy": "shared"}. Errors likewise.

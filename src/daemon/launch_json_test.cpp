@@ -84,6 +84,17 @@ TEST(LaunchJson, APrimaryVmHasDisksAndNeitherDebugModeNorAContextId) {
               host::CpuPolicy::Shared);
     EXPECT_EQ(parse_policy_body(R"({"policy":"dedicated"})").value(), host::CpuPolicy::Dedicated);
     EXPECT_FALSE(parse_policy_body("{}"));
+    const auto with_enclave = parse(R"({"image":{"token":"a"},"vcpus":4,"memory_mib":512,"provisioned":[
+        {"image":{"token":"b"},"vcpus":2,"memory_mib":128,"name":"web","debug":true,"cid":20}]})");
+    ASSERT_TRUE(with_enclave) << with_enclave.error().to_string();
+    ASSERT_EQ(with_enclave->provisioned.size(), 1U);
+    EXPECT_EQ(with_enclave->provisioned[0].image.token, "b");
+    EXPECT_EQ(with_enclave->provisioned[0].memory_mib, 128U);
+    EXPECT_EQ(with_enclave->provisioned[0].cid, 20U);
+    EXPECT_TRUE(with_enclave->provisioned[0].debug);
+    EXPECT_FALSE(parse(R"({"image":{"token":"a"},"vcpus":4,"memory_mib":512,"provisioned":[{"vcpus":2}]})"));
+    EXPECT_FALSE(parse(R"({"image":{"token":"a"},"vcpus":4,"memory_mib":512,"provisioned":[
+        {"image":{"token":"b"},"vcpus":2,"memory_mib":128,"pages":"2m"}]})"));
     ASSERT_EQ(body.disks.size(), 2U);
     EXPECT_EQ(body.disks[0].token, "b");
     EXPECT_TRUE(body.disks[0].read_only);

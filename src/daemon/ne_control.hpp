@@ -66,6 +66,8 @@ class NeControl {
     Result<void> take_line(Fd socket, uint32_t life);
     // An enclave ended by itself.
     void enclave_ended(ne::SlotUid slot);
+    // Of an enclave that was started with the primary.
+    void hold_cid(ne::Cid cid) { static_cast<void>(table_.hold_cid(cid)); }
     // The primary has ended: nobody is told anything any more, and the caller sees to the slots.
     void close() { line_.reset(); }
 

@@ -379,11 +379,17 @@ Result<void> Store::write_event(const Event& event) {
     return prune.bind(1, kKeptEvents).run();
 }
 
-Result<void> Store::add(const VmRecord& record, const host::Grant& grant, const Event& event) {
+Result<void> Store::add(const std::vector<Saved>& vms) {
     auto transaction = TRY(Transaction::begin(database_));
-    TRY(write_record(record));
-    TRY(write_lease(grant));
-    TRY(write_event(event));
+    for (const auto& vm : vms) {
+        TRY(write_record(vm.record));
+        TRY(write_lease(vm.grant));
+        TRY(write_event({.sequence = 0,
+                         .time_ms = vm.record.created_ms,
+                         .vm = vm.record.id,
+                         .kind = "state",
+                         .detail = std::string(state_name(vm.record.state))}));
+    }
     return transaction.commit();
 }
 

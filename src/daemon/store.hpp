@@ -31,8 +31,8 @@ class Store {
     };
     Result<std::vector<Saved>> load() const;  // by age
 
-    // A new VM and what it holds, together.
-    Result<void> add(const VmRecord& record, const host::Grant& grant, const Event& event);
+    // New VMs and what they hold, all of them or none; the first event of each is its state.
+    Result<void> add(const std::vector<Saved>& vms);
     // A changed VM. `event` is left out when its kind is empty.
     Result<void> save(const VmRecord& record, const Event& event = {});
     // The same, and what it held is free again.

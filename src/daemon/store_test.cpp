@@ -65,7 +65,7 @@ class StoreTest : public testing::Test {
 
 TEST_F(StoreTest, ARecordComesBackWhole) {
     const auto record = full_record("i-1-enc1");
-    open().add(record, grant_of(record.id), {}).value();
+    open().add({{.record = record, .grant = grant_of(record.id)}}).value();
 
     const auto saved = open().load().value();
 
@@ -98,7 +98,7 @@ TEST_F(StoreTest, ARecordComesBackWhole) {
 TEST_F(StoreTest, WhatIsNotKnownYetComesBackAsNothing) {
     VmRecord record;
     record.id = "i-1-enc1";
-    open().add(record, {}, {}).value();
+    open().add({{.record = record, .grant = {}}}).value();
 
     const auto back = open().load().value().at(0).record;
 
@@ -140,7 +140,7 @@ TEST_F(StoreTest, AFileThatIsNoDatabaseIsRefused) {
 TEST_F(StoreTest, FreeingRemovesTheLeaseOnly) {
     auto store = open();
     auto record = full_record("i-1-enc1");
-    store.add(record, grant_of(record.id), {}).value();
+    store.add({{.record = record, .grant = grant_of(record.id)}}).value();
     record.state = VmState::Stopped;
 
     store.save_and_free(record, {}).value();
@@ -154,10 +154,10 @@ TEST_F(StoreTest, FreeingRemovesTheLeaseOnly) {
 TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
     auto store = open();
     const auto record = full_record("i-1-enc1");
-    store.add(record, grant_of(record.id), {}).value();
+    store.add({{.record = record, .grant = grant_of(record.id)}}).value();
 
     store.remove(record.id, {}).value();
-    store.add(record, {}, {}).value();
+    store.add({{.record = record, .grant = {}}}).value();
 
     EXPECT_TRUE(store.load().value().at(0).grant.nodes.empty());
 }
@@ -165,14 +165,13 @@ TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
 TEST_F(StoreTest, EventsAreNumberedAndPruned) {
     auto store = open();
     const auto record = full_record("i-1-enc1");
-    store.add(record, {}, {.sequence = 0, .time_ms = 1, .vm = record.id, .kind = "state", .detail = "a"})
-        .value();
+    store.add({{.record = record, .grant = {}}}).value();
     store.save(record).value();
     store.save(record, {.sequence = 0, .time_ms = 2, .vm = record.id, .kind = "ready", .detail = "b"})
         .value();
 
     EXPECT_EQ(store.events(0, 10).value().size(), 2U);
-    EXPECT_EQ(store.events(0, 1).value().at(0).detail, "a");
+    EXPECT_EQ(store.events(0, 1).value().at(0).detail, state_name(record.state));
     const auto later = store.events(1, 10).value();
     ASSERT_EQ(later.size(), 1U);
     EXPECT_EQ(later[0].sequence, 2U);

@@ -59,7 +59,12 @@ Result<void> Supervisor::start() {
     for (auto& one : saved)
         adopt(std::move(one));
     for (auto& [id, vm] : vms_) {
-        if (!vm.record.enclaves || is_over(vm.record.state) || vm.cleaning) continue;
+        if (!vm.record.is_primary()) continue;
+        // Its end was stored, that of its enclaves perhaps not.
+        if (has_ended(vm)) abandon_enclaves(id);
+        if (is_over(vm.record.state) || vm.cleaning) continue;
+        restore_provisioned(id);
+        if (!vm.record.enclaves) continue;
         const auto restored = restore_carving(vm);
         if (!restored)
             log::error("{}: its enclaves can not be taken up: {}", id, restored.error().to_string());
@@ -72,8 +77,17 @@ std::string Supervisor::vm_directory(const std::string& id) const {
     return config_.run_directory + "/vm/" + id;
 }
 
+Result<void> Supervisor::check_name_is_free(const std::string& name) const {
+    if (name.empty()) return {};
+    TRY(check_name(name));
+    for (const auto& [id, vm] : vms_)
+        if (!is_over(vm.record.state) && vm.record.name == name)
+            return fail(ErrorCode::EnclaveNameTaken, "'" + name + "' is the name of " + id);
+    return {};
+}
+
 Result<void> Supervisor::check(const LaunchRequest& request) const {
-    if (!request.name.empty()) TRY(check_name(request.name));
+    TRY(check_name_is_free(request.name));
     if (request.vcpus == 0 || request.vcpus > api::kMaxVcpus)
         return fail(ErrorCode::InvalidArgument, "a VM has 1 to " + std::to_string(api::kMaxVcpus) + " vCPUs");
     if (!is_aligned<uint64_t>(request.memory_bytes, 2_MiB) ||
@@ -83,14 +97,12 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (request.image_bytes == 0 || request.image_bytes > api::kMaxImageBytes)
         return fail(ErrorCode::InvalidArgument, "the image is empty, or larger than " +
                                                     std::to_string(api::kMaxImageBytes / 1_GiB) + " GiB");
-    if (live_count() >= config_.max_enclaves)
+    if (live_count() + request.provisioned.size() >= config_.max_enclaves)
         return fail(ErrorCode::LimitExceeded,
                     "this host runs at most " + std::to_string(config_.max_enclaves) + " VMs");
     for (const auto& [id, vm] : vms_) {
         if (is_over(vm.record.state)) continue;
-        if (!request.name.empty() && vm.record.name == request.name)
-            return fail(ErrorCode::EnclaveNameTaken, "'" + request.name + "' is the name of " + id);
-        if (request.cid && vm.record.cid == *request.cid && !vm.record.is_carved())
+        if (request.cid && vm.record.cid == *request.cid && !vm.record.has_parent())
             return fail(ErrorCode::AlreadyExists,
                         "CID " + std::to_string(*request.cid) + " belongs to " + id);
     }
@@ -120,7 +132,7 @@ Result<uint64_t> Supervisor::choose_cid(const LaunchRequest& request) {
     if (request.cid) return *request.cid;
     std::set<uint64_t> used;
     for (const auto& [id, vm] : vms_)
-        if (!is_over(vm.record.state) && !vm.record.is_carved()) used.insert(vm.record.cid);
+        if (!is_over(vm.record.state) && !vm.record.has_parent()) used.insert(vm.record.cid);
     while (true) {
         const uint64_t cid = TRY(store_.next_cid(config_.first_cid));
         if (!api::is_guest_cid(cid)) return fail(ErrorCode::LimitExceeded, "every context id has been given");
@@ -138,15 +150,18 @@ Result<std::string> Supervisor::make_id(api::VmRole role) const {
         const auto random = TRY(crypto::random_array<2>());
         const uint64_t number = (static_cast<uint64_t>(wall_clock_ms()) << 16) |
                                 static_cast<uint64_t>(random[0] << 8 | random[1]);
-        char digits[17];
-        std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(number));
-        std::string id = store_.instance_id() + "-enc" + digits;
+        std::string id = enclave_id(store_.instance_id(), ne::to_slot_uid(number));
         if (!vms_.contains(id)) return id;
     }
 }
 
-uint32_t Supervisor::free_slot() const {
-    std::set<uint32_t> used;
+std::string Supervisor::enclave_id(const std::string& instance, ne::SlotUid uid) {
+    char digits[17];
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(ne::number(uid)));
+    return instance + "-enc" + digits;
+}
+
+uint32_t Supervisor::free_slot(std::set<uint32_t> used) const {
     for (const auto& [id, vm] : vms_)
         if (!is_over(vm.record.state)) used.insert(vm.record.vmm_slot);
     uint32_t slot = 0;
@@ -210,6 +225,7 @@ void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, const std:
 
 Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     TRY(check(request));
+    const auto share = TRY(share_of(request));
     if (config_.memory_now) {
         const auto memory = config_.memory_now();
         if (memory) TRY(host::check_memory_now(*memory, request.memory_bytes, request.pages));
@@ -224,8 +240,8 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
                                       .policy = request.policy}));
     record.cid = TRY(choose_cid(request));
     record.name = request.name;
-    record.vcpus = request.vcpus;
-    record.memory_bytes = request.memory_bytes;
+    record.vcpus = share.vcpus;
+    record.memory_bytes = share.memory_bytes;
     record.pages = request.pages;
     record.policy = request.policy;
     record.debug = request.debug;
@@ -240,12 +256,11 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     record.vmm_slot = free_slot();
     record.created_ms = wall_clock_ms();
     record.timings.requested = request.requested_ns;
-    const Event event{.sequence = 0,
-                      .time_ms = record.created_ms,
-                      .vm = record.id,
-                      .kind = "state",
-                      .detail = std::string(state_name(record.state))};
-    TRY(store_.add(record, lease.grant(), event));
+    auto enclaves = TRY(provision(record, lease, request));
+    std::vector<Store::Saved> all = {{.record = record, .grant = lease.grant()}};
+    for (const auto& enclave : enclaves)
+        all.push_back({.record = enclave.record, .grant = enclave.lease.grant()});
+    TRY(store_.add(all));
     Vm& vm = vms_[record.id];
     vm.record = record;
     vm.lease = std::move(lease);
@@ -256,6 +271,8 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     for (auto& network : request.networks)
         files.push_back(std::move(network.link));
     order_launch(vm, std::move(files));
+    for (auto& enclave : enclaves)
+        launch_provisioned(std::move(enclave));
     changes_.bump();
     return record;
 }

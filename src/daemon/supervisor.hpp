@@ -53,6 +53,9 @@ struct LaunchRequest {
     std::optional<uint64_t> cid;                    // of an enclave
     std::vector<LaunchDisk> disks;                  // of a primary VM
     std::vector<LaunchNetwork> networks;
+    // Of a primary VM: enclaves that start with it. vCPUs (of dedicated ones) and memory come out of the VM's
+    // numbers above; pages and role are the VM's to say.
+    std::vector<LaunchRequest> provisioned;
     uint64_t requested_ns = 0;  // CLOCK_MONOTONIC
 };
 
@@ -128,6 +131,7 @@ class Supervisor {
         bool adopting = false;  // its shim has not spoken since the daemon's start
         bool unsaved = false;   // the store refused the last change
         bool forget = false;    // remove the record when it is over
+        bool joined = false;    // of an enclave that was started with its primary VM: in its fabric
 
         // Of a primary VM that may carve.
         std::unique_ptr<NeControl::Host> desk;
@@ -141,9 +145,12 @@ class Supervisor {
 
     // supervisor.cpp
     Result<void> check(const LaunchRequest& request) const;
+    Result<void> check_name_is_free(const std::string& name) const;
     Result<uint64_t> choose_cid(const LaunchRequest& request);
     Result<std::string> make_id(api::VmRole role) const;
-    uint32_t free_slot() const;
+    // As the enclave's attestation documents name it.
+    static std::string enclave_id(const std::string& instance, ne::SlotUid uid);
+    uint32_t free_slot(std::set<uint32_t> used = {}) const;
     size_t live_count() const;
     Vm* find_vm(const std::string& id_or_name);
     const Vm* find_vm(const std::string& id_or_name, std::optional<api::VmRole> role = {}) const;
@@ -170,12 +177,33 @@ class Supervisor {
     void adopt(Store::Saved saved);
     void remove_leftovers();
 
+    // supervisor_provisioning.cpp: enclaves that start with a primary VM
+    struct Share {
+        uint32_t vcpus;
+        uint64_t memory_bytes;
+    };
+    struct Provisioned {
+        VmRecord record;
+        host::Lease lease;
+        Fd image;
+    };
+    Result<Share> share_of(const LaunchRequest& request) const;  // what is left for the VM itself
+    std::vector<host::CoreId> last_cores(const host::Grant& grant, uint32_t threads) const;
+    Result<host::Lease> divide(host::Lease& whole, const std::string& id, const LaunchRequest& enclave);
+    Result<std::vector<Provisioned>> provision(const VmRecord& primary, host::Lease& whole,
+                                               LaunchRequest& request);
+    void launch_provisioned(Provisioned one);
+    std::vector<Vm*> provisioned_with(const std::string& primary);
+    void join_provisioned(const std::string& primary);
+    void restore_provisioned(const std::string& primary);
+    void unjoin_provisioned(const std::string& primary);
+
     // supervisor_carving.cpp: primary VMs and the enclaves that are carved out of them
     Result<void> check_enclave_policy(host::CpuPolicy own, host::CpuPolicy policy) const;
     Result<void> restore_carving(Vm& primary);
     Result<ne::Parent> parent_of(const Vm& primary) const;
     PrimaryShape shape_of(const Vm& primary) const;
-    std::vector<Vm*> carved_from(const std::string& primary);
+    std::vector<Vm*> enclaves_of(const std::string& primary);
     void ne_line_wanted(const std::string& primary, uint32_t life);
     void open_slot(const std::string& primary, ne::SlotUid slot);
     void launch_carved(const std::string& id);

@@ -13,7 +13,6 @@
 // command, and comes back when the broker has removed the last of it. When the primary itself is over,
 // everything goes to the host.
 #include <algorithm>
-#include <cstdio>
 
 #include <sys/socket.h>
 
@@ -27,13 +26,6 @@ namespace alcove::daemon {
 namespace {
 
 constexpr std::chrono::milliseconds kGiveBackAgain(500);
-
-// As the enclave's attestation documents name it.
-std::string carved_id(const std::string& primary, ne::SlotUid slot) {
-    char digits[17];
-    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(ne::number(slot)));
-    return primary + "-enc" + digits;
-}
 
 // A region of RAM in the RAM file. The slot table has checked that it lies in one range.
 uint64_t file_offset(uint64_t memory_bytes, memory::GuestAddress address) {
@@ -50,7 +42,7 @@ bool may_be_lost(ErrorCode code) {
 }
 
 api::VmId vm_id(const std::string& id) {
-    return api::VmId::parse(id).value();  // made by carved_id(), in VmId's alphabet
+    return api::VmId::parse(id).value();  // made by enclave_id(), in VmId's alphabet
 }
 
 Failure is_gone() {
@@ -72,10 +64,10 @@ class Supervisor::CarvingDesk : public NeControl::Host {
         supervisor_.start_carved(primary_, slot, std::move(done));
     }
     void stop(ne::SlotUid slot, Freed done) override {
-        supervisor_.stop_carved(carved_id(primary_, slot), std::move(done));
+        supervisor_.stop_carved(enclave_id(primary_, slot), std::move(done));
     }
     void free(ne::SlotUid slot, Freed done) override {
-        supervisor_.free_carved(carved_id(primary_, slot), std::move(done));
+        supervisor_.free_carved(enclave_id(primary_, slot), std::move(done));
     }
     void protocol_broken(const Error& error) override {
         const auto primary = supervisor_.vms_.find(primary_);
@@ -109,7 +101,7 @@ PrimaryShape Supervisor::shape_of(const Vm& primary) const {
     };
     add_cores_of(primary);
     for (const auto& [id, vm] : vms_)
-        if (vm.record.parent == primary.record.id) add_cores_of(vm);
+        if (vm.record.parent == primary.record.id && vm.record.is_carved()) add_cores_of(vm);
     std::ranges::sort(cores, {}, &host::Core::id);
     return daemon::shape_of(primary.record.vcpus, cores);
 }
@@ -124,7 +116,7 @@ Result<ne::Parent> Supervisor::parent_of(const Vm& primary) const {
     return parent;
 }
 
-std::vector<Supervisor::Vm*> Supervisor::carved_from(const std::string& primary) {
+std::vector<Supervisor::Vm*> Supervisor::enclaves_of(const std::string& primary) {
     std::vector<Vm*> carved;
     for (auto& [id, vm] : vms_)
         if (vm.record.parent == primary && !is_over(vm.record.state)) carved.push_back(&vm);
@@ -166,6 +158,8 @@ Result<void> Supervisor::restore_carving(Vm& primary) {
     auto control = record ? NeControl::restore(loop_, std::move(parent), *primary.desk, *record)
                           : NeControl::create(loop_, std::move(parent), *primary.desk);
     primary.ne = TRY(std::move(control));
+    for (const auto* enclave : provisioned_with(primary.record.id))
+        primary.ne->hold_cid(ne::to_cid(enclave->record.cid));
     return {};
 }
 
@@ -191,7 +185,7 @@ void Supervisor::ne_line_wanted(const std::string& primary, uint32_t life) {
 // ---- One enclave ----
 
 void Supervisor::open_slot(const std::string& primary_id, ne::SlotUid slot) {
-    const std::string id = carved_id(primary_id, slot);
+    const std::string id = enclave_id(primary_id, slot);
     if (vms_.contains(id)) return;
     Vm& primary = vms_.at(primary_id);
     if (live_count() >= config_.max_enclaves)
@@ -205,13 +199,8 @@ void Supervisor::open_slot(const std::string& primary_id, ne::SlotUid slot) {
     record.vmm_slot = free_slot();
     record.created_ms = wall_clock_ms();
     auto lease = ledger_.open(id, record.pages, record.policy);
-    const Event event{.sequence = 0,
-                      .time_ms = record.created_ms,
-                      .vm = id,
-                      .kind = "state",
-                      .detail = std::string(state_name(record.state))};
-    const auto stored =
-        lease ? store_.add(record, lease->grant(), event) : Result<void>(Failure{lease.error()});
+    const auto stored = lease ? store_.add({{.record = record, .grant = lease->grant()}})
+                              : Result<void>(Failure{lease.error()});
     if (!stored) return log::error("{}: {}", id, stored.error().to_string());
     Vm& vm = vms_[id];
     vm.record = std::move(record);
@@ -263,7 +252,7 @@ void Supervisor::when_gathering(Vm& vm, NeControl::Host::Done done) {
 void Supervisor::add_memory(const std::string& primary, const ne::work::AddMemory& work,
                             NeControl::Host::Done done) {
     open_slot(primary, work.slot);
-    const std::string id = carved_id(primary, work.slot);
+    const std::string id = enclave_id(primary, work.slot);
     const auto found = vms_.find(id);
     if (found == vms_.end())
         return done(fail(ErrorCode::LimitExceeded, "the host has no place for an enclave"));
@@ -308,7 +297,7 @@ void Supervisor::end_for_lost_memory(const std::string& primary) {
 
 void Supervisor::start_carved(const std::string& primary_id, const ne::Slot& slot,
                               NeControl::Host::Done done) {
-    const std::string id = carved_id(primary_id, slot.uid);
+    const std::string id = enclave_id(primary_id, slot.uid);
     const auto found = vms_.find(id);
     if (found == vms_.end()) return done(is_gone());
     Vm& vm = found->second;
@@ -538,9 +527,10 @@ void Supervisor::carved_changed(Vm& vm) {
 void Supervisor::abandon_enclaves(const std::string& primary) {
     const auto found = vms_.find(primary);
     if (found != vms_.end() && found->second.ne != nullptr) found->second.ne->close();
-    for (auto* vm : carved_from(primary)) {
+    for (auto* vm : enclaves_of(primary)) {
         vm->hold = Hold::Nothing;
-        if (vm->launching) continue;  // launched() sees that nothing holds it
+        if (vm->launching && !vm->record.is_carved()) vm->record.state = VmState::Stopping;
+        if (vm->launching) continue;  // launched() sees that nothing holds it, or that it stops
         end(*vm, std::string(api::stop_reason_name(api::StopReason::Killed)), "its primary VM ended",
             std::nullopt);
     }

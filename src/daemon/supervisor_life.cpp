@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "api/stop_reason.hpp"
-#include "crypto/digest.hpp"
 #include "daemon/supervisor.hpp"
+#include "eif/pcr.hpp"
 #include "support/error_catalog.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
@@ -35,12 +35,6 @@ VmState state_of(api::shim::Phase phase) {
             break;
     }
     return VmState::Stopping;
-}
-
-// PCR4 of a Nitro enclave: zeros extended with the instance id (nitro.md 3.6).
-PcrValue pcr4_of(const std::string& instance_id) {
-    const PcrValue zero{};
-    return crypto::sha384({zero, as_byte_view(instance_id)});
 }
 
 void take_measurements(VmRecord& record, const api::shim::State& told) {
@@ -103,7 +97,8 @@ void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
     } else {
         order.flags = (record.debug ? api::broker::Launch::kDebug : 0U) |
                       (record.policy == host::CpuPolicy::Dedicated ? api::broker::Launch::kDedicated : 0U) |
-                      (record.enclaves ? api::broker::Launch::kEnclaves : 0U);
+                      (record.enclaves ? api::broker::Launch::kEnclaves : 0U) |
+                      (record.has_parent() ? api::broker::Launch::kProvisioned : 0U);
         order.threads_per_core = record.is_primary() ? shape_of(vm).threads_per_core : 1;
     }
     order.vm_id = vm_id(record.id).field();
@@ -123,7 +118,7 @@ void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
                                 .kind = static_cast<uint8_t>(record.networks[i].kind)};
     if (!record.is_primary()) {
         order.module_id = api::TextField<128>::of(record.id);
-        order.pcr4 = pcr4_of(record.is_carved() ? record.parent : store_.instance_id());
+        order.pcr4 = eif::pcr_of_text(record.has_parent() ? record.parent : store_.instance_id());
     }
     vm.launching = true;
     broker_.launch(order, std::move(files), [this, id = record.id](Result<BrokerLink::Launched> answer) {
@@ -218,6 +213,8 @@ void Supervisor::shim_told(const std::string& id, const VmLink::State& state) {
         commit_or_retry(vm, "");
     }
     if (vm.record.is_carved()) carved_changed(vm);
+    if (vm.record.restarts != restarts) unjoin_provisioned(id);
+    join_provisioned(vm.record.is_primary() ? id : vm.record.parent);
     // Asked to stop before its shim could be told, or by the daemon's earlier life.
     if (before == VmState::Stopping && now != VmState::Stopping && !vm.stop_sent)
         send_stop(vm, std::chrono::milliseconds(0));
@@ -295,6 +292,7 @@ void Supervisor::end(Vm& vm, std::string reason, std::string detail, std::option
         vm.record.ended_ms = wall_clock_ms();
         commit_or_retry(vm, "state", "stopping: " + vm.record.reason);
         if (vm.record.is_carved()) carved_changed(vm);
+        if (vm.record.has_parent() && !vm.record.is_carved()) leave_fabric(vm);
         if (vm.record.is_primary()) abandon_enclaves(id);
     }
     if (vm.hold != Hold::Nothing) return;
@@ -339,7 +337,7 @@ void Supervisor::gone(const std::string& id) {
     vm.record.state = vm.record.error ? VmState::Failed : VmState::Stopped;
     vm.cleaning = false;
     // Free before it is told: a client that hears of the end may ask for the same cores at once.
-    if (vm.record.is_carved()) return_lease(vm);
+    if (vm.record.has_parent()) return_lease(vm);
     vm.lease.give_back();
     const std::string detail = std::string(state_name(vm.record.state)) + ": " + vm.record.reason;
     commit_or_retry(vm, "state", detail);

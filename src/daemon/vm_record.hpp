@@ -100,8 +100,8 @@ struct VmRecord {
     std::vector<DiskRecord> disks;
     bool enclaves = false;  // of a primary VM: it may carve enclaves out of itself
     host::CpuPolicy enclave_policy = host::CpuPolicy::Dedicated;  // ... of those that it carves from now on
-    std::string parent;     // of a carved enclave: its primary VM; else empty
-    uint64_t slot_uid = 0;  // of a carved enclave: its handle there
+    std::string parent;     // of an enclave of a primary VM: that VM; else empty
+    uint64_t slot_uid = 0;  // of one that it carved: its handle there; 0 of one that was started with it
     std::vector<NetworkRecord> networks;
     uint32_t restarts = 0;  // lives that ended in a reset
 
@@ -122,7 +122,8 @@ struct VmRecord {
     Timings timings;
 
     bool is_primary() const { return role == api::VmRole::Primary; }
-    bool is_carved() const { return !parent.empty(); }
+    bool is_carved() const { return slot_uid != 0; }
+    bool has_parent() const { return !parent.empty(); }
     bool has_console() const { return debug || is_primary(); }
 
     // The reason of a VM of which nothing was left when alcoved came back: the host was restarted.

@@ -14,7 +14,9 @@
 #include "embedded/fd_endpoint.hpp"
 #include "embedded/handover.hpp"
 #include "embedded/process.hpp"
+#include "support/bits.hpp"
 #include "support/log.hpp"
+#include "support/memory_lines.hpp"
 #include "support/system.hpp"
 
 namespace alcove::embedded {
@@ -52,16 +54,11 @@ class TextEndpoint : public StreamEndpoint {
 std::string status_text() {
     struct sysinfo info {};
     ::sysinfo(&info);
-    uint64_t available_kib = 0;
-    if (const auto content = sys::read_file("/proc/meminfo", 64 * 1024)) {
-        const std::string text(as_text(*content));
-        const size_t at = text.find("MemAvailable:");
-        if (at != std::string::npos) available_kib = std::strtoull(text.c_str() + at + 13, nullptr, 10);
-    }
+    const auto available = memory_line_of("/proc/meminfo", "MemAvailable");
     const nlohmann::json status = {{"version", ALCOVE_VERSION},
                                    {"uptime_seconds", info.uptime},
                                    {"memory_mib", info.totalram / 1024 * info.mem_unit / 1024},
-                                   {"memory_available_mib", available_kib / 1024}};
+                                   {"memory_available_mib", available.value_or(0) / 1_MiB}};
     return status.dump() + "\n";
 }
 

@@ -19,7 +19,9 @@
 
 #include "embedded/qemu_command.hpp"
 #include "embedded/qmp.hpp"
+#include "support/bits.hpp"
 #include "support/log.hpp"
+#include "support/memory_lines.hpp"
 #include "support/system.hpp"
 
 namespace alcove::embedded {
@@ -41,14 +43,8 @@ Failure missing(const std::string& what, const std::string& remedy) {
     return fail(ErrorCode::MissingDependency, what + ". " + remedy);
 }
 
-// A value of /proc/meminfo or /proc/<pid>/status in MiB; 0 when it is not there.
-uint64_t proc_mib(const std::string& path, const std::string& name) {
-    const auto content = sys::read_file(path, 64 * 1024);
-    if (!content) return 0;
-    const std::string text(as_text(*content));
-    const size_t at = text.find(name + ":");
-    if (at == std::string::npos) return 0;
-    return std::strtoull(text.c_str() + at + name.size() + 1, nullptr, 10) / 1024;
+uint64_t mib_of(const std::string& path, std::string_view name) {
+    return memory_line_of(path, name).value_or(0) / 1_MiB;
 }
 
 Result<pid_t> read_pid_file(const std::string& path) {
@@ -133,7 +129,7 @@ Result<void> EmbeddedHost::check_requirements() {
         return fail(ErrorCode::InvalidArgument,
                     "the embedded host needs at least " + std::to_string(kLeastMemoryMib) +
                         " MiB of memory, " + std::to_string(config_.memory_mib) + " MiB were asked for");
-    const uint64_t total = proc_mib("/proc/meminfo", "MemTotal");
+    const uint64_t total = mib_of("/proc/meminfo", "MemTotal");
     if (total != 0 && total < config_.memory_mib)
         return fail(ErrorCode::NoFreeMemory, "the embedded host is to have " +
                                                  std::to_string(config_.memory_mib) +
@@ -298,8 +294,28 @@ Result<void> EmbeddedHost::wait_ready(milliseconds timeout, const Progress& prog
 // ---- stop and status ------------------------------------------------------------------------------------
 
 Result<void> EmbeddedHost::stop(milliseconds timeout) {
-    const auto deadline = Clock::now() + timeout;
     const auto lock = TRY(folder_.lock());
+    return stop_locked(timeout);
+}
+
+Result<bool> EmbeddedHost::stop_if_outdated() {
+    const auto lock = TRY(folder_.lock());
+    const auto running = TRY(folder_.running());
+    const bool outdated = TRY(is_outdated());
+    if (!outdated) return false;
+    config_.memory_mib = running->memory_mib;
+    TRY(stop_locked(kStopPatience));
+    return true;
+}
+
+Result<bool> EmbeddedHost::is_outdated() const {
+    const auto running = TRY(folder_.running());
+    const auto stamp = root_stamp();
+    return running && is_running(running->qemu) && !stamp.empty() && running->root_stamp != stamp;
+}
+
+Result<void> EmbeddedHost::stop_locked(milliseconds timeout) {
+    const auto deadline = Clock::now() + timeout;
     const auto running = TRY(folder_.running());
     if (!running) return {};
     // The last seconds are for the ways that need nobody's help.
@@ -339,9 +355,9 @@ Result<HostStatus> EmbeddedHost::status() {
     status.running = true;
     status.pid = running->qemu.pid;
     status.memory_mib = running->memory_mib;
-    status.outdated = running->root_stamp != root_stamp();
+    status.outdated = TRY(is_outdated());
     status.uptime = seconds(std::max<int64_t>(::time(nullptr) - running->started_at, 0));
-    status.resident_mib = proc_mib("/proc/" + std::to_string(status.pid) + "/status", "VmRSS");
+    status.resident_mib = mib_of("/proc/" + std::to_string(status.pid) + "/status", "VmRSS");
     if (const auto stream = connect_through(folder_.path(), "status", seconds(2))) {
         Bytes line(4096);
         const auto transfer = sys::read_some(*stream, line);

@@ -46,7 +46,7 @@ struct HostStatus {
     bool running = false;    // QEMU runs
     bool answering = false;  // and the agent inside answers
     bool crashed = false;    // it was started and not stopped, and is gone
-    bool outdated = false;   // it runs another build of the root image than HostConfig names: restart it
+    bool outdated = false;   // it runs another build of the root image than HostConfig names
     pid_t pid = 0;
     std::chrono::seconds uptime{0};  // since QEMU was started
     uint64_t memory_mib = 0;         // given to the host
@@ -61,6 +61,8 @@ class EmbeddedHost {
     // What it is doing, for people ("booting (3 s)"). Called about twice a second.
     using Progress = std::function<void(const std::string& what, std::chrono::milliseconds elapsed)>;
 
+    static constexpr std::chrono::seconds kStopPatience{20};
+
     // Opens the state folder, which it makes when it is missing (see StateFolder::open for errors).
     static Result<EmbeddedHost> open(HostConfig config);
 
@@ -73,7 +75,12 @@ class EmbeddedHost {
     Result<void> wait_ready(std::chrono::milliseconds timeout, const Progress& progress = {},
                             const std::string& target = "status");
     // Powers off in order; after the deadline by force. Success when nothing runs.
-    Result<void> stop(std::chrono::milliseconds timeout = std::chrono::seconds(20));
+    Result<void> stop(std::chrono::milliseconds timeout = kStopPatience);
+    // Stops it if it runs another build than HostConfig names: whether it was so. start() then gives the new
+    // one the memory that this one had.
+    Result<bool> stop_if_outdated();
+    // Whether that is so; cheap, as runs() is. A config without a build is never newer.
+    Result<bool> is_outdated() const;
     Result<HostStatus> status();
     // Whether both processes are there, without asking them: cheap, also for many callers at once.
     Result<bool> runs() const;
@@ -115,6 +122,7 @@ class EmbeddedHost {
         : config_(std::move(config)), folder_(std::move(folder)) {}
 
     Result<void> check_requirements();
+    Result<void> stop_locked(std::chrono::milliseconds timeout);
     Result<ProcessId> start_qemu() const;
     Result<void> wait_for_qemu(const ProcessId& qemu) const;
     Failure qemu_failed() const;

@@ -174,6 +174,26 @@ TEST_F(Host, AHostThatDoesNotAnswerIsEndedByForce) {
     EXPECT_FALSE(stuck.status()->running);
 }
 
+TEST_F(Host, OnlyAHostOfAnotherBuildIsStoppedAsOutdated) {
+    SpawnOptions options;
+    options.arguments = {"sleep", "1000"};
+    const auto pid = spawn(options);
+    ASSERT_TRUE(pid.has_value());
+    auto running = host();
+    EXPECT_FALSE(running.is_outdated().value()) << "nothing runs";
+    record_running(*identify(*pid));  // of no build that is known
+    EXPECT_TRUE(running.status()->outdated);
+
+    // A call that finds no build at all has nothing to replace it by.
+    config_.initrd = base_ + "/none";
+    EXPECT_FALSE(host().stop_if_outdated().value());
+    EXPECT_EQ(::kill(*pid, 0), 0);
+
+    EXPECT_TRUE(running.stop_if_outdated().value());
+    EXPECT_EQ(::kill(*pid, 0), -1);
+    EXPECT_FALSE(running.stop_if_outdated().value());
+}
+
 TEST_F(Host, ARecordThatMakesNoSenseCountsAsNone) {
     auto opened = host();
     for (const char* text : {"", "[]", "{}", "{\"qemu\": 1}", "{\"qemu\": {\"pid\": \"x\"}}", "\xff"}) {

@@ -2,8 +2,6 @@
 #include "enclave/guest_ram.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <optional>
 
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -11,6 +9,7 @@
 
 #include "api/limits.hpp"
 #include "support/bits.hpp"
+#include "support/memory_lines.hpp"
 #include "support/system.hpp"
 
 namespace alcove::enclave {
@@ -20,35 +19,20 @@ namespace {
 constexpr uint64_t kStep = 16_MiB;  // between two looks at `cancelled`
 constexpr const char* kHugePages = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
 
-// The first number behind `key` in a file of /proc or /sys; an empty key is the file's beginning.
-std::optional<uint64_t> number_in(const std::string& path, std::string_view key) {
-    const auto content = sys::read_file(path, 64_KiB);
-    if (!content) return std::nullopt;
-    const auto text = as_text(*content);
-    const auto at = text.find(key);
-    if (at == std::string_view::npos) return std::nullopt;
-    const auto digits = text.find_first_of("0123456789", at + key.size());
-    if (digits == std::string_view::npos) return std::nullopt;
-    uint64_t value = 0;
-    const auto end = std::from_chars(text.data() + digits, text.data() + text.size(), value);
-    if (end.ec != std::errc()) return std::nullopt;
-    return value;
-}
-
 Failure no_huge_pages(uint64_t bytes) {
-    const auto free = number_in(kHugePages, "");
+    const auto content = sys::read_file(kHugePages, 64);
+    const std::string free(content ? as_text(*content) : "none");
     return fail(ErrorCode::NoHugePages, "this needs " + std::to_string(bytes / api::kHugePage) +
-                                            " pages of 2 MiB; free are " +
-                                            (free ? std::to_string(*free) : std::string("none")));
+                                            " pages of 2 MiB; free are " + free.substr(0, free.find('\n')));
 }
 
 // fallocate on a host that has not enough would wake the kernel's out-of-memory killer, so it is asked first.
 Result<void> check_available(uint64_t bytes) {
-    const auto available_kib = number_in("/proc/meminfo", "MemAvailable:");
-    if (!available_kib || *available_kib >= bytes / 1_KiB) return {};
+    const auto available = memory_line_of("/proc/meminfo", "MemAvailable");
+    if (!available || *available >= bytes) return {};
     return fail(ErrorCode::NoFreeMemory, "this needs " + std::to_string(bytes / 1_MiB) +
                                              " MiB of memory; free are " +
-                                             std::to_string(*available_kib / 1024) + " MiB");
+                                             std::to_string(*available / 1_MiB) + " MiB");
 }
 
 }  // namespace

@@ -283,9 +283,11 @@ void Shim::launch() {
     vmm::LaunchOrder order;
     order.launch.vm_id = start.vm_id;
     order.launch.machine_version = api::kMachineVersion;
-    order.launch.flags = (lifecycle_.has_console() ? vmm::Launch::kConsole : 0) |
-                         (lifecycle_.is_carved() ? vmm::Launch::kCarved : 0) |
-                         (lifecycle_.has_enclaves() ? vmm::Launch::kEnclaves : 0);
+    order.launch.flags =
+        (lifecycle_.has_console() ? vmm::Launch::kConsole : 0) |
+        (lifecycle_.is_carved() ? vmm::Launch::kCarved : 0) |
+        (lifecycle_.has_enclaves() ? vmm::Launch::kEnclaves : 0) |
+        ((start.flags & api::start::Start::kProvisioned) != 0 ? vmm::Launch::kProvisioned : 0);
     order.launch.vcpu_count = start.vcpu_count;
     order.launch.page_size = start.page_size;
     order.launch.memory_bytes = start.memory_bytes;

@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 
 #include "support/bits.hpp"
-#include "support/checked.hpp"
+#include "support/memory_lines.hpp"
 #include "support/system.hpp"
 
 namespace alcove::host {
@@ -50,27 +51,6 @@ HugePages read_pool(const std::string& directory) {
             .free_pages = read_number(directory + "/free_hugepages")};
 }
 
-}  // namespace
-
-std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view name) {
-    while (!text.empty()) {
-        const size_t end = std::min(text.find('\n'), text.size());
-        std::string_view line = text.substr(0, end);
-        text.remove_prefix(std::min(end + 1, text.size()));
-        const size_t colon = line.find(':');
-        if (colon == std::string_view::npos) continue;
-        std::string_view key = line.substr(0, colon);
-        if (const size_t space = key.rfind(' '); space != std::string_view::npos)
-            key.remove_prefix(space + 1);
-        if (key != name) continue;
-        const auto kib = parse_number(line.substr(colon + 1));
-        return kib ? checked_mul<uint64_t>(*kib, 1024) : std::nullopt;
-    }
-    return std::nullopt;
-}
-
-namespace {
-
 // "always [within_size] never": the word in brackets.
 std::string selected_word(std::string_view text) {
     const size_t begin = text.find('[');
@@ -85,13 +65,13 @@ Result<HostMemory> read_host_memory(const std::string& root) {
     const auto content = TRY(sys::read_file(root + "/proc/meminfo", kSmallFile));
     HostMemory memory;
     const auto text = as_text(content);
-    const auto total = meminfo_value(text, "MemTotal");
-    const auto available = meminfo_value(text, "MemAvailable");
+    const auto total = memory_line(text, "MemTotal");
+    const auto available = memory_line(text, "MemAvailable");
     if (!total || !available)
         return fail(ErrorCode::Unsupported, "/proc/meminfo has no MemTotal or MemAvailable");
     memory.total_bytes = *total;
     memory.available_bytes = *available;
-    memory.swap_total_bytes = meminfo_value(text, "SwapTotal").value_or(0);
+    memory.swap_total_bytes = memory_line(text, "SwapTotal").value_or(0);
 
     const auto shmem = sys::read_file(root + "/sys/kernel/mm/transparent_hugepage/shmem_enabled", kSmallFile);
     if (shmem) memory.transparent_2m = selected_word(as_text(*shmem));
@@ -102,14 +82,14 @@ Result<HostMemory> read_host_memory(const std::string& root) {
         const auto info = sys::read_file(directory + "/meminfo", kSmallFile);
         if (!info) continue;
         NodeMemory node{.node = id};
-        node.total_bytes = meminfo_value(as_text(*info), "MemTotal").value_or(0);
-        node.free_bytes = meminfo_value(as_text(*info), "MemFree").value_or(0);
+        node.total_bytes = memory_line(as_text(*info), "MemTotal").value_or(0);
+        node.free_bytes = memory_line(as_text(*info), "MemFree").value_or(0);
         node.huge_2m = read_pool(directory + "/hugepages/hugepages-2048kB");
         memory.nodes.push_back(node);
     }
     if (memory.nodes.empty()) {
         NodeMemory node{.node = NumaNode{0}, .total_bytes = *total};
-        node.free_bytes = meminfo_value(text, "MemFree").value_or(0);
+        node.free_bytes = memory_line(text, "MemFree").value_or(0);
         node.huge_2m = read_pool(root + "/sys/kernel/mm/hugepages/hugepages-2048kB");
         memory.nodes.push_back(node);
     }

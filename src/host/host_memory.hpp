@@ -6,9 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "host/units.hpp"
@@ -40,8 +38,5 @@ struct HostMemory {
 
 // `root` stands in front of every path: "" on a host, a directory in tests.
 Result<HostMemory> read_host_memory(const std::string& root = "");
-
-// The bytes of one line such as "MemAvailable:   16316 kB", in a node's file "Node 0 MemFree:  12 kB".
-std::optional<uint64_t> meminfo_value(std::string_view text, std::string_view name);
 
 }  // namespace alcove::host

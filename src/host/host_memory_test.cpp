@@ -15,15 +15,6 @@ constexpr std::string_view kMeminfo =
     "SwapTotal:        100000 kB\n"
     "HugePages_Total:      12\n";
 
-TEST(HostMemory, ValuesAreFoundByWholeName) {
-    EXPECT_EQ(meminfo_value(kMeminfo, "MemFree"), 3000000ULL * 1024);
-    EXPECT_EQ(meminfo_value("Node 1 MemFree:  12 kB", "MemFree"), 12ULL * 1024);
-    EXPECT_EQ(meminfo_value(kMeminfo, "Free"), std::nullopt);
-    EXPECT_EQ(meminfo_value("MemFree: kB\n", "MemFree"), std::nullopt);
-    EXPECT_EQ(meminfo_value("MemFree: 99999999999999999999999 kB", "MemFree"), std::nullopt);
-    EXPECT_EQ(meminfo_value("MemFree: 18446744073709551615 kB", "MemFree"), std::nullopt);
-}
-
 TEST(HostMemory, NodesAndTheirHugePagesAreRead) {
     const FakeRoot root;
     root.put("/proc/meminfo", kMeminfo);

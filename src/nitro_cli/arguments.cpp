@@ -2,9 +2,11 @@
 #include "nitro_cli/arguments.hpp"
 
 #include <algorithm>
-#include <sstream>
+#include <utility>
 
 #include <CLI/CLI.hpp>
+
+#include "cli/argument_parser.hpp"
 
 namespace alcove::nitro_cli {
 
@@ -29,15 +31,8 @@ class Arguments {
 
     Parsed parse(std::vector<std::string> arguments) {
         if (arguments.empty()) return {.command = {}, .text = app_.help(), .exit = kUsageExit};
-        std::ranges::reverse(arguments);  // the library takes them from the back
-        try {
-            app_.parse(arguments);
-        } catch (const CLI::ParseError& error) {
-            std::ostringstream out;
-            std::ostringstream err;
-            const bool wrong = app_.exit(error, out, err) != 0;
-            return {.command = {}, .text = wrong ? err.str() : out.str(), .exit = wrong ? kUsageExit : 0};
-        }
+        if (auto shown = cli::parse_with(app_, std::move(arguments)))
+            return {.command = {}, .text = std::move(shown->text), .exit = shown->wrong ? kUsageExit : 0};
         return {.command = std::move(chosen_), .text = {}};
     }
 

@@ -222,7 +222,7 @@ Result<void> DaemonHost::show_console(const EnclaveChoice& enclave,
     return translated(host_->api().stream(
         cli::vm_path(kKind, vm.id) + "/console",
         [&](std::string_view piece) {
-            streams_.out(streams_.out_is_terminal ? cli::for_terminal(piece) : std::string(piece));
+            streams_.out(streams_.shown(piece));
             return true;
         },
         limit));

@@ -109,9 +109,7 @@ Result<void> PrimaryHost::show_console(const EnclaveChoice& enclave,
     streams_.out("Connecting to the console for enclave " + std::to_string(cid) + "...\n");
     const auto console = TRY(connect_console(cid));
     streams_.out("Successfully connected to the console.\n");
-    return read_console(console, limit, [&](std::string_view piece) {
-        streams_.out(streams_.out_is_terminal ? cli::for_terminal(piece) : std::string(piece));
-    });
+    return read_console(console, limit, [&](std::string_view piece) { streams_.out(streams_.shown(piece)); });
 }
 
 PrimaryHost make_primary_host(const cli::Streams& streams) {

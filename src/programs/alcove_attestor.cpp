@@ -21,6 +21,7 @@
 #include "attestor/sandbox.hpp"
 #include "attestor/server.hpp"
 #include "sandbox/process.hpp"
+#include "support/descriptor_limit.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -51,13 +52,6 @@ void lock_memory() {
     if (::getrlimit(RLIMIT_MEMLOCK, &lockable) != 0 || lockable.rlim_cur != RLIM_INFINITY ||
         ::mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
         log::warn("memory cannot be locked (RLIMIT_MEMLOCK): keys could be swapped, use no unencrypted swap");
-}
-
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Result<void> drop_privileges() {
@@ -93,7 +87,7 @@ Result<Fd> make_signal_descriptor() {
 Result<void> serve(const Options& options) {
     TRY(sandbox::harden_process());
     lock_memory();
-    raise_descriptor_limit();
+    if (const auto raised = raise_descriptor_limit(); !raised) log::warn("{}", raised.error().to_string());
     const auto signals = TRY(make_signal_descriptor());
     auto listeners = TRY(make_listeners(options));
     TRY(drop_privileges());

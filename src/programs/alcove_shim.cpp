@@ -4,9 +4,8 @@
 // descriptor 3; it ends when alcoved says Release. A second argument is for people who look at `ps`.
 #include <csignal>
 
-#include <sys/prctl.h>
-
 #include "enclave/shim.hpp"
+#include "sandbox/process.hpp"
 #include "support/log.hpp"
 
 namespace {
@@ -14,6 +13,7 @@ namespace {
 using namespace alcove;
 
 Result<void> run() {
+    TRY(sandbox::harden_process());  // it holds a VM's memory for a while
     const Channel channel{Fd(api::start::kChannelDescriptor)};
     auto order = TRY(api::start::receive_start(channel));
     auto loop = TRY(EventLoop::create());
@@ -29,7 +29,6 @@ Result<void> run() {
 int main(int argc, char** argv) {
     log::start(argc == 2 ? "alcove-shim " + std::string(argv[1]) : "alcove-shim");
     ::signal(SIGPIPE, SIG_IGN);
-    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it holds a VM's memory for a while
     const auto result = run();
     if (result) return 0;
     log::error("{}", result.error().to_string());

@@ -5,32 +5,18 @@
 #include <csignal>
 #include <string>
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 
 #include "daemon/daemon.hpp"
+#include "sandbox/process.hpp"
+#include "support/descriptor_limit.hpp"
 #include "support/log.hpp"
 
 namespace {
 
 using namespace alcove;
-
-// Which descriptors a client handed over, and which requests come, is nobody else's to see or change.
-void give_up_privileges() {
-    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) log::warn("no_new_privs cannot be set");
-    if (::prctl(PR_SET_DUMPABLE, 0) != 0) log::warn("dumps cannot be switched off");
-}
-
-// An enclave costs a handful of descriptors, a client one.
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log::warn("the limit on descriptors cannot be raised");
-}
 
 int serve(const daemon::DaemonConfig& config) {
     // Before the first thread, so that all of them leave these signals to sigwait() below.
@@ -41,8 +27,11 @@ int serve(const daemon::DaemonConfig& config) {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
     ::umask(0027);
-    give_up_privileges();
-    raise_descriptor_limit();
+    // Which descriptors a client handed over, and which requests come, is nobody else's to see or change.
+    if (const auto hardened = sandbox::harden_process(); !hardened)
+        log::warn("{}", hardened.error().to_string());
+    // An enclave costs a handful of descriptors, a client one.
+    if (const auto raised = raise_descriptor_limit(); !raised) log::warn("{}", raised.error().to_string());
 
     const auto started = daemon::Daemon::start(config);
     if (!started) {

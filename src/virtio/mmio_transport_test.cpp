@@ -216,6 +216,23 @@ TEST_F(MmioTransportTest, QueueConfigurationIsFrozenWhileEnabled) {
     EXPECT_EQ(driver_.read(mmio::Status), kReadyStatus);
 }
 
+TEST_F(MmioTransportTest, AQueueLeftOutIsFrozenFromDriverOkOn) {
+    ASSERT_TRUE(driver_.negotiate());
+    const FakeQueue first(machine_, 64, 0);
+    driver_.set_up_queue(0, first.layout());
+    driver_.write(mmio::Status, kReadyStatus);
+    machine_.run();
+    ASSERT_TRUE(device_.is_active);
+
+    const FakeQueue late(machine_, 64, 1);
+    driver_.set_up_queue(1, late.layout());
+
+    EXPECT_EQ(driver_.read(mmio::QueueReady), 0U);
+    EXPECT_FALSE(device_.active.queues[1].is_enabled());
+    EXPECT_TRUE(device_.active.queues[0].is_enabled());
+    EXPECT_EQ(driver_.read(mmio::Status), kReadyStatus);
+}
+
 TEST_F(MmioTransportTest, ClearingQueueReadyStopsTheDevice) {
     driver_.start();
     driver_.write(mmio::QueueSel, 0);

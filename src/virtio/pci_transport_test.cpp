@@ -133,6 +133,24 @@ TEST_F(PciTransportTest, AQueueKeepsItsSizeWhenTheDriverWritesNone) {
     EXPECT_FALSE(device_.active.queues[1].is_enabled());
 }
 
+TEST_F(PciTransportTest, AQueueLeftOutIsFrozenFromDriverOkOn) {
+    ASSERT_TRUE(driver_.negotiate());
+    const FakeQueue first(machine_, 64, 0);
+    driver_.set_up_queue(0, first.layout());
+    driver_.set_status(kReadyStatus);
+    machine_.run();
+    ASSERT_TRUE(device_.is_active);
+
+    const FakeQueue late(machine_, 64, 1);
+    driver_.set_up_queue(1, late.layout());
+    machine_.run();
+
+    EXPECT_EQ(driver_.read(offsetof(CommonConfig, queue_enable), 2), 0U);
+    EXPECT_EQ(driver_.read(offsetof(CommonConfig, queue_size), 2), 128U) << "the largest still";
+    EXPECT_FALSE(device_.active.queues[1].is_enabled());
+    EXPECT_TRUE(device_.active.queues[0].is_enabled());
+}
+
 TEST_F(PciTransportTest, DoorbellsFollowTheNotifyStructure) {
     ASSERT_EQ(driver_.doorbells().attached().size(), 2U);
     const uint64_t before = driver_.notify_address(1);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "eif/image.hpp"
+#include "support/bits.hpp"
 #include "support/log.hpp"
 #include "support/mapping.hpp"
 #include "vmm/clock.hpp"
@@ -160,8 +161,10 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     options.guest_cid = cid;
     vsock::PortOpener* ports = &ports_;
     const bool is_carved = (launch.flags & messages::Launch::kCarved) != 0;
+    const bool is_provisioned = (launch.flags & messages::Launch::kProvisioned) != 0;
     // To a primary VM, and to an enclave of one, its parent is not this host.
-    if (role_ == api::VmRole::Primary || is_carved) options.host_cids = {vsock::Cid::Host};
+    const bool in_fabric = role_ == api::VmRole::Primary || is_carved || is_provisioned;
+    if (in_fabric) options.host_cids = {vsock::Cid::Host};
     if (role_ == api::VmRole::Primary) {
         primary_ = TRY(PrimaryDevices::create(*loop_, {.disks = std::move(descriptors.disks),
                                                        .networks = launch.networks,
@@ -185,7 +188,18 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     host_listener_ =
         TRY(vsock::HostListener::create(*loop_, *host_backend_, std::move(descriptors.connect_socket)));
     std::vector<vsock::Backend*> backends = {host_backend_.get()};
-    if (role_ == api::VmRole::Primary || is_carved) {
+    // Nobody in the primary VM need know of it: its heartbeat is answered here.
+    if (is_provisioned) {
+        parent_services_ = std::make_unique<vsock::HostBackend>(
+            *loop_, *ports,
+            vsock::HostBackend::Options{.guest_cid = cid,
+                                        .host_cids = {vsock::Cid::Parent},
+                                        .only_ports = {vsock::kHeartbeatPort, vsock::kStatusPort},
+                                        .max_connections = 2 * vsock::Services::kMaxClients,
+                                        .buffer_budget = 1_MiB});
+        backends.push_back(parent_services_.get());
+    }
+    if (in_fabric) {
         fabric_ = std::make_unique<FabricMember>(*loop_, cid, role_, [this] {
             if (enclave_ != nullptr) enclave_->heartbeat_answered();
         });

@@ -74,6 +74,8 @@ class VmProcess {
     std::unique_ptr<PolicyPort> policy_port_;  // of a primary VM that may carve
     std::unique_ptr<vsock::HostBackend> host_backend_;
     std::unique_ptr<vsock::HostListener> host_listener_;
+    std::unique_ptr<vsock::HostBackend>
+        parent_services_;                   // of an enclave that was started with its primary VM
     std::unique_ptr<FabricMember> fabric_;  // of a primary VM, and of an enclave that was carved out of one
     std::unique_ptr<vsock::VsockDevice> vsock_;
     std::unique_ptr<virtio::RngDevice> rng_;

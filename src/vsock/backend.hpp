@@ -23,6 +23,8 @@ class Backend {
     virtual ~Backend() = default;
 
     virtual bool serves(Cid cid) const = 0;
+    // The same of one port of it: several may share a context id.
+    virtual bool serves(Cid cid, Port) const { return serves(cid); }
 
     // The guest's driver is there, or gone: between the two nothing is received or sent, and what was
     // connected is not any more.

@@ -352,22 +352,4 @@ Result<bool> Connection::send_data(RxRing& ring, uint32_t limit) {
     return true;
 }
 
-std::string_view to_string(Connection::State state) {
-    switch (state) {
-        case Connection::State::Opening:
-            return "opening";
-        case Connection::State::Requesting:
-            return "requesting";
-        case Connection::State::Open:
-            return "open";
-        case Connection::State::Closing:
-            return "closing";
-        case Connection::State::Resetting:
-            return "resetting";
-        case Connection::State::Gone:
-            return "gone";
-    }
-    return "?";
-}
-
 }  // namespace alcove::vsock

@@ -164,6 +164,4 @@ class Connection {
     bool socket_done_ = false;
 };
 
-std::string_view to_string(Connection::State state);
-
 }  // namespace alcove::vsock

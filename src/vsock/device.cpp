@@ -158,8 +158,9 @@ void VsockDevice::route(const virtio::Chain& chain) {
         header.op = static_cast<uint16_t>(Op::INVALID);
         header.len = 0;
     }
-    const auto backend = std::ranges::find_if(
-        backends_, [&](const Backend* candidate) { return candidate->serves(to_cid(header.dst_cid)); });
+    const auto backend = std::ranges::find_if(backends_, [&](const Backend* candidate) {
+        return candidate->serves(to_cid(header.dst_cid), to_port(header.dst_port));
+    });
     if (backend == backends_.end() || header.type != type::STREAM) {
         ++counters_.packets_unroutable;
         return reply_reset(header);

@@ -37,6 +37,7 @@ class FabricBackend : public Backend {
     // One that is not there is as good.
     void leave(Cid peer);
 
+    using Backend::serves;
     bool serves(Cid cid) const override;
     void activate() override;
     void reset() override;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "support/fuzz_input.hpp"
 #include "support/log.hpp"
 #include "virtio/rng.hpp"
 #include "vsock/guest_fake.hpp"
@@ -60,59 +61,54 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static Fixture fixture;
-    ByteView input(data, size);
-    const auto byte = [&input]() -> uint8_t {
-        if (input.empty()) return 0;
-        const uint8_t value = input.front();
-        input = input.subspan(1);
-        return value;
-    };
+    FuzzInput input({data, size});
     auto& memory = *fixture.machine.memory();
     memory.fill_zero(GuestAddress(virtio::FakeMachine::kMemoryBase), 8192).value();
 
-    while (!input.empty()) {
-        auto& driver = byte() % 2 == 0 ? fixture.vsock_driver : fixture.rng_driver;
-        switch (byte() % 8) {
+    while (!input.is_empty()) {
+        auto& driver = input.byte() % 2 == 0 ? fixture.vsock_driver : fixture.rng_driver;
+        switch (input.byte() % 8) {
             case 0:  // a step of what a driver does
-                driver.write(mmio::Status, byte() % 16);
+                driver.write(mmio::Status, input.byte() % 16);
                 break;
             case 1:
-                (void)driver.negotiate((uint64_t{byte()} << 28) | virtio::feature::VERSION_1);
+                (void)driver.negotiate((uint64_t{input.byte()} << 28) | virtio::feature::VERSION_1);
                 break;
             case 2: {  // a queue that may be right
-                const uint64_t base = virtio::FakeMachine::kMemoryBase + 64U * byte();
-                driver.set_up_queue(byte() % 4, {.size = static_cast<uint16_t>(1U << (byte() % 10)),
-                                                 .descriptor_table = GuestAddress(base),
-                                                 .available_ring = GuestAddress(base + 1024),
-                                                 .used_ring = GuestAddress(base + 2048 + byte() % 8)});
+                const uint64_t base = virtio::FakeMachine::kMemoryBase + 64U * input.byte();
+                driver.set_up_queue(input.byte() % 4,
+                                    {.size = static_cast<uint16_t>(1U << (input.byte() % 10)),
+                                     .descriptor_table = GuestAddress(base),
+                                     .available_ring = GuestAddress(base + 1024),
+                                     .used_ring = GuestAddress(base + 2048 + input.byte() % 8)});
                 break;
             }
             case 3: {
                 std::array<uint8_t, 8> value;
-                const size_t width = size_t{1} << (byte() % 4);
-                const uint32_t offset = kRegisters[byte() % std::size(kRegisters)] + byte() % 4;
-                std::ranges::generate(value, byte);
+                const size_t width = size_t{1} << (input.byte() % 4);
+                const uint32_t offset = kRegisters[input.byte() % std::size(kRegisters)] + input.byte() % 4;
+                std::ranges::generate(value, [&] { return input.byte(); });
                 driver.transport().write(offset, ByteView(value).first(width));
                 break;
             }
             case 4: {
                 std::array<uint8_t, 8> value;
-                const size_t width = size_t{1} << (byte() % 4);
-                const uint64_t offset = (byte() * 256U + byte()) % (mmio::kWindowSize - width + 1);
-                std::ranges::generate(value, byte);
+                const size_t width = size_t{1} << (input.byte() % 4);
+                const uint64_t offset =
+                    (input.byte() * 256U + input.byte()) % (mmio::kWindowSize - width + 1);
+                std::ranges::generate(value, [&] { return input.byte(); });
                 driver.transport().write(offset, ByteView(value).first(width));
                 driver.transport().read(offset, MutableByteView(value).first(width));
                 break;
             }
             case 5: {
-                const GuestAddress at(virtio::FakeMachine::kMemoryBase + 16U * byte());
-                const size_t count = std::min<size_t>(input.size(), 16);
-                if (count > 0) memory.write_bytes(at, input.first(count)).value();
-                input = input.subspan(count);
+                const GuestAddress at(virtio::FakeMachine::kMemoryBase + 16U * input.byte());
+                const ByteView bytes = input.take(16);
+                if (!bytes.empty()) memory.write_bytes(at, bytes).value();
                 break;
             }
             case 6:
-                driver.write(mmio::QueueNotify, byte() % 4);
+                driver.write(mmio::QueueNotify, input.byte() % 4);
                 break;
             default:
                 fixture.machine.run();

@@ -56,6 +56,11 @@ bool HostBackend::serves(Cid cid) const {
     return std::ranges::find(options_.host_cids, cid) != options_.host_cids.end();
 }
 
+bool HostBackend::serves(Cid cid, Port port) const {
+    const auto& ports = options_.only_ports;
+    return serves(cid) && (ports.empty() || std::ranges::find(ports, port) != ports.end());
+}
+
 void HostBackend::reset() {
     is_active_ = false;
     for (const auto& [serial, entry] : connections_)
@@ -310,16 +315,6 @@ uint64_t HostBackend::buffered_bytes() const {
     for (const auto& [serial, entry] : connections_)
         total += entry->connection.buffered_bytes();
     return total;
-}
-
-std::vector<HostBackend::Description> HostBackend::describe() const {
-    std::vector<Description> result;
-    for (const auto& [serial, entry] : connections_)
-        result.push_back({.key = entry->connection.key(),
-                          .state = entry->connection.state(),
-                          .window = entry->connection.window(),
-                          .buffered_bytes = entry->connection.buffered_bytes()});
-    return result;
 }
 
 }  // namespace alcove::vsock

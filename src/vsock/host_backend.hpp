@@ -31,6 +31,8 @@ class HostBackend : public Backend {
         // Ports of the host for root inside alone: a guest's kernel gives ports below kFirstFreePort to
         // nobody else (Linux, LAST_RESERVED_PORT in net/vmw_vsock/af_vsock.c).
         std::vector<Port> root_ports = {};
+        // The ports that are served, the others being somebody else's; empty: all.
+        std::vector<Port> only_ports = {};
         size_t max_connections = 4096;
         uint64_t buffer_budget = 64 * 1024 * 1024;  // bytes; see WindowBudget
         Patience patience{};
@@ -51,6 +53,7 @@ class HostBackend : public Backend {
     Result<void> connect(Fd socket, Port guest_port);
 
     bool serves(Cid cid) const override;
+    bool serves(Cid cid, Port port) const override;
     void activate() override { is_active_ = true; }
     void reset() override;
     void receive(const Header& header, std::span<const memory::GuestSlice> payload) override;
@@ -69,13 +72,6 @@ class HostBackend : public Backend {
     const TrafficCounters& traffic() const { return context_.counters; }
     size_t connection_count() const { return connections_.size(); }
     uint64_t buffered_bytes() const;  // memory held for host programs that do not read
-    struct Description {
-        ConnectionKey key;
-        Connection::State state;
-        uint32_t window;
-        uint64_t buffered_bytes;
-    };
-    std::vector<Description> describe() const;
 
   private:
     using Serial = uint64_t;  // never reused

@@ -91,6 +91,16 @@ TEST_F(RootPortTest, IsForPortsThatOnlyRootInsideCanHave) {
     EXPECT_THAT(ops(), testing::ElementsAre(Op::RESPONSE));
 }
 
+TEST(HostBackendPorts, SomePortsOfAContextIdMayBeSomebodyElses) {
+    FakeVsock some({.host_cids = {Cid::Parent}, .only_ports = {Port{9000}}});
+    FakeVsock all({.host_cids = {Cid::Parent}});
+
+    EXPECT_TRUE(some.backend.serves(Cid::Parent, Port{9000}));
+    EXPECT_FALSE(some.backend.serves(Cid::Parent, Port{9001}));
+    EXPECT_FALSE(some.backend.serves(Cid::Host, Port{9000}));
+    EXPECT_TRUE(all.backend.serves(Cid::Parent, Port{1}));
+}
+
 // ---- opening
 
 TEST_F(HostBackendTest, ARequestIsAnsweredOnceSomebodyTookIt) {
@@ -689,16 +699,6 @@ TEST_F(HostBackendTest, AResetOfTheDriverClosesEverything) {
     vsock_.guest.start();
     send(Op::REQUEST);
     EXPECT_THAT(ops(), testing::ElementsAre(Op::RESPONSE));
-}
-
-TEST_F(HostBackendTest, InspectionShowsConnections) {
-    open_connection();
-
-    const auto described = vsock_.backend.describe();
-
-    ASSERT_EQ(described.size(), 1U);
-    EXPECT_EQ(described[0].key.guest_port, kGuestPort);
-    EXPECT_EQ(to_string(described[0].state), "open");
 }
 
 }  // namespace

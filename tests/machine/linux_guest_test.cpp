@@ -34,6 +34,9 @@ TEST(LinuxGuest, DebiansKernelBootsOnOneProcessor) {
     EXPECT_THAT(run.console, HasSubstr("init: up, processors 1, clock kvm-clock"));
     EXPECT_THAT(run.console, HasSubstr("init: acpi LNRO0005:00 PNP0501:00 QEMU0001:00"));
     EXPECT_THAT(run.console, HasSubstr("init: serial interrupt yes"));
+    // So nothing had to be calibrated against a timer that this machine does not have.
+    EXPECT_THAT(run.console, HasSubstr("init: timer lapic-deadline"));
+    EXPECT_THAT(run.console, HasSubstr("init: deadline timer yes"));
     ASSERT_TRUE(run.end);
     EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset);
 }

@@ -10,15 +10,19 @@ import datetime
 import gzip
 import hashlib
 import http.server
+import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -36,6 +40,9 @@ GUESTS = BUILD / "guests"
 HERE = pathlib.Path(__file__).resolve().parent
 
 EXIT_NOT_VERIFIED = 3
+
+# A kernel that is not part of the repository.
+NITRO_KERNEL = pathlib.Path(os.environ.get("ALCOVE_TEST_KERNELS", "/none")) / "bzImage-6.12-enclave"
 
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guests/probe"))
@@ -281,6 +288,22 @@ class StackTest(unittest.TestCase):
                                  "ls /run/alcove/vm | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
                                  "pidof alcove-shim alcove-vmm | wc -w"]))
 
+    def shared_memory_kib(self):
+        """Memory files and tmpfs, of whoever: guest RAM that was not given back would be here."""
+        return int(inside("grep '^Shmem:' /proc/meminfo").split()[1])
+
+    def rows(self):
+        """How many rows each table of alcoved's database has; its log of events is capped, and grows until then."""
+        packed = subprocess.run([ALCOVE, "host", "shell", "--", "sh", "-c", "cd /var/lib/alcove/daemon && tar -c alcoved.db*"],
+                                capture_output=True, timeout=120, check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+                archive.extractall(folder)
+            with contextlib.closing(sqlite3.connect(pathlib.Path(folder) / "alcoved.db")) as database:
+                tables = [name for name, in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+                          if name not in ("events", "sqlite_sequence")]
+                return {name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
     def lent(self):
         """Who holds what of the host."""
         return alcove("host", "status")["resources"]["ledger"]
@@ -356,7 +379,7 @@ class StackTest(unittest.TestCase):
         self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "32")
         alcove("enclave", "stop", name)
         self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "64")
-        with self.assertRaises(Refused) as refused:
+        with self.nothing_stays(), self.assertRaises(Refused) as refused:
             self.run_enclave(self.image("halt"), "--no-wait", "--pages", "2m", memory="256M")
         self.assertEqual(refused.exception.error["code"], "E22")
 
@@ -373,6 +396,26 @@ class StackTest(unittest.TestCase):
             self.run_enclave(self.image("hello"))
         self.assertEqual(refused.exception.error["code"], "E93")
 
+    def test_a_vmm_has_no_right_and_only_what_it_needs(self):
+        name = self.run_enclave(self.image("halt"), "--no-wait")
+        enclave = alcove("enclave", "inspect", name)
+        process = f"/proc/{enclave['vmm']['pid']}"
+
+        status = dict(line.split(":", 1) for line in inside(f"cat {process}/status").splitlines())
+
+        self.assertTrue(all(int(uid) >= 60000 for uid in status["Uid"].split()), status["Uid"])
+        self.assertTrue(all(int(gid) >= 60000 for gid in status["Gid"].split()), status["Gid"])
+        self.assertEqual(status["Groups"].split(), [])
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(status[kind], 16), 0, kind)
+        self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
+        # Sockets: to its shim, to the attestor, for the events of alcoved and for its programs.
+        held = inside(f"for one in {process}/fd/*; do readlink $one; done").split("\n")
+        kinds = {re.sub(r"[:\[].*|^/memfd.*", "", one.replace("anon_inode:", "").strip("[]")) or "memfd" for one in held if one}
+        self.assertEqual(kinds - DESCRIPTORS_OF_A_VMM, set(), held)
+        swap = inside(f"cat /sys/fs/cgroup/alcove/{enclave['enclave']['id']}/memory.swap.max")
+        self.assertEqual(swap.strip(), "0")
+
     def test_a_halted_guest_is_stopped_on_request(self):
         name = self.run_enclave(self.image("halt"), "--no-wait")
         alcove("enclave", "stop", name)
@@ -380,10 +423,12 @@ class StackTest(unittest.TestCase):
 
     def test_the_console_exists_in_debug_mode_only(self):
         secret = self.run_to_end(self.image("hello"))["name"]
-        for command in ("console", "logs"):
-            with self.assertRaises(Refused) as refused:
-                alcove("enclave", command, secret)
-            self.assertEqual(refused.exception.error["code"], "E91")
+        with self.assertRaises(Refused) as refused:
+            alcove("enclave", "logs", secret)
+        self.assertEqual(refused.exception.error["code"], "E91")
+        console = subprocess.run([ALCOVE, "enclave", "console", secret], capture_output=True, text=True, timeout=60)
+        self.assertEqual((console.returncode, console.stdout), (1, ""))
+        self.assertIn("E91", console.stderr)
 
         debug = self.run_to_end(self.image("hello"), "--debug")["name"]
         console = subprocess.run([ALCOVE, "enclave", "logs", debug], capture_output=True, text=True, timeout=60)
@@ -399,13 +444,31 @@ class StackTest(unittest.TestCase):
                 line = console.stdout.readline()
                 self.assertTrue(line, replayed)
                 replayed += line
+            self.assertNotIn("the time is not checked", replayed)
             stream_check.end(connect(), "panic")
             live, _ = console.communicate(timeout=120)
         self.assertIn("Kernel panic - not syncing", live)
         self.assertEqual(self.end_of(name)["reason"], "guest_panic")
 
+    @contextlib.contextmanager
+    def nothing_stays(self):
+        """What is tried in the block leaves no trace, once the enclaves it made are removed."""
+        self.remove(self.run_enclave(self.image("halt"), "--no-wait"))
+        before = self.traces(), self.lent()
+        first = self.enclaves
+        yield
+        for number in range(first, self.enclaves):
+            self.remove(f"test-{number + 1}")
+        self.assertEqual((self.traces(), self.lent()), before)
+
+    def test_a_guest_that_writes_nonsense_everywhere_ends_only_itself(self):
+        with self.nothing_stays():
+            ended = self.run_to_end(self.image("mmio_garbage"), "--debug")
+            self.assertEqual(ended["reason"], "i8042_reset")
+            self.assertIn("garbage ok", alcove("enclave", "logs", ended["name"])["console"])
+
     def test_a_tampered_image_does_not_run(self):
-        with self.assertRaises(Refused) as refused:
+        with self.nothing_stays(), self.assertRaises(Refused) as refused:
             self.run_enclave(self.tampered_image())
         self.assertIn("E32", str(refused.exception))
 
@@ -413,7 +476,7 @@ class StackTest(unittest.TestCase):
         big = self.folder / "big.eif"
         alcove("image", "build", "--kernel", GUESTS / "hello.elf", "--modules", "none",
                "--directory", self.application("big", 100 << 20), "--output", big, "--cmd", "/none")
-        with self.assertRaises(Refused) as refused:
+        with self.nothing_stays(), self.assertRaises(Refused) as refused:
             self.run_enclave(big)
         self.assertIn("E37", str(refused.exception))
 
@@ -427,11 +490,14 @@ class StackTest(unittest.TestCase):
 
         for _ in range(3):
             cycle()
-        before = self.traces()
+        before = self.traces(), self.lent(), self.rows()
+        shared_memory = self.shared_memory_kib()
         for _ in range(RUNS):
             cycle()
-        self.assertEqual(self.traces(), before)
+        self.assertEqual((self.traces(), self.lent(), self.rows()), before)
         self.assertEqual(alcove("enclave", "list")["enclaves"], [])
+        # One guest that stays is 65536 KiB; a page of each would be 400.
+        self.assertLess(self.shared_memory_kib(), shared_memory + 300)
 
     def test_an_interrupted_run_takes_back_what_it_began(self):
         big = self.folder / "interrupted.eif"
@@ -984,6 +1050,35 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.forget_vm("parent", primary)
         self.assertEqual((self.traces(), self.lent()), before)
 
+    def test_an_enclave_of_the_configuration_starts_with_its_vm(self):
+        before = self.traces(), self.lent()
+        configuration = self.folder / "with-enclave.toml"
+        configuration.write_text(f"""
+kernel = "{GUESTS / "carver.elf"}"
+cmdline = "from=48 to=112 ram=128 do=h"
+cpus = 4
+memory = 640
+[[enclave]]
+image = "{self.probe_image()}"
+name = "web"
+memory = 512
+debug = true
+""")
+        self.addCleanup(self.remove_vm, "parent")
+        primary = alcove("vm", "start", "parent", "--config", configuration, timeout=240)
+
+        enclave = alcove("enclave", "inspect", "web")["enclave"]
+        self.assertEqual((enclave["parent"], enclave["state"], enclave["ready"]), (primary["id"], "running", True))
+        self.assertEqual((primary["memory_mib"], primary["vcpus"], enclave["vcpus"]), (128, 2, 2))
+        vcpus, _ = self.cpus_of_threads("vm", "parent")
+        carved, _ = self.cpus_of_threads("enclave", "web")
+        self.assertEqual(set().union(*vcpus.values()) & set().union(*carved.values()), set())
+
+        alcove("vm", "stop", "parent")
+        self.assertEqual(self.end_of("web")["state"], "stopped")
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+
     def cpus_of_threads(self, kind, name):
         """Of a VMM's threads: {name: set of CPUs} of its vCPUs, and the CPUs of all others."""
         pid = alcove(kind, "inspect", name)["vmm"]["pid"]
@@ -1069,6 +1164,30 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.assertEqual((ended["app_exit"]["kind"], ended["app_exit"]["value"]), ("exited", 7))
 
 
+    @unittest.skipUnless(NITRO_KERNEL.exists(), "ALCOVE_TEST_KERNELS names no folder with bzImage-6.12-enclave")
+    def test_a_kernel_of_the_nitro_kind_has_everything_an_enclave_has(self):
+        """Its drivers are built in, and it finds its devices on the command line. It has no driver that tells of a
+        panic, and its power-off only halts: panic=1 and an init that ends are its ways to end."""
+        image = self.folder / "nitro-kernel.eif"
+        application = self.folder / "probe-of-nitro-kernel"
+        application.mkdir()
+        shutil.copy(GUESTS / "probe", application)
+        alcove("image", "build", "--kernel", NITRO_KERNEL, "--modules", "none", "--directory", application, "--output", image,
+               "--cmdline", "reboot=k panic=1 pci=off nomodules console=ttyS0 quiet random.trust_cpu=on", "--cmd", "/probe", "all")
+        for end, app_exit in (("exit 7", ("exited", 7)), ("panic", None)):
+            with self.subTest(end):
+                name = self.run_enclave(image, memory="256M", timeout=240)
+                connect = stream_check.process_opener([str(ALCOVE), "enclave", "connect", name, "6000"])
+                self.wait_for_port(name, 6000)
+                stream_check.check_report(connect())
+                stream_check.sink(connect(), 1 << 20)
+                stream_check.source(connect(), 1 << 20)
+                stream_check.end(connect(), end)
+                ended = self.end_of(name)
+                self.assertEqual(ended["reason"], "i8042_reset")
+                told = ended["app_exit"] and (ended["app_exit"]["kind"], ended["app_exit"]["value"])
+                self.assertEqual(told, app_exit)
+
     def connections_of_the_enclave_are_served(self, name, connect):
         """`alcove enclave listen` in each of its forms."""
         with socket.socket(socket.AF_UNIX) as server:
@@ -1111,8 +1230,11 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
                 stream.read_line()
 
 
-RUNS = int(os.environ.get("ALCOVE_STACK_RUNS", "30"))
-CYCLES = 100 if "ALCOVE_STACK_RUNS" in os.environ else 20
+# What its machine is made of; no file with a name but /dev/null.
+DESCRIPTORS_OF_A_VMM = {"kvm-vm", "kvm-vcpu", "eventfd", "eventpoll", "timerfd", "signalfd", "memfd", "socket", "pipe", "/dev/null"}
+
+RUNS = 100
+CYCLES = int(os.environ.get("ALCOVE_STACK_CYCLES", "20"))
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
