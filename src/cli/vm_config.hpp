@@ -15,6 +15,12 @@
 //     enclave_policy = "dedicated" # of the enclaves that it carves; its own without it
 //     cmdline = "root=/dev/vda1 console=ttyS0"
 //
+//     [sgx]                        # docs/sgx.md has all of it
+//     launch_control = { hash = "acb77012...", writable = true }
+//     key_root = "vm"
+//     [[sgx.epc]]
+//     size = 8                     # MiB, or "8M"
+//
 // Files are looked for beside the configuration. Unknown keys are refused.
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -72,6 +73,13 @@ Result<void> read_primary_fields(const Json& json, VmView& view) {
         network.mac = TRY(codec::json::text_field(item, "mac"));
         view.networks.push_back(std::move(network));
     }
+    const auto* sgx = TRY(codec::json::optional_object_field(json, "sgx"));
+    if (sgx == nullptr) return {};
+    const auto* epc = TRY(codec::json::array_field(*sgx, "epc"));
+    for (const auto& section : *epc) {
+        const uint64_t mib = TRY(codec::json::unsigned_field(section, "size_mib"));
+        view.epc_mib += mib;
+    }
     return {};
 }
 
@@ -109,14 +117,21 @@ std::string state_text(const VmView& vm) {
 std::string render_list(const std::vector<VmView>& vms, VmKind kind) {
     const bool enclaves = kind == VmKind::Enclave;
     if (vms.empty()) return enclaves ? "no enclaves\n" : "no VMs\n";
-    std::vector<std::vector<std::string>> rows = {{"NAME", "ID", "STATE", enclaves ? "CID" : "RESTARTS",
-                                                   "CPUS", "MEMORY", "PAGES", enclaves ? "DEBUG" : "DISKS",
-                                                   "CREATED"}};
-    for (const auto& vm : vms)
+    std::vector<std::vector<std::string>> rows = {
+        {"NAME", "ID", "STATE", enclaves ? "CID" : "RESTARTS", "CPUS", "MEMORY", "PAGES"}};
+    const auto add = [&rows](std::vector<std::string> cells) {
+        std::ranges::move(cells, std::back_inserter(rows.back()));
+    };
+    add(enclaves ? std::vector<std::string>{"DEBUG", "CREATED"}
+                 : std::vector<std::string>{"EPC", "DISKS", "CREATED"});
+    for (const auto& vm : vms) {
         rows.push_back({vm.name.empty() ? "-" : vm.name, vm.id, state_text(vm),
                         std::to_string(enclaves ? vm.cid : vm.restarts), std::to_string(vm.vcpus),
-                        size_text(vm.memory_mib * 1_MiB), vm.pages,
-                        enclaves ? (vm.debug ? "yes" : "no") : std::to_string(vm.disks.size()), vm.created});
+                        size_text(vm.memory_mib * 1_MiB), vm.pages});
+        const std::string epc = vm.epc_mib == 0 ? "-" : size_text(vm.epc_mib * 1_MiB);
+        add(enclaves ? std::vector<std::string>{vm.debug ? "yes" : "no", vm.created}
+                     : std::vector<std::string>{epc, std::to_string(vm.disks.size()), vm.created});
+    }
     return render_table(rows);
 }
 
@@ -127,6 +142,7 @@ std::string render_vm(const VmView& vm) {
     fields.emplace_back("cid", std::to_string(vm.cid));
     fields.emplace_back("cpus", std::to_string(vm.vcpus) + " (" + vm.policy + ")");
     fields.emplace_back("memory", size_text(vm.memory_mib * 1_MiB) + " in " + vm.pages + " pages");
+    if (vm.epc_mib > 0) fields.emplace_back("EPC", size_text(vm.epc_mib * 1_MiB));
     if (vm.restarts > 0) fields.emplace_back("restarts", std::to_string(vm.restarts));
     for (const auto& disk : vm.disks)
         fields.emplace_back("disk", size_text(disk.bytes) + (disk.read_only ? ", read-only" : ""));

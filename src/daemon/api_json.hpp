@@ -10,6 +10,7 @@
 #include "api/vmm_messages.hpp"
 #include "codec/json.hpp"
 #include "daemon/attestor_client.hpp"
+#include "daemon/sgx_json.hpp"
 #include "daemon/vm_record.hpp"
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
@@ -39,12 +40,14 @@ struct Inspection {
     std::string directory;  // of the VM, with its sockets
     std::optional<std::vector<api::vmm::StatisticsEntry>> counters;
     std::string counters_missing;  // why, when there are none
+    std::optional<SgxView> sgx;    // of a VM with SGX
 };
 Json to_json(const Inspection& inspection);
 
 struct HostView {
     host::Topology topology;
     host::HostMemory memory;
+    host::SgxHardware sgx;
     std::vector<host::Vulnerability> vulnerabilities;
     host::Answer core_scheduling = host::Answer::NotTried;
     bool shared_policy_safe = false;

@@ -9,6 +9,7 @@
 
 #include "codec/json.hpp"
 #include "daemon/network_json.hpp"
+#include "sgx/configuration_json.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::daemon {
@@ -19,9 +20,9 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 10> kPrimaryFields = {
-    "name",   "image", "vcpus",    "memory_mib", "pages",
-    "policy", "disks", "enclaves", "networks",   "enclave_policy"};
+constexpr std::array<std::string_view, 11> kPrimaryFields = {
+    "name",  "image",    "vcpus",    "memory_mib",     "pages", "policy",
+    "disks", "enclaves", "networks", "enclave_policy", "sgx"};
 constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size"};
 constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
 constexpr std::array<std::string_view, 3> kNetworkFields = {"token", "kind", "mac"};
@@ -106,6 +107,8 @@ Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     body.image = TRY(read_file(*image, "'image'"));
     TRY(read_disks(json, body));
     TRY(read_networks(json, body));
+    const auto* sgx = TRY(codec::json::optional_object_field(json, "sgx"));
+    if (sgx != nullptr) body.sgx = TRY(sgx::parse_configuration(*sgx).context("sgx"));
     const uint64_t vcpus = TRY(codec::json::unsigned_field(json, "vcpus"));
     if (vcpus > std::numeric_limits<uint32_t>::max())
         return fail(ErrorCode::InvalidArgument, "'vcpus' is out of range");

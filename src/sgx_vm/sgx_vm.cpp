@@ -43,7 +43,9 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
     auto sections = TRY(sgx::place_sections(plan.configuration, memory::GuestAddress(above_ram), occupied,
                                             place.private_base.value()));
     const auto epc = TRY(sys::memfd("sgx-epc"));
-    TRY(sys::truncate(epc, uint64_t{sections.pages()} * sgx::kPageSize));
+    const uint64_t bytes = uint64_t{sections.pages()} * sgx::kPageSize;
+    TRY(sys::truncate(epc, bytes));
+    TRY(sys::allocate(epc, 0, 0, bytes).context("reserving memory for EPC"));
     auto store = TRY(sgx::StaticStore::create(epc, sections.pages()));
     auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
     auto features = sgx::features_of(plan.configuration, kXfrm, {kAvx});
@@ -66,7 +68,15 @@ Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint
                           .nowhere = private_end() + 1_MiB,
                           .umip = umip_};
     auto made = TRY(SgxVcpu::create(vcpu, index, parts));
+    vcpus_.push_back(made.get());
     return std::unique_ptr<cpu::ExitHandler>(std::move(made));
+}
+
+Result<void> SgxVm::drop() {
+    for (auto* vcpu : vcpus_)
+        TRY(vcpu->leave_enclave());
+    engine_->drop_all();
+    return {};
 }
 
 }  // namespace alcove::sgx_vm

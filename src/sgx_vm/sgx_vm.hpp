@@ -17,6 +17,8 @@
 
 namespace alcove::sgx_vm {
 
+class SgxVcpu;
+
 struct SgxPlan {
     sgx::Configuration configuration;
     sgx::Key128 root{};  // the platform's secret: sgx/platform.hpp
@@ -45,7 +47,12 @@ class SgxVm {
     // After extend_cpuid(). The vCPU has not run, and outlives the handler, as this does.
     Result<std::unique_ptr<cpu::ExitHandler>> make_vcpu(kvm::Vcpu& vcpu, uint32_t index);
 
+    // All EPC is lost at once, as after a change of machines: enclaves are no more, and who enters one meets
+    // a fault. While all vCPUs are parked. After an error the machine can not go on.
+    Result<void> drop();
+
     sgx::Engine& engine() { return *engine_; }
+    const sgx::Engine& engine() const { return *engine_; }
 
   private:
     SgxVm(std::unique_ptr<sgx::Engine> engine, std::shared_ptr<const memory::GuestMemory> ram,
@@ -56,6 +63,7 @@ class SgxVm {
     GuestPhysical physical_;
     ProtectedMemory memory_;
     bool umip_ = false;
+    std::vector<SgxVcpu*> vcpus_;  // the machine has them
 };
 
 }  // namespace alcove::sgx_vm
