@@ -16,15 +16,6 @@ constexpr uint64_t kTrialLinear = uint64_t{3} << 39;  // for page tables that li
 
 alignas(kPageSize) uint64_t scratch[512];
 
-void print_exception() {
-    print_text(" exception ");
-    print_number(last_exception.vector);
-    print_text(" ");
-    print_number(last_exception.error);
-    print_text(" ");
-    print_number(last_exception.address);
-}
-
 bool was_exception() {
     return last_exception.vector != kException;
 }
@@ -159,6 +150,15 @@ void try_instructions() {
 }
 
 }  // namespace
+
+void print_exception() {
+    print_text(" exception ");
+    print_number(last_exception.vector);
+    print_text(" ");
+    print_number(last_exception.error);
+    print_text(" ");
+    print_number(last_exception.address);
+}
 
 void run_trials() {
     try_as_kernel();

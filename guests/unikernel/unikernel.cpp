@@ -123,6 +123,14 @@ uint64_t add(uint64_t number) {
     return failed & kFaulted;
 }
 
+// "stay", alone or first.
+bool is_asked_to_stay(const StartInfo& info) {
+    const auto* text = reinterpret_cast<const char*>(info.command_line);
+    for (const char* wanted = "stay"; *wanted != 0; ++wanted, ++text)
+        if (info.command_line == 0 || *text != *wanted) return false;
+    return *text == 0 || *text == ' ';
+}
+
 // Launch control is open: the signer of this enclave is who may launch.
 uint64_t init() {
     for (uint32_t i = 0; i < 4; ++i)
@@ -163,16 +171,7 @@ uint64_t resume() {
     return run_enclave(static_cast<uint64_t>(Enclu::ERESUME), kTcs, 0, 0);
 }
 
-void unikernel_main() {
-    if (!find_epc()) {
-        print_text("no epc\n");
-        return;
-    }
-    set_up();
-    // Alcove looks where the #UD handler is whenever something leaves the guest: between LIDT and the first
-    // ENCLS something has to.
-    line("epc", epc);
-    line("epc size", epc_size);
+void build() {
     uint64_t failed = 0;
     for (uint64_t page = 0; page < epc_size / kPageSize; ++page)
         failed |= encls(leaf(Encls::EREMOVE), 0, epc_page(page), 0);
@@ -186,6 +185,20 @@ void unikernel_main() {
     }
     line("eadd", failed);
     line("einit", init());
+}
+
+void unikernel_main(const StartInfo* info) {
+    if (!find_epc()) {
+        print_text("no epc\n");
+        return;
+    }
+    set_up();
+    // Alcove looks where the #UD handler is whenever something leaves the guest: between LIDT and the first
+    // ENCLS something has to.
+    line("epc", epc);
+    line("epc size", epc_size);
+    if (is_asked_to_stay(*info)) stay();
+    build();
     enter(kAdd, 40);
     line("sum", enter(kAdd, 2));
     mark();

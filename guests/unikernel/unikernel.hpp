@@ -38,7 +38,12 @@ extern struct {
 extern alcove::sgx::SIGSTRUCT enclave_sigstruct;
 extern uint64_t enclave_mrsigner[4];
 
-void unikernel_main();
+// hvm_start_info of PVH (Xen, xen/include/public/arch-x86/hvm/start_info.h), as far as it is read.
+struct StartInfo {
+    uint64_t other[3];
+    uint64_t command_line;  // physical; 0: none
+};
+void unikernel_main(const StartInfo* info);
 }
 
 constexpr uint64_t kFaulted = uint64_t{1} << 30;  // encls(): and the vector
@@ -69,4 +74,8 @@ void reload_page_tables();
 uint64_t enter(uint64_t command, uint64_t argument = 0);
 uint64_t resume();
 
+void build();            // the enclave, from nothing; prints how it went
+void print_exception();  // the last one
+
 void run_trials();
+void stay();

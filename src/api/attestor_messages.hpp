@@ -24,7 +24,7 @@
 //                    Hello, Forget -> Done            the VM has ended: nobody will come back
 //
 // alcoved asks on connections of its own, after Hello: GetRootCertificate -> RootCertificate, GetStatus ->
-// Status.
+// Status. So does the broker, for a primary VM with SGX: GetSgxRoot -> SgxRoot.
 //
 // Requests are answered in order, each with the id it carried.
 #pragma once
@@ -34,11 +34,12 @@
 #include <string_view>
 
 #include "api/protocol.hpp"
+#include "api/sgx.hpp"
 #include "api/vm_id.hpp"
 
 namespace alcove::api::attestor {
 
-inline constexpr VersionRange kVersions{.min = 3, .max = 3};
+inline constexpr VersionRange kVersions{.min = 4, .max = 4};
 
 // The NSM's error names (nitro.md 4.3), numbered in that order.
 enum class NsmStatus : uint32_t {
@@ -264,6 +265,25 @@ struct Status {
     Le64 refused_peers;                        // connections from users who may not ask
 };
 static_assert(sizeof(Status) == 88);
+
+// From the broker. The secret that all keys of a VM's enclaves come from (sgx/platform.hpp), derived from
+// this host's for the owner that is named; the same name gives the same secret, always. Without a name it is
+// nobody's: one that there is only once.
+struct GetSgxRoot {
+    static constexpr uint16_t kType = 44;
+
+    Le32 request;
+    Le32 reserved;
+    TextField<80> owner;
+};
+
+struct SgxRoot {
+    static constexpr uint16_t kType = 45;
+
+    Le32 request;
+    Le32 reserved;
+    SgxRootSecret root;
+};
 
 // The fields of Attest, pointing into the datagram or into the caller's bytes.
 struct AttestFields {

@@ -18,12 +18,13 @@
 #include "api/cpu_mask.hpp"
 #include "api/network.hpp"
 #include "api/protocol.hpp"
+#include "api/sgx.hpp"
 #include "api/vm_id.hpp"
 #include "api/vm_role.hpp"
 
 namespace alcove::api::broker {
 
-inline constexpr VersionRange kVersions{.min = 3, .max = 3};
+inline constexpr VersionRange kVersions{.min = 4, .max = 4};
 
 // With 1 + disk_count descriptors, regular files or block devices: the image, open for reading only, and the
 // disks, open for reading only or for both, as the guest may then do. Then one for each network. A carved
@@ -59,8 +60,12 @@ struct Launch {
     std::array<uint8_t, 48> pcr3;  // final values: H(zeros || role); zero where there is none
     std::array<uint8_t, 48> pcr4;
     Networks networks;  // of a primary VM
+    // Of a primary VM with SGX: `sgx` without its root secret, which the broker asks of alcove-attestor, and
+    // whose it is: attestor::GetSgxRoot.
+    TextField<80> sgx_root_owner;
+    Sgx sgx;
 };
-static_assert(sizeof(Launch) == 496);
+static_assert(sizeof(Launch) == 760);
 
 // With one descriptor: a pidfd of the shim.
 struct Launched {

@@ -52,11 +52,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     plain<api::lives::LifeBegun>(*envelope, input);
     plain<api::lives::LifeEnded>(*envelope, input);
     with_tail<api::vmm::Stopped>(*envelope, input);
+    with_tail<api::vmm::SgxReport>(*envelope, input);
     with_tail<api::shim::State>(*envelope, input);
     with_tail<api::broker::CoresAssigned>(*envelope, input);
     (void)api::accept_hello(*envelope, api::Protocol::Vmm, api::vmm::kVersions);
     (void)api::decode_failed(*envelope);
     (void)api::vmm::decode_statistics(*envelope);
+    (void)api::vmm::decode_sgx_report(*envelope);
     (void)api::broker::decode_listing(*envelope);
     (void)api::vmm::decode_launch(*envelope, {});
     (void)api::vmm::decode_fabric_join(*envelope, {});

@@ -23,6 +23,7 @@ inline constexpr uint64_t kMaxGuestCid = 0xfffffffe;
 inline constexpr uint32_t kMaxHostCpus = 1024;
 inline constexpr uint32_t kMaxDisks = 8;
 inline constexpr uint32_t kMaxNetworks = 3;
+inline constexpr uint32_t kMaxEpcSections = 8;  // Linux enumerates no more (arch/x86/kernel/cpu/sgx)
 // The VMM of slot n runs as user and group kFirstVmmUid + n.
 inline constexpr uint32_t kFirstVmmUid = 60000;
 inline constexpr uint32_t kVmmUidCount = 1000;

@@ -8,6 +8,7 @@
 //                                                   the image is copied (both with request 0)
 //     Stop               ->  Done                   State says when it has ended
 //     StatisticsRequest  ->  Statistics
+//     SgxRequest         ->  SgxReport              VMs with SGX
 //     Console            ->  ConsoleRing + ring     debug enclaves and primary VMs (api/console_ring.hpp)
 //     GetPidfd           ->  Pidfd + pidfd          of the VMM
 //     Release            ->  Done                   only when it has ended: then the shim exits
@@ -41,13 +42,14 @@
 #include <array>
 
 #include "api/protocol.hpp"
+#include "api/sgx_messages.hpp"
 #include "api/stop_reason.hpp"
 #include "api/vm_id.hpp"
 #include "api/vmm_messages.hpp"
 
 namespace alcove::api::shim {
 
-inline constexpr VersionRange kVersions{.min = 4, .max = 4};
+inline constexpr VersionRange kVersions{.min = 5, .max = 5};
 inline constexpr const char* kSocketName = "shim.sock";            // SOCK_SEQPACKET, in the VM's folder
 inline constexpr const char* kConnectSocketName = "connect.sock";  // SOCK_STREAM: "CONNECT <port>\n"
 std::string port_socket_name(uint32_t port);  // "port-9000.sock": made by a host program that listens
@@ -141,6 +143,10 @@ struct StatisticsRequest {
 
 // The answer to StatisticsRequest is vmm::Statistics (type 24), as the VMM gave it.
 using Statistics = vmm::Statistics;
+
+// As the VMM is asked and answers.
+using SgxRequest = vmm::SgxRequest;  // type 41
+using SgxReport = vmm::SgxReport;    // type 42
 
 struct Console {
     static constexpr uint16_t kType = 21;

@@ -30,7 +30,7 @@ bool is_in_range(const Start& start) {
         role == VmRole::Primary ? Start::kEnclaves : Start::kDebug | Start::kCarved | Start::kProvisioned;
     if ((start.flags & ~of_role) != 0 || !is_page_size(start.page_size) ||
         !is_memory_size(start.memory_bytes, start.page_size) || !is_disk_count_of(role, start.disk_count) ||
-        !are_networks_of(role, start.networks))
+        !are_networks_of(role, start.networks) || !is_sgx_of(role, start.sgx))
         return false;
     // What a carved enclave will be is not known yet.
     if ((start.flags & Start::kCarved) != 0)

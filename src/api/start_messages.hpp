@@ -7,12 +7,13 @@
 
 #include "api/network.hpp"
 #include "api/protocol.hpp"
+#include "api/sgx.hpp"
 #include "api/vm_id.hpp"
 #include "api/vm_role.hpp"
 
 namespace alcove::api::start {
 
-inline constexpr VersionRange kVersions{.min = 4, .max = 4};
+inline constexpr VersionRange kVersions{.min = 5, .max = 5};
 inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() begins
 
 struct Start {
@@ -39,8 +40,9 @@ struct Start {
     // attestor that is restarted makes it anew.
     TextField<108> attestor_socket;
     Networks networks;
+    Sgx sgx;
 };
-static_assert(sizeof(Start) == 256);
+static_assert(sizeof(Start) == 440);
 
 // In the order on the wire.
 struct Descriptors {

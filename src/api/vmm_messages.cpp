@@ -29,6 +29,7 @@ Result<void> check_launch(const Launch& launch) {
     if (!is_cid_of(role, launch.guest_cid)) return refuse("guest CID out of range");
     if (!is_disk_count_of(role, launch.disk_count)) return refuse("too many disks");
     if (!are_networks_of(role, launch.networks)) return refuse("wrong networks");
+    if (!is_sgx_of(role, launch.sgx)) return refuse("wrong SGX");
     const bool console = (launch.flags & Launch::kConsole) != 0;
     if (console != (launch.console_ring_bytes != 0)) return refuse("a console and its ring go together");
     return {};

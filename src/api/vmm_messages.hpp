@@ -11,6 +11,7 @@
 //      | <------------------------- Ready - |   heartbeat seen (may never come)
 //      | <-------- OpenPort / OpenPortReply |   any number, each answered once, in any order
 //      | -- StatisticsRequest / Statistics  |   any number, one at a time
+//      | -- SgxRequest / SgxReport          |   any number, of a VM with SGX (api/sgx_messages.hpp)
 //      | <-------------------- AttestorLost |   the line to alcove-attestor ended; answered once,
 //      | -- AttestorLine -----------------> |   when there is a new one, or never will be
 //      | <------------------ NeLineWanted - |   of a primary VM that may carve: it needs a line to
@@ -28,13 +29,14 @@
 #include "api/fabric_peer.hpp"
 #include "api/network.hpp"
 #include "api/protocol.hpp"
+#include "api/sgx.hpp"
 #include "api/stop_reason.hpp"
 #include "api/vm_id.hpp"
 #include "api/vm_role.hpp"
 
 namespace alcove::api::vmm {
 
-inline constexpr VersionRange kVersions{.min = 5, .max = 5};
+inline constexpr VersionRange kVersions{.min = 6, .max = 6};
 inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() begins
 
 // shim -> VMM, with the descriptors of LaunchDescriptors.
@@ -58,10 +60,11 @@ struct Launch {
     Le32 disk_count;
     Le32 threads_per_core;  // as the guest sees its vCPUs: 1 or 2, which divides vcpu_count
     Networks networks;
+    Sgx sgx;
 
     bool is_primary() const { return role == static_cast<uint32_t>(VmRole::Primary); }
 };
-static_assert(sizeof(Launch) == 144);
+static_assert(sizeof(Launch) == 328);
 
 // What the numbers above may be; the shim refuses the rest, and so does the VMM.
 struct LaunchDescriptors {

@@ -19,7 +19,10 @@ Server::Server(EventLoop& loop, Listeners listeners, Authority authority, Sessio
       authority_(std::move(authority)),
       store_(std::move(store)),
       options_(std::move(options)),
-      shared_{.authority = authority_, .store = store_, .renew_before = options_.renew_before} {}
+      shared_{.authority = authority_,
+              .store = store_,
+              .sgx_roots = options_.sgx_roots.get(),
+              .renew_before = options_.renew_before} {}
 
 Result<std::unique_ptr<Server>> Server::create(EventLoop& loop, Listeners listeners, Authority authority,
                                                SessionStore store, Options options) {

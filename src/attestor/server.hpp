@@ -35,6 +35,7 @@ class Server {
         size_t max_connections = 4096;
         std::chrono::milliseconds greeting_timeout = std::chrono::seconds(10);
         std::chrono::seconds renew_before = std::chrono::minutes(10);
+        std::shared_ptr<const SgxRoots> sgx_roots{};                    // null: none are given
         std::chrono::seconds resume_within = std::chrono::minutes(15);  // after a start
         // After a connection's end. A shim that lives tries more often than every ten seconds.
         std::chrono::milliseconds keep_lost = std::chrono::minutes(2);

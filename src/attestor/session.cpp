@@ -34,6 +34,7 @@ uint64_t seconds_of(TimePoint time) {
 bool may_begin_with(PeerRole role, uint16_t type) {
     switch (type) {
         case wire::Open::kType:
+        case wire::GetSgxRoot::kType:
             return role == PeerRole::Broker;
         case wire::Resume::kType:
         case wire::Forget::kType:
@@ -116,6 +117,8 @@ Result<std::optional<Bytes>> Session::idle(const Envelope& envelope) {
                 return root_certificate(envelope);
             case wire::GetStatus::kType:
                 return status(envelope);
+            case wire::GetSgxRoot::kType:
+                return sgx_root(envelope);
             default:
                 return api::wrong_body(envelope.type, envelope.body.size());
         }
@@ -318,6 +321,17 @@ Result<Bytes> Session::status(const Envelope& envelope) {
                      .rejected = shared_.counters.rejected,
                      .violations = shared_.counters.violations,
                      .refused_peers = shared_.counters.refused_peers});
+}
+
+Result<Bytes> Session::sgx_root(const Envelope& envelope) {
+    const auto message = TRY(decode<wire::GetSgxRoot>(envelope));
+    const auto owner = message.owner.text();
+    if (!owner || (!owner->empty() && !is_module_id(*owner)))
+        return fail(ErrorCode::InvalidMessage, "the owner of an SGX root is not printable");
+    if (shared_.sgx_roots == nullptr)
+        return fail(ErrorCode::Unsupported, "this attestor has no secret for SGX");
+    const auto root = TRY(shared_.sgx_roots->root_of(*owner));
+    return encode(wire::SgxRoot{.request = message.request, .reserved = {}, .root = root});
 }
 
 }  // namespace alcove::attestor

@@ -5,7 +5,7 @@
 //
 //     Greeting ──Hello──► Idle ──Open──► Opened ──Measured──► Serving
 //                         │  ▲ └──────────Resume──────────────▲
-//                         └──┘ Forget, GetRootCertificate, GetStatus
+//                         └──┘ Forget, GetRootCertificate, GetStatus, GetSgxRoot
 //
 // Any message that its state or its role does not know ends the conversation (Closed); there is no way back
 // in the picture, so that PCR0 to 15 and the module id of a VM are set once. What Resume brings back is what
@@ -19,6 +19,7 @@
 #include "api/attestor_messages.hpp"
 #include "attestor/authority.hpp"
 #include "attestor/session_store.hpp"
+#include "attestor/sgx_roots.hpp"
 
 namespace alcove::attestor {
 
@@ -34,6 +35,7 @@ struct Counters {
 struct Shared {
     Authority& authority;
     const SessionStore& store;
+    const SgxRoots* sgx_roots = nullptr;     // null: none are given
     std::chrono::seconds renew_before{600};  // of a leaf: before its end
     Counters counters{};
     std::set<std::string> open_vms{};    // by id
@@ -42,7 +44,7 @@ struct Shared {
 
 // Whom the kernel says the other end is, and what it may begin with.
 enum class PeerRole {
-    Broker,  // Open, and what readers may
+    Broker,  // Open, GetSgxRoot, and what readers may
     Keeper,  // a shim: Resume and Forget
     Reader,  // GetRootCertificate and GetStatus
 };
@@ -89,6 +91,7 @@ class Session {
     Result<Bytes> attest(const api::Envelope& envelope);
     Result<Bytes> root_certificate(const api::Envelope& envelope);
     Result<Bytes> status(const api::Envelope& envelope);
+    Result<Bytes> sgx_root(const api::Envelope& envelope);
 
     // Tries a change on a copy, stores it, and only then keeps it.
     api::attestor::NsmStatus change(auto&& change_pcrs);

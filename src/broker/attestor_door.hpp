@@ -12,4 +12,7 @@ namespace alcove::broker {
 // for at most five seconds.
 Result<Fd> open_at_attestor(const std::string& socket_path, const LaunchPlan& plan);
 
+// The secret of a VM's SGX. Blocks as long.
+Result<api::SgxRootSecret> ask_sgx_root(const std::string& socket_path, const LaunchPlan& plan);
+
 }  // namespace alcove::broker

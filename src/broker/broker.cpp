@@ -200,6 +200,7 @@ Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> des
     if (!kvm) return fail(ErrorCode::KvmMissing, kvm.error().to_string());
     given.kvm = std::move(*kvm);
     if (!plan.primary()) given.attestor = TRY(parts_.open_at_attestor(plan).context("alcove-attestor"));
+    if (plan.sgx()) given.sgx_root = TRY(parts_.sgx_root(plan).context("alcove-attestor"));
     return given;
 }
 

@@ -23,6 +23,7 @@ class Broker {
         SiblingsOf siblings_of;
         std::function<Result<void>()> check_siblings_can_be_shared;
         std::function<Result<Fd>(const LaunchPlan&)> open_at_attestor;
+        std::function<Result<api::SgxRootSecret>(const LaunchPlan&)> sgx_root;
         std::string kvm;
         uid_t daemon_uid;  // whom it serves
     };

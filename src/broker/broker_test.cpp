@@ -29,6 +29,7 @@ class FakeSpawner : public Spawner {
         image_size = sys::file_size(descriptors.image).value();
         disk_count = descriptors.disks.size();
         network_count = descriptors.networks.size();
+        sgx_root = descriptors.sgx_root;
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::syscall(SYS_close_range, 3, ~0U, 0);  // as the real one does
@@ -53,6 +54,7 @@ class FakeSpawner : public Spawner {
     uint64_t image_size = 0;
     size_t disk_count = 0;
     size_t network_count = 0;
+    api::SgxRootSecret sgx_root{};
     Fd report;
 };
 
@@ -72,22 +74,27 @@ struct BrokerTest : testing::Test, FakeHost {
 
     void start() {
         auto listener = sys::unix_listen(root / "broker.sock", SOCK_SEQPACKET, 0600).value();
-        broker = Broker::create(*loop,
-                                {.folders = folders,
-                                 .spawner = spawner,
-                                 .siblings_of = two_cores,
-                                 .check_siblings_can_be_shared = [this]() -> Result<void> {
-                                     if (siblings_refused) return fail(ErrorCode::Unsupported, "no");
-                                     return {};
-                                 },
-                                 .open_at_attestor = [this](const LaunchPlan& plan) -> Result<Fd> {
-                                     if (attestor_refuses) return fail(ErrorCode::KeyInvalid, "no key");
-                                     opened_at_attestor = plan.module_id;
-                                     return sys::open("/dev/null", O_RDWR);
-                                 },
-                                 .kvm = kvm,
-                                 .daemon_uid = daemon_uid},
-                                std::move(listener))
+        broker = Broker::create(
+                     *loop,
+                     {.folders = folders,
+                      .spawner = spawner,
+                      .siblings_of = two_cores,
+                      .check_siblings_can_be_shared = [this]() -> Result<void> {
+                          if (siblings_refused) return fail(ErrorCode::Unsupported, "no");
+                          return {};
+                      },
+                      .open_at_attestor = [this](const LaunchPlan& plan) -> Result<Fd> {
+                          if (attestor_refuses) return fail(ErrorCode::KeyInvalid, "no key");
+                          opened_at_attestor = plan.module_id;
+                          return sys::open("/dev/null", O_RDWR);
+                      },
+                      .sgx_root = [this](const LaunchPlan& plan) -> Result<api::SgxRootSecret> {
+                          if (attestor_refuses) return fail(ErrorCode::KeyInvalid, "no key");
+                          return api::SgxRootSecret{uint8_t(plan.numbers.sgx_root_owner.text()->size())};
+                      },
+                      .kvm = kvm,
+                      .daemon_uid = daemon_uid},
+                     std::move(listener))
                      .value();
         daemon = Channel(sys::unix_connect(root / "broker.sock", SOCK_SEQPACKET).value());
         ASSERT_TRUE(sys::set_non_blocking(daemon.fd(), true));
@@ -209,6 +216,24 @@ TEST_F(BrokerTest, APrimaryVmHasItsDisksAndNoAttestor) {
     ASSERT_TRUE(turn_until([this] { return !spawner.spawned.empty(); }));
     EXPECT_EQ(spawner.disk_count, 2U);
     EXPECT_EQ(opened_at_attestor, "");
+}
+
+TEST_F(BrokerTest, AVmWithSgxHasItsSecretFromTheAttestor) {
+    start();
+    ask_launch(good_sgx_launch());
+    ASSERT_TRUE(turn_until([&] { return spawner.spawned.size() == 1; }));
+
+    EXPECT_EQ(spawner.sgx_root[0], std::string("vm:dev").size()) << "asked for that owner";
+    EXPECT_EQ(opened_at_attestor, "") << "and for nothing else";
+}
+
+TEST_F(BrokerTest, WithoutItsSecretAVmWithSgxIsNotLaunched) {
+    attestor_refuses = true;
+    start();
+    ask_launch(good_sgx_launch());
+
+    EXPECT_EQ(next_failure().code(), ErrorCode::KeyInvalid);
+    EXPECT_TRUE(spawner.spawned.empty());
 }
 
 TEST_F(BrokerTest, NetworksComeBehindTheDisks) {

@@ -155,6 +155,14 @@ inline api::broker::Launch good_primary_launch(uint32_t disks = 2) {
     return launch;
 }
 
+inline api::broker::Launch good_sgx_launch() {
+    auto launch = good_primary_launch(0);
+    launch.sgx.sections[0] = {.base = api::EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    launch.sgx.flags = api::Sgx::kSgx1;
+    launch.sgx_root_owner = api::TextField<80>::of("vm:dev");
+    return launch;
+}
+
 inline api::broker::Launch good_carved_launch() {
     auto launch = good_launch("i-1234-enc5678");
     launch.flags = api::broker::Launch::kCarved;

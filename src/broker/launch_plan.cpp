@@ -46,6 +46,8 @@ Result<void> check_numbers(const Launch& launch) {
     if (launch.vmm_slot >= api::kVmmUidCount) return refuse("VMM slot out of range");
     if (!api::is_disk_count_of(role, launch.disk_count)) return refuse("too many disks");
     if (!api::are_networks_of(role, launch.networks)) return refuse("wrong networks");
+    if (!api::is_sgx_of(role, launch.sgx) || launch.sgx.root != api::SgxRootSecret{})
+        return refuse("wrong SGX");
     return (launch.flags & Launch::kCarved) != 0 ? check_carved(launch) : check_machine(launch, role);
 }
 
@@ -74,6 +76,9 @@ Result<LaunchPlan> plan_launch(const Launch& launch, const SiblingsOf& siblings_
     const bool primary = launch.role == static_cast<uint32_t>(api::VmRole::Primary);
     if (!module_id || module_id->empty() != primary || !std::ranges::all_of(*module_id, printable))
         return refuse("an enclave's module id is printable ASCII, a primary VM has none");
+    const auto owner = launch.sgx_root_owner.text();
+    if (!owner || !std::ranges::all_of(*owner, printable) || (!launch.sgx.is_there() && !owner->empty()))
+        return refuse("whose the SGX keys are is printable ASCII, and said where there is SGX");
     LaunchPlan plan{.id = std::move(id), .module_id = std::string(*module_id), .numbers = launch};
     TRY(check_cores(plan.cores(), siblings_of));
     return plan;

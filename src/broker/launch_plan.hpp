@@ -31,6 +31,7 @@ struct LaunchPlan {
     bool carved() const { return (numbers.flags & api::broker::Launch::kCarved) != 0; }
     bool enclaves() const { return (numbers.flags & api::broker::Launch::kEnclaves) != 0; }
     bool provisioned() const { return (numbers.flags & api::broker::Launch::kProvisioned) != 0; }
+    bool sgx() const { return numbers.sgx.is_there(); }
     bool dedicated() const { return (numbers.flags & api::broker::Launch::kDedicated) != 0; }
     CorePlan cores() const { return {.id = id, .host_cpus = numbers.host_cpus, .dedicated = dedicated()}; }
     uint32_t vmm_uid() const {
@@ -42,11 +43,15 @@ struct LaunchPlan {
     }
     // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes;
     // of a carved enclave also the chunk of its primary's that its shim reserves when it gives memory back.
-    // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it.
+    // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it. EPC is
+    // memory as RAM is; with it come pages of ones, and page tables for each vCPU.
     uint64_t memory_limit() const {
         const uint64_t image = carved() ? std::min<uint64_t>(numbers.memory_bytes, api::kMaxImageBytes)
                                         : uint64_t{numbers.image_size};
-        return numbers.memory_bytes + numbers.memory_bytes / 64 + image + 96_MiB + fabric_peers() * 32_MiB;
+        const uint64_t epc = numbers.sgx.epc_bytes();
+        const uint64_t memory = numbers.memory_bytes + epc;
+        const uint64_t for_sgx = sgx() ? epc / 16 + 8_MiB + numbers.vcpu_count * 1_MiB : 0;
+        return memory + memory / 64 + image + 96_MiB + fabric_peers() * 32_MiB + for_sgx;
     }
     // Threads, too. How many vCPUs a carved enclave will have is not known.
     uint32_t process_limit() const { return (carved() ? api::kMaxVcpus : uint32_t{numbers.vcpu_count}) + 64; }

@@ -50,6 +50,34 @@ TEST(LaunchPlan, ACarvedEnclaveHasRoomForMemoryAndItsImage) {
     EXPECT_GT(plan->process_limit(), api::kMaxVcpus);
 }
 
+TEST(LaunchPlan, EpcIsMemoryOfTheVmsGroup) {
+    const auto without = plan_launch(good_primary_launch(0), two_cores);
+
+    const auto plan = plan_launch(good_sgx_launch(), two_cores);
+
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_TRUE(plan->sgx());
+    EXPECT_FALSE(without->sgx());
+    EXPECT_GT(plan->memory_limit(), without->memory_limit() + 4_MiB);
+}
+
+TEST(LaunchPlan, TheSgxOfALaunchIsChecked) {
+    const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
+        {"a secret", [](Launch& launch) { launch.sgx.root[0] = 1; }},
+        {"flags", [](Launch& launch) { launch.sgx.flags = 64; }},
+        {"no printable owner", [](Launch& launch) { launch.sgx_root_owner = api::TextField<80>::of("a b"); }},
+        {"an owner of nothing", [](Launch& launch) { launch.sgx = {}; }},
+    };
+    for (const auto& [name, spoil] : spoilers) {
+        auto launch = good_sgx_launch();
+        spoil(launch);
+        EXPECT_FALSE(plan_launch(launch, two_cores)) << name;
+    }
+    auto enclave = good_launch();
+    enclave.sgx = good_sgx_launch().sgx;
+    EXPECT_FALSE(plan_launch(enclave, two_cores)) << "of an enclave";
+}
+
 TEST(LaunchPlan, ThereIsRoomForWhatWaitsForEachPeerInAFabric) {
     auto launch = good_primary_launch();
     const auto alone = plan_launch(launch, two_cores);

@@ -115,6 +115,8 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     order.start.disk_count = plan.numbers.disk_count;
     order.start.threads_per_core = plan.numbers.threads_per_core;
     order.start.networks = plan.numbers.networks;
+    order.start.sgx = plan.numbers.sgx;
+    order.start.sgx.root = all.descriptors.sgx_root;
     order.start.attestor_socket =
         decltype(order.start.attestor_socket)::of(all.settings.attestor_shim_socket);
     auto& fds = order.descriptors;

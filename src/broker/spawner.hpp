@@ -30,6 +30,7 @@ struct VmDescriptors {
     Fd attestor;  // an enclave's connection, opened
     std::vector<Fd> disks;
     std::vector<Fd> networks;
+    api::SgxRootSecret sgx_root{};  // of a VM with SGX
 };
 
 struct SpawnedShim {

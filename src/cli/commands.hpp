@@ -56,6 +56,11 @@ Result<Exit> run(const HostStatus& command, const Context& context);
 Result<Exit> run(const HostShell& command, const Context& context);
 Result<Exit> run(const HostCheck& command, const Context& context);
 Result<Exit> run(const HostMap& command, const Context& context);
+Result<Exit> run(const HostInspect& command, const Context& context);
+
+Result<Exit> run(const SgxInfo& command, const Context& context);
+Result<Exit> run(const SgxList& command, const Context& context);
+Result<Exit> run(const SgxDrop& command, const Context& context);
 
 Result<Exit> run(const Explain& command, const Context& context);
 Result<Exit> run(const Version& command, const Context& context);

@@ -13,6 +13,7 @@
 #include "cli/interruption.hpp"
 #include "cli/kvm_trial.hpp"
 #include "cli/progress.hpp"
+#include "cli/tree.hpp"
 
 namespace alcove::cli {
 
@@ -119,6 +120,14 @@ Result<Exit> run(const HostMap& command, const Context& context) {
         pollfd wait{.fd = interruption.fd().get(), .events = POLLIN, .revents = 0};
         ::poll(&wait, 1, kLookEveryMs);
     }
+    return Exit::Ok;
+}
+
+Result<Exit> run(const HostInspect& command, const Context& context) {
+    const auto host = TRY(context.open_host());
+    const auto tree = TRY(host->api().get("/v1/host"));
+    const auto* part = TRY(find_part(tree, command.path));
+    context.output.result(*part, render_tree(*part));
     return Exit::Ok;
 }
 

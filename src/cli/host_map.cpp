@@ -105,6 +105,7 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
     add_owners(owners, enclaves.at("enclaves"));
     std::map<uint64_t, std::string> core_holders;
     std::map<std::string, std::map<std::string, uint64_t>> memory;  // by owner, then by pages
+    std::map<std::string, uint64_t> epc;
     std::vector<std::string> holders = {kHost, kFree};
     uint64_t lendable = 0;
     for (const auto& node : host.at("ledger")) {
@@ -115,7 +116,9 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
                 core_holders[core.get<uint64_t>()] = owner;
             memory[owner]["4k"] += bytes_of(line, "memory_4k_bytes");
             memory[owner]["2m"] += bytes_of(line, "memory_2m_bytes");
-            lendable += bytes_of(line, "memory_4k_bytes") + bytes_of(line, "memory_2m_bytes");
+            epc[owner] += bytes_of(line, "epc_bytes");
+            lendable += bytes_of(line, "memory_4k_bytes") + bytes_of(line, "memory_2m_bytes") +
+                        bytes_of(line, "epc_bytes");
         }
     }
     // What nobody may have: the host's own.
@@ -123,6 +126,7 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
     memory[kHost]["4k"] += total > lendable ? total - lendable : 0;
 
     Json lines = Json::array();
+    Json epc_lines = Json::array();
     for (const auto& owner : in_order(owners, std::move(holders))) {
         for (const auto& [pages, bytes] : memory[owner]) {
             if (bytes == 0) continue;
@@ -131,10 +135,15 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
             line["pages"] = pages;
             lines.push_back(std::move(line));
         }
+        if (epc[owner] == 0) continue;
+        Json line = owner_fields(owners, owner);
+        line["bytes"] = epc[owner];
+        line["made_of"] = "memory";
+        epc_lines.push_back(std::move(line));
     }
     return {{"cores", core_lines(host, owners, core_holders)},
             {"memory", std::move(lines)},
-            {"epc", Json::array()}};
+            {"epc", std::move(epc_lines)}};
 }
 
 std::string render_host_map(const Json& map, size_t width) {
@@ -152,7 +161,11 @@ std::string render_host_map(const Json& map, size_t width) {
         memory.push_back({label_of(line), bar(bytes, total, bar_width), size_text(bytes),
                           text_or_empty(line, "pages") == "2m" ? "2 MiB" : "4 KiB"});
     }
-    return render_table(cores) + "\n" + render_table(memory) + "\nEPC: none\n";
+    std::vector<std::vector<std::string>> epc = {{"EPC OF", "SIZE", "MADE OF"}};
+    for (const auto& line : map["epc"])
+        epc.push_back({label_of(line), size_text(bytes_of(line, "bytes")), text_or_empty(line, "made_of")});
+    return render_table(cores) + "\n" + render_table(memory) + "\n" +
+           (epc.size() == 1 ? "EPC: none\n" : render_table(epc));
 }
 
 }  // namespace alcove::cli

@@ -20,7 +20,7 @@ Json host() {
         "ledger": [{"node": 0, "owners": [
             {"owner": "host", "cores": [0], "memory_4k_bytes": 0, "memory_2m_bytes": 0},
             {"owner": "i-1-enc2", "cores": [4], "memory_4k_bytes": 268435456, "memory_2m_bytes": 0},
-            {"owner": "i-1", "cores": [2], "memory_4k_bytes": 805306368, "memory_2m_bytes": 0},
+            {"owner": "i-1", "cores": [2], "memory_4k_bytes": 805306368, "memory_2m_bytes": 0, "epc_bytes": 8388608},
             {"owner": "free", "cores": [6], "memory_4k_bytes": 1073741824, "memory_2m_bytes": 0}]}]})")
         .value();
 }
@@ -50,7 +50,10 @@ TEST(HostMap, AllMemoryIsSomebodysAndEnclavesFollowTheirPrimary) {
         total += line["bytes"].get<uint64_t>();
     }
     EXPECT_THAT(owners, testing::ElementsAre("host", "i-1", "i-1-enc2", "free"));
-    EXPECT_EQ(total, uint64_t{4} << 30);
+    EXPECT_EQ(total, (uint64_t{4} << 30) - 8388608) << "the rest is EPC";
+    ASSERT_EQ(map()["epc"].size(), 1U);
+    EXPECT_EQ(map()["epc"][0]["name"], "dev");
+    EXPECT_EQ(map()["epc"][0]["bytes"], 8388608);
 }
 
 TEST(HostMap, ThePictureShowsWhoHasWhat) {
@@ -58,7 +61,10 @@ TEST(HostMap, ThePictureShowsWhoHasWhat) {
 
     EXPECT_THAT(text, HasSubstr("2,3   dev"));
     EXPECT_THAT(text, HasSubstr("4,5     + i-1-enc2"));
-    EXPECT_THAT(text, HasSubstr("EPC: none"));
+    EXPECT_THAT(text, HasSubstr("dev     8 MiB  memory"));
+    auto without = map();
+    without["epc"].clear();
+    EXPECT_THAT(render_host_map(without, 80), HasSubstr("EPC: none"));
     EXPECT_THAT(text, HasSubstr("768 MiB"));
 }
 

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "sgx/configuration.hpp"
+
 namespace alcove::cli {
 
 enum class HostChoice { Auto, Local, Embedded };
@@ -66,6 +68,8 @@ struct VmStart {
     std::optional<bool> enclaves;  // may it carve enclaves out of itself; yes
     std::string enclave_policy;    // of those; empty: its own
     std::vector<ProvisionedEnclave> provisioned;
+    std::vector<uint64_t> epc_mib;          // sections of EPC; none: those of `sgx`
+    std::optional<sgx::Configuration> sgx;  // of the configuration file
     std::optional<std::string> command_line;
     bool wait = true;
     std::chrono::seconds timeout{180};
@@ -194,6 +198,20 @@ struct HostMap {
     bool watch = false;  // draws it anew until interrupted
 };
 
+// What the host has, as a tree.
+struct HostInspect {
+    std::string path;  // "sgx.software"; empty: everything
+};
+
+struct SgxInfo {};
+struct SgxList {
+    std::string vm;  // empty: all that have SGX
+};
+// All EPC of a running VM is lost, as after a change of machines.
+struct SgxDrop {
+    std::string vm;
+};
+
 struct Explain {
     std::string code;  // empty: all of them
 };
@@ -203,7 +221,7 @@ using Command =
     std::variant<EnclaveRun, EnclaveEgress, VmStart, VmPolicy, NePolicy, VmList, VmInspect, VmConsole, VmLogs,
                  VmStop, VmRemove, VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign,
                  ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck,
-                 HostMap, Explain, Version>;
+                 HostMap, HostInspect, SgxInfo, SgxList, SgxDrop, Explain, Version>;
 
 struct Invocation {
     Globals globals;

@@ -32,6 +32,7 @@ class Arguments {
         add_image();
         add_attest();
         add_host();
+        add_sgx();
         auto* explain = command(app_, "explain", "What an error code means and what to do", explain_);
         explain->add_option("code", explain_.code, "E23, or image-crc; all of them without it");
         command(app_, "version", "The version of this program", version_);
@@ -85,6 +86,7 @@ class Arguments {
     void add_image();
     void add_attest();
     void add_host();
+    void add_sgx();
 
     CLI::App app_{"Alcove runs enclaves: small virtual machines that nobody outside can look into.",
                   "alcove"};
@@ -121,6 +123,10 @@ class Arguments {
     HostShell shell_;
     HostCheck check_;
     HostMap map_;
+    HostInspect host_inspect_;
+    SgxInfo sgx_info_;
+    SgxList sgx_list_;
+    SgxDrop sgx_drop_;
     Explain explain_;
     Version version_;
 };
@@ -199,6 +205,19 @@ void Arguments::add_vm() {
         ->add_option("--enclave-policy", vm_start_.enclave_policy,
                      "Host CPUs of its enclaves: dedicated or shared (as its own, without it)")
         ->check(CLI::IsMember({"dedicated", "shared"}));
+    start
+        ->add_option_function<std::vector<std::string>>(
+            "--epc",
+            [this](const std::vector<std::string>& given) {
+                for (const auto& text : given) {
+                    const auto mib = parse_memory_mib(text);
+                    if (!mib) throw CLI::ValidationError("--epc", mib.error().message());
+                    vm_start_.epc_mib.push_back(*mib);
+                }
+            },
+            "SGX: a section of EPC in MiB, or with M or G (repeatable, up to 8)")
+        ->expected(1)
+        ->take_all();
     start->add_option("--cmdline", vm_start_.command_line, "The kernel command line");
     start->add_flag("--wait,!--no-wait", vm_start_.wait, "Return when it runs (the default), or at once");
     start
@@ -366,7 +385,19 @@ void Arguments::add_host() {
     shell->add_option("command", shell_.command, "The command; options of its own after --");
     auto* map = command(*host, "map", "A picture of cores, memory and EPC by owner", map_);
     map->add_flag("--watch", map_.watch, "Draw it anew when it changes, until interrupted");
+    auto* inspect = command(*host, "inspect", "Everything the host has, as a tree", host_inspect_);
+    inspect->add_option("path", host_inspect_.path, "A part of the tree: sgx.software");
     command(*host, "check", "What this machine can and cannot do, and why", check_);
+}
+
+void Arguments::add_sgx() {
+    auto* sgx = group("sgx", "SGX of the host and of VMs (a VM gets it with `vm start --epc`)");
+    command(*sgx, "info", "What SGX the host has, in hardware and in software", sgx_info_);
+    auto* list = command(*sgx, "list", "EPC and enclaves of VMs", sgx_list_);
+    list->add_option("vm", sgx_list_.vm, "Name or id; all VMs with SGX without it");
+    auto* drop = command(*sgx, "drop", "Lose all EPC of a running VM at once, as after a change of machines",
+                         sgx_drop_);
+    drop->add_option("vm", sgx_drop_.vm, "Name or id")->required();
 }
 
 }  // namespace

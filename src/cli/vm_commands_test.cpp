@@ -116,6 +116,50 @@ TEST_F(VmCommands, AConfigurationSaysWhatTheCommandDoesNot) {
     EXPECT_EQ(started.json()["name"], nullptr);
 }
 
+TEST_F(VmCommands, EpcIsGivenShownAndLost) {
+    const auto started = start({"--epc", "4M", "--epc", "2"});
+
+    ASSERT_EQ(started.exit, 0) << started.err;
+    const std::string id = started.json()["id"];
+    EXPECT_EQ(started.json()["sgx"]["epc"].size(), 2U);
+    const auto list = alcove({"sgx", "list", "--json"}).json()["vms"];
+    ASSERT_EQ(list.size(), 1U);
+    EXPECT_EQ(list[0]["id"], id);
+    EXPECT_EQ(list[0]["state"]["valid_pages"], 7);
+    EXPECT_NE(alcove({"sgx", "list", "dev"}).out.find("4 MiB at 0x100000000"), std::string::npos);
+    EXPECT_NE(alcove({"vm", "list"}).out.find("6 MiB"), std::string::npos);
+    EXPECT_EQ(alcove({"vm", "inspect", "dev", "sgx.state.valid_pages"}).out, "7\n");
+    EXPECT_NE(alcove({"sgx", "info"}).out.find("6 MiB"), std::string::npos);
+    EXPECT_EQ(alcove({"host", "inspect", "sgx.software.lent_bytes"}).out, "6291456\n");
+
+    EXPECT_EQ(alcove({"sgx", "drop", "dev", "--json"}).json()["state"]["valid_pages"], 0);
+}
+
+TEST_F(VmCommands, AVmWithoutSgxHasNoneToShowOrLose) {
+    ASSERT_EQ(start().exit, 0);
+
+    EXPECT_EQ(alcove({"sgx", "list"}).out, "no VM with SGX runs\n");
+    EXPECT_EQ(alcove({"sgx", "list", "dev"}).exit, 2);
+    EXPECT_EQ(alcove({"sgx", "drop", "dev"}).exit, 2);
+    EXPECT_EQ(alcove({"sgx", "drop", "nobody"}).exit, 1);
+}
+
+TEST_F(VmCommands, AnSgxThatCanNotBeHadIsRefusedBeforeAnythingIsDone) {
+    const auto configure = [&](const std::string& text) {
+        sys::replace_file(path("sgx.toml"), as_byte_view(text), 0600).value();
+        return start({"--config", path("sgx.toml")});
+    };
+
+    const auto oversubscribed =
+        configure("[sgx]\npopulation = \"oversubscribe\"\nbudget_mib = 1\n[[sgx.epc]]\nsize = 4\n");
+    EXPECT_NE(oversubscribed.exit, 0);
+    EXPECT_NE(oversubscribed.out.find("sgx.population is"), std::string::npos) << oversubscribed.out;
+    EXPECT_NE(configure("[sgx]\nkey_root = \"vm\"\n").out.find("[[sgx.epc]]"), std::string::npos);
+    const auto locked = configure("[sgx]\nlaunch_control = { writable = false }\n[[sgx.epc]]\nsize = 4\n");
+    EXPECT_EQ(locked.exit, 0) << locked.err;
+    EXPECT_NE(locked.err.find("driver"), std::string::npos) << "it is said that Linux's will not load";
+}
+
 TEST_F(VmCommands, VmsAndEnclavesAreListedApart) {
     ASSERT_EQ(start().exit, 0);
 

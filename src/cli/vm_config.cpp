@@ -24,11 +24,16 @@ namespace alcove::cli {
 namespace {
 
 constexpr uint64_t kMaxFile = 64 * 1024;
-constexpr std::array<std::string_view, 14> kKeys = {
-    "name",  "kernel", "kernel_root", "ramdisk",  "disk",           "net",    "cpus", "memory",
-    "pages", "policy", "cmdline",     "enclaves", "enclave_policy", "enclave"};
+constexpr std::array<std::string_view, 15> kKeys = {
+    "name",  "kernel", "kernel_root", "ramdisk",  "disk",           "net",     "cpus", "memory",
+    "pages", "policy", "cmdline",     "enclaves", "enclave_policy", "enclave", "sgx"};
 constexpr std::array<std::string_view, 7> kEnclaveKeys = {"image",  "name",  "cpus", "memory",
                                                           "policy", "debug", "cid"};
+constexpr std::array<std::string_view, 10> kSgxKeys = {
+    "epc",           "backend",    "sgx1",       "sgx2",     "launch_control",
+    "provision_key", "population", "budget_mib", "key_root", "on_migrate"};
+constexpr std::array<std::string_view, 3> kEpcKeys = {"size", "base", "node"};
+constexpr std::array<std::string_view, 2> kLaunchControlKeys = {"hash", "writable"};
 
 Failure wrong(std::string_view key, std::string_view wanted) {
     return fail(ErrorCode::InvalidArgument, "'" + std::string(key) + "' is " + std::string(wanted));
@@ -72,10 +77,10 @@ Result<std::optional<bool>> boolean(const toml::table& table, const char* key) {
     return std::optional<bool>(*value);
 }
 
-Result<std::optional<uint64_t>> memory(const toml::table& table) {
-    const auto* const node = table.get("memory");
+Result<std::optional<uint64_t>> memory(const toml::table& table, std::string_view key) {
+    const auto* const node = table.get(key);
     const auto amount = node != nullptr ? node->value_exact<std::string>() : std::nullopt;
-    if (!amount) return number(table, "memory");
+    if (!amount) return number(table, key);
     const auto mib = TRY(parse_memory_mib(*amount));
     return std::optional<uint64_t>(mib);
 }
@@ -86,6 +91,85 @@ Result<void> check_keys(const toml::table& table, const std::array<std::string_v
         if (std::ranges::find(known, key.str()) == known.end())
             return fail(ErrorCode::InvalidArgument, "unknown key '" + std::string(key.str()) + "'");
     return {};
+}
+
+// `base` and `node` may be 0.
+Result<std::optional<uint64_t>> number_from_0(const toml::table& table, std::string_view key) {
+    const auto* const node = table.get(key);
+    if (node == nullptr) return std::optional<uint64_t>();
+    const auto value = node->value_exact<int64_t>();
+    if (!value || *value < 0) return wrong(key, "a number from 0 on");
+    return std::optional<uint64_t>(static_cast<uint64_t>(*value));
+}
+
+Result<sgx::SectionPlan> epc_section(const toml::table& table) {
+    TRY(check_keys(table, kEpcKeys));
+    const auto size = TRY(memory(table, "size"));
+    const auto base = TRY(number_from_0(table, "base"));
+    const auto node = TRY(number_from_0(table, "node"));
+    if (!size) return wrong("size", "needed: MiB as a number, or a text like \"8M\"");
+    if (node && *node > UINT32_MAX) return wrong("node", "a number of a NUMA node");
+    sgx::SectionPlan section{.size_mib = *size, .node = static_cast<uint32_t>(node.value_or(0))};
+    if (base) section.base = memory::GuestAddress(*base);
+    return section;
+}
+
+Result<void> fill_epc(sgx::Configuration& configuration, const toml::table& table) {
+    const auto* const node = table.get("epc");
+    if (node == nullptr) return {};
+    const auto* const sections = node->as_array();
+    if (sections == nullptr) return wrong("epc", "a list of sections: [[sgx.epc]]");
+    for (const auto& item : *sections) {
+        const auto* const section = item.as_table();
+        if (section == nullptr) return wrong("epc", "a list of sections: [[sgx.epc]]");
+        auto plan = TRY(epc_section(*section).context("epc"));
+        configuration.epc.push_back(plan);
+    }
+    return {};
+}
+
+Result<void> fill_launch_control(sgx::Configuration& configuration, const toml::table& table) {
+    const auto* const node = table.get("launch_control");
+    if (node == nullptr) return {};
+    const auto* const control = node->as_table();
+    if (control == nullptr) return wrong("launch_control", "a table with hash and writable");
+    TRY(check_keys(*control, kLaunchControlKeys));
+    const auto hash = TRY(text(*control, "hash"));
+    const auto writable = TRY(boolean(*control, "writable"));
+    if (!hash.empty()) configuration.launch_hash = TRY(sgx::parse_launch_hash(hash));
+    configuration.launch_hash_writable = writable.value_or(true);
+    return {};
+}
+
+template <typename Enum>
+Result<void> fill_word(Enum& into, const toml::table& table, std::string_view key,
+                       Result<Enum> (*parse)(std::string_view)) {
+    const auto word = TRY(text(table, key));
+    if (!word.empty()) into = TRY(parse(word));
+    return {};
+}
+
+Result<std::optional<sgx::Configuration>> sgx_of(const toml::table& whole) {
+    const auto* const node = whole.get("sgx");
+    if (node == nullptr) return std::optional<sgx::Configuration>();
+    const auto* const table = node->as_table();
+    if (table == nullptr) return wrong("sgx", "a table");
+    TRY(check_keys(*table, kSgxKeys));
+    sgx::Configuration configuration;
+    TRY(fill_epc(configuration, *table));
+    TRY(fill_launch_control(configuration, *table));
+    TRY(fill_word(configuration.backend, *table, "backend", sgx::parse_backend));
+    TRY(fill_word(configuration.population, *table, "population", sgx::parse_population));
+    TRY(fill_word(configuration.key_root, *table, "key_root", sgx::parse_key_root));
+    TRY(fill_word(configuration.on_migrate, *table, "on_migrate", sgx::parse_on_migrate));
+    configuration.budget_mib = TRY(number(*table, "budget_mib"));
+    const auto sgx1 = TRY(boolean(*table, "sgx1"));
+    const auto sgx2 = TRY(boolean(*table, "sgx2"));
+    const auto provision_key = TRY(boolean(*table, "provision_key"));
+    configuration.sgx1 = sgx1.value_or(true);
+    configuration.sgx2 = sgx2.value_or(configuration.sgx1);
+    configuration.provision_key = provision_key.value_or(false);
+    return std::optional(std::move(configuration));
 }
 
 std::string beside(const std::string& folder, const std::string& file) {
@@ -120,7 +204,7 @@ Result<ProvisionedEnclave> read_enclave(const toml::table& table, const std::str
     const auto cpus = TRY(number(table, "cpus"));
     if (cpus && *cpus > UINT32_MAX) return wrong("cpus", "a number of vCPUs");
     if (cpus) enclave.vcpus = static_cast<uint32_t>(*cpus);
-    enclave.memory_mib = TRY(memory(table));
+    enclave.memory_mib = TRY(memory(table, "memory"));
     const auto debug = TRY(boolean(table, "debug"));
     enclave.debug = debug.value_or(false);
     enclave.cid = TRY(number(table, "cid"));
@@ -171,8 +255,9 @@ Result<VmStart> apply_configuration(VmStart command, std::string_view content, c
     const auto cpus = TRY(number(table, "cpus"));
     if (cpus && *cpus > UINT32_MAX) return wrong("cpus", "a number of vCPUs");
     if (!command.vcpus && cpus) command.vcpus = static_cast<uint32_t>(*cpus);
-    const auto mib = TRY(memory(table));
+    const auto mib = TRY(memory(table, "memory"));
     if (!command.memory_mib) command.memory_mib = mib;
+    command.sgx = TRY(sgx_of(table).context("sgx"));
     return command;
 }
 

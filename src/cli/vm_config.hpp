@@ -20,9 +20,15 @@
 //     name = "web"
 //     cpus = 2
 //     memory = "256M"              # four times the image without it
-//     policy = "dedicated"         # the VM's own without it
+//     policy = "dedicated"         # `enclave_policy` without it, or else the VM's own
 //     debug = false
 //     cid = 20
+//
+//     [sgx]                        # docs/sgx.md has all of it
+//     launch_control = { hash = "acb77012...", writable = true }
+//     key_root = "vm"
+//     [[sgx.epc]]
+//     size = 8                     # MiB, or "8M"
 //
 // Files are looked for beside the configuration. Unknown keys are refused.
 #pragma once

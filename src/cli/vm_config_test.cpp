@@ -70,6 +70,56 @@ TEST(VmConfig, EnclavesStartWithTheVm) {
         EXPECT_EQ(apply_configuration({}, wrong, "").error().code(), ErrorCode::InvalidArgument) << wrong;
 }
 
+Result<VmStart> parse(std::string_view text) {
+    return apply_configuration({}, text, "");
+}
+
+TEST(VmConfig, SgxIsRead) {
+    const auto vm = parse(R"(
+        cpus = 1
+        [sgx]
+        launch_control = { hash = "0100000000000000020000000000000003000000000000000400000000000000", writable = false }
+        provision_key = true
+        sgx2 = false
+        backend = "software"
+        population = "oversubscribe"
+        budget_mib = 4
+        key_root = "host"
+        on_migrate = "drop"
+        [[sgx.epc]]
+        size = 8
+        [[sgx.epc]]
+        size = "2M"
+        base = 0x2_0000_0000
+        node = 1
+    )")
+                        .value();
+
+    ASSERT_TRUE(vm.sgx);
+    sgx::Configuration expected;
+    expected.epc = {{.size_mib = 8}, {.size_mib = 2, .base = memory::GuestAddress(0x2'0000'0000), .node = 1}};
+    expected.launch_hash = {1, 2, 3, 4};
+    expected.launch_hash_writable = false;
+    expected.provision_key = true;
+    expected.sgx2 = false;
+    expected.backend = sgx::Backend::Software;
+    expected.population = sgx::Population::Oversubscribe;
+    expected.budget_mib = 4;
+    expected.key_root = sgx::KeyRoot::Host;
+    EXPECT_EQ(*vm.sgx, expected);
+    EXPECT_FALSE(parse("cpus = 1").value().sgx);
+}
+
+TEST(VmConfig, WhatIsWrongWithSgxIsSaid) {
+    for (const char* text :
+         {"sgx = 1", "[sgx]\nepcs = 1", "[sgx]\nepc = 8", "[[sgx.epc]]\nbase = 1", "[[sgx.epc]]\nsize = 0",
+          "[[sgx.epc]]\nsize = 1\nnode = -1", "[[sgx.epc]]\nsize = 1\nsection = 2",
+          "[sgx]\nkey_root = \"mine\"", "[sgx]\nlaunch_control = { hash = \"12\" }",
+          "[sgx]\nlaunch_control = { key = \"12\" }", "[sgx]\nsgx1 = 1"})
+        EXPECT_FALSE(parse(text)) << text;
+    EXPECT_NE(parse("[[sgx.epc]]\nbase = 1").error().to_string().find("'size' is needed"), std::string::npos);
+}
+
 TEST(VmConfig, WhatTheCommandSaysIsKept) {
     VmStart command;
     command.name = "mine";

@@ -20,6 +20,7 @@
 #include "eif/image_writer.hpp"
 #include "eif/kernel_package.hpp"
 #include "eif/metadata.hpp"
+#include "sgx/configuration_json.hpp"
 #include "support/bits.hpp"
 #include "support/system.hpp"
 
@@ -140,6 +141,23 @@ Result<void> tidy_up(HostAccess& host) {
     return {};
 }
 
+// Sections that the command names stand in the place of the file's. What is wrong with the whole is said
+// here, before anything is done, and so is what is probably not meant.
+Result<VmStart> with_sgx(VmStart command, const Output& output) {
+    if (!command.epc_mib.empty()) {
+        if (!command.sgx) command.sgx = sgx::Configuration{};
+        command.sgx->epc.clear();
+        for (const uint64_t mib : command.epc_mib)
+            command.sgx->epc.push_back({.size_mib = mib});
+    }
+    if (!command.sgx) return command;
+    const auto remarks = TRY(sgx::check(*command.sgx));
+    TRY(sgx::check_available(*command.sgx));
+    for (const auto& remark : remarks)
+        output.note("SGX: " + remark);
+    return command;
+}
+
 struct Started {
     Json json;
     VmView view;
@@ -176,6 +194,7 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
         body["networks"].push_back(std::move(network));
     }
     if (!command.enclave_policy.empty()) body["enclave_policy"] = command.enclave_policy;
+    if (command.sgx) body["sgx"] = sgx::to_json(*command.sgx);
     auto json = TRY(host.api().post(vms_path(VmKind::Primary), body));
     disks.are_owned();
     auto view = TRY(read_vm(json, VmKind::Primary));
@@ -203,7 +222,8 @@ Result<Started> start(const VmStart& command, HostAccess& host, Interruption& in
 }  // namespace
 
 Result<Exit> run(const VmStart& given, const Context& context) {
-    const auto command = TRY(with_configuration(given));
+    auto configured = TRY(with_configuration(given));
+    const auto command = TRY(with_sgx(std::move(configured), context.output));
     auto host = TRY(context.open_host());
     std::optional<Started> started;
     {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -73,6 +74,13 @@ Result<void> read_primary_fields(const Json& json, VmView& view) {
         network.mac = TRY(codec::json::text_field(item, "mac"));
         view.networks.push_back(std::move(network));
     }
+    const auto* sgx = TRY(codec::json::optional_object_field(json, "sgx"));
+    if (sgx == nullptr) return {};
+    const auto* epc = TRY(codec::json::array_field(*sgx, "epc"));
+    for (const auto& section : *epc) {
+        const uint64_t mib = TRY(codec::json::unsigned_field(section, "size_mib"));
+        view.epc_mib += mib;
+    }
     return {};
 }
 
@@ -110,17 +118,23 @@ std::string state_text(const VmView& vm) {
 std::string render_list(const std::vector<VmView>& vms, VmKind kind) {
     const bool enclaves = kind == VmKind::Enclave;
     if (vms.empty()) return enclaves ? "no enclaves\n" : "no VMs\n";
-    std::vector<std::vector<std::string>> rows = {{"NAME", "ID", "STATE", enclaves ? "CID" : "RESTARTS",
-                                                   "CPUS", "MEMORY", "PAGES", enclaves ? "DEBUG" : "DISKS",
-                                                   "CREATED"}};
+    std::vector<std::vector<std::string>> rows = {
+        {"NAME", "ID", "STATE", enclaves ? "CID" : "RESTARTS", "CPUS", "MEMORY", "PAGES"}};
+    const auto add = [&rows](std::vector<std::string> cells) {
+        std::ranges::move(cells, std::back_inserter(rows.back()));
+    };
+    add(enclaves ? std::vector<std::string>{"DEBUG", "CREATED"}
+                 : std::vector<std::string>{"EPC", "DISKS", "CREATED"});
     const bool have_parents = std::ranges::any_of(vms, [](const VmView& vm) { return !vm.parent.empty(); });
-    if (have_parents) rows[0].push_back("VM");
+    if (have_parents) add({"VM"});
     for (const auto& vm : vms) {
         rows.push_back({vm.name.empty() ? "-" : vm.name, vm.id, state_text(vm),
                         std::to_string(enclaves ? vm.cid : vm.restarts), std::to_string(vm.vcpus),
-                        size_text(vm.memory_mib * 1_MiB), vm.pages,
-                        enclaves ? (vm.debug ? "yes" : "no") : std::to_string(vm.disks.size()), vm.created});
-        if (have_parents) rows.back().push_back(vm.parent.empty() ? "-" : vm.parent);
+                        size_text(vm.memory_mib * 1_MiB), vm.pages});
+        const std::string epc = vm.epc_mib == 0 ? "-" : size_text(vm.epc_mib * 1_MiB);
+        add(enclaves ? std::vector<std::string>{vm.debug ? "yes" : "no", vm.created}
+                     : std::vector<std::string>{epc, std::to_string(vm.disks.size()), vm.created});
+        if (have_parents) add({vm.parent.empty() ? "-" : vm.parent});
     }
     return render_table(rows);
 }
@@ -133,6 +147,7 @@ std::string render_vm(const VmView& vm) {
     if (!vm.parent.empty()) fields.emplace_back("VM", vm.parent);
     fields.emplace_back("cpus", std::to_string(vm.vcpus) + " (" + vm.policy + ")");
     fields.emplace_back("memory", size_text(vm.memory_mib * 1_MiB) + " in " + vm.pages + " pages");
+    if (vm.epc_mib > 0) fields.emplace_back("EPC", size_text(vm.epc_mib * 1_MiB));
     if (vm.restarts > 0) fields.emplace_back("restarts", std::to_string(vm.restarts));
     for (const auto& disk : vm.disks)
         fields.emplace_back("disk", size_text(disk.bytes) + (disk.read_only ? ", read-only" : ""));

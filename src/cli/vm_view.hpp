@@ -48,6 +48,7 @@ struct VmView {
     std::vector<DiskView> disks;                            // of a primary VM
     std::vector<NetworkView> networks;                      // of a primary VM
     uint64_t restarts = 0;                                  // of a primary VM
+    uint64_t epc_mib = 0;                                   // of a primary VM with SGX
     std::optional<std::pair<uint64_t, uint64_t>> progress;  // done, total
 
     bool is_over() const { return state == "stopped" || state == "failed"; }

@@ -12,6 +12,7 @@
 #include "codec/hex.hpp"
 #include "daemon/disk_json.hpp"
 #include "daemon/network_json.hpp"
+#include "sgx/configuration_json.hpp"
 #include "support/bits.hpp"
 #include "support/error_catalog.hpp"
 
@@ -171,6 +172,7 @@ Json to_json(const VmRecord& record) {
         json["enclaves"] = record.enclaves;
         json["enclave_policy"] =
             record.enclaves ? Json(std::string(host::to_string(record.enclave_policy))) : Json(nullptr);
+        json["sgx"] = record.sgx ? sgx::to_json(*record.sgx) : Json(nullptr);
     } else {
         add_enclave_fields(record, json);
     }
@@ -189,8 +191,10 @@ Json to_json(const Event& event) {
 Json to_json(const host::Grant& grant) {
     Json nodes = Json::array();
     for (const auto& node : grant.nodes)
-        nodes.push_back(
-            {{"node", node.node.value}, {"cores", numbers(node.cores)}, {"memory_bytes", node.memory_bytes}});
+        nodes.push_back({{"node", node.node.value},
+                         {"cores", numbers(node.cores)},
+                         {"memory_bytes", node.memory_bytes},
+                         {"epc_bytes", node.epc_bytes}});
     return {{"cpus", numbers(grant.cpus)}, {"nodes", std::move(nodes)}};
 }
 
@@ -211,6 +215,7 @@ Json error_json(const Error& error) {
 int http_status(ErrorCode code) {
     switch (code) {
         case ErrorCode::InvalidArgument:
+        case ErrorCode::MachineConfig:
         case ErrorCode::JsonMalformed:
         case ErrorCode::TextMalformed:
             return 400;
@@ -272,6 +277,7 @@ Json to_json(const Inspection& inspection) {
     json["monotonic_ns"] = timings_json(record.timings);
     json["counters"] = inspection.counters ? counters_json(*inspection.counters) : Json(nullptr);
     if (!inspection.counters) json["counters_missing"] = inspection.counters_missing;
+    if (record.is_primary()) json["sgx"] = inspection.sgx ? to_json(*inspection.sgx) : Json(nullptr);
     return json;
 }
 
@@ -296,7 +302,8 @@ Json to_json(const HostView& view) {
             lines.push_back({{"owner", line.owner},
                              {"cores", numbers(line.cores)},
                              {"memory_4k_bytes", line.small_bytes},
-                             {"memory_2m_bytes", line.huge_bytes}});
+                             {"memory_2m_bytes", line.huge_bytes},
+                             {"epc_bytes", line.epc_bytes}});
         ledger.push_back({{"node", account.node.value}, {"owners", std::move(lines)}});
     }
     Json weaknesses = Json::array();
@@ -312,6 +319,7 @@ Json to_json(const HostView& view) {
                       {"swap_total_bytes", view.memory.swap_total_bytes},
                       {"nodes", std::move(nodes)}};
     json["ledger"] = std::move(ledger);
+    json["sgx"] = to_json(view.sgx, view.account);
     json["core_scheduling"] = std::string(answer_name(view.core_scheduling));
     json["shared_policy"] = view.shared_policy_safe;
     json["vulnerabilities"] = std::move(weaknesses);

@@ -10,6 +10,7 @@
 #include "api/vmm_messages.hpp"
 #include "codec/json.hpp"
 #include "daemon/attestor_client.hpp"
+#include "daemon/sgx_json.hpp"
 #include "daemon/vm_record.hpp"
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
@@ -40,12 +41,14 @@ struct Inspection {
     std::optional<std::vector<api::vmm::StatisticsEntry>> counters;
     std::string counters_missing;    // why, when there are none
     std::vector<VmRecord> enclaves;  // of a primary VM: those that are not over
+    std::optional<SgxView> sgx;      // of a VM with SGX
 };
 Json to_json(const Inspection& inspection);
 
 struct HostView {
     host::Topology topology;
     host::HostMemory memory;
+    host::SgxHardware sgx;
     std::vector<host::Vulnerability> vulnerabilities;
     host::Answer core_scheduling = host::Answer::NotTried;
     bool shared_policy_safe = false;

@@ -149,6 +149,9 @@ Result<HttpResponse> Api::route_vm(const HttpRequest& request, const VmRecord& r
     if (is_get && verb == "sockets") return get_sockets(record);
     if (is_get && verb == "console") return follow_console(record);
     if (is_get && verb == "logs") return read_logs(record);
+    if (record.is_primary() && is_get && verb == "sgx") return sgx(record, api::vmm::SgxAction::Report);
+    if (record.is_primary() && request.method == "POST" && verb == "drop-epc")
+        return sgx(record, api::vmm::SgxAction::Drop);
     if (request.method == "POST" && verb == "stop") return stop(request, record);
     if (request.method == "POST" && verb == "policy" && record.is_primary())
         return set_policy(request, record);
@@ -231,6 +234,7 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
     launch.debug = body.debug;
     launch.enclaves = body.enclaves;
     launch.enclave_policy = body.enclave_policy;
+    launch.sgx = body.sgx;
     launch.cid = body.cid;
     launch.requested_ns = requested_ns;
     const auto record =
@@ -283,23 +287,47 @@ Result<HttpResponse> Api::inspect(const VmRecord& asked) {
                              .directory = {},
                              .counters = {},
                              .counters_missing = {},
-                             .enclaves = {}};
+                             .enclaves = {},
+                             .sgx = {}};
             for (auto& one : supervisor->list())
                 if (one.parent == found.record.id && !is_over(one.state))
                     found.enclaves.push_back(std::move(one));
             found.grant = supervisor->grant(found.record.id);
             found.directory = supervisor->vm_directory(found.record.id);
-            supervisor->counters(found.record.id, [found, answer](Result<Supervisor::Counters> counters) {
+            const auto add_sgx = [supervisor, answer](Inspection full) {
+                if (!full.record.sgx) return answer(std::move(full));
+                const std::string vm = full.record.id;
+                supervisor->sgx(vm, api::vmm::SgxAction::Report,
+                                [full = std::move(full), answer](Result<api::vmm::SgxState> state) {
+                                    Inspection all = full;
+                                    all.sgx = sgx_view(*all.record.sgx, std::move(state));
+                                    answer(std::move(all));
+                                });
+            };
+            supervisor->counters(found.record.id, [found, add_sgx](Result<Supervisor::Counters> counters) {
                 Inspection full = found;
                 if (counters) {
                     full.counters = std::move(*counters);
                 } else {
                     full.counters_missing = counters.error().to_string();
                 }
-                answer(std::move(full));
+                add_sgx(std::move(full));
             });
         }));
     return json_response(to_json(inspection));
+}
+
+// What was asked for stands in the answer whether the VM runs or not; to do something it has to.
+Result<HttpResponse> Api::sgx(const VmRecord& record, api::vmm::SgxAction action) {
+    if (!record.sgx)
+        return fail(ErrorCode::InvalidArgument, record.id + " has no SGX: give it EPC when it is started");
+    auto state =
+        ask<api::vmm::SgxState>(parts_.loop, config_.patience,
+                                [supervisor = &parts_.supervisor, id = record.id, action](auto answer) {
+                                    supervisor->sgx(id, action, std::move(answer));
+                                });
+    if (!state && action != api::vmm::SgxAction::Report) return Failure{std::move(state).error()};
+    return json_response(to_json(sgx_view(*record.sgx, std::move(state))));
 }
 
 Result<HttpResponse> Api::get_sockets(const VmRecord& record) {
@@ -390,6 +418,7 @@ Result<HttpResponse> Api::get_host() {
     view.memory = TRY(host::read_host_memory());
     auto weaknesses = host::read_vulnerabilities();
     if (weaknesses) view.vulnerabilities = std::move(*weaknesses);
+    view.sgx = host::read_sgx(view.topology.nodes);
     view.core_scheduling = host::probe_core_scheduling();
     view.shared_policy_safe = parts_.ledger.capacity().shared_policy_safe;
     view.account = parts_.ledger.account();

@@ -62,6 +62,7 @@ class Api {
     Result<HttpResponse> get(const HttpRequest& request, const VmRecord& record);
     Result<HttpResponse> inspect(const VmRecord& record);
     Result<HttpResponse> get_sockets(const VmRecord& record);
+    Result<HttpResponse> sgx(const VmRecord& record, api::vmm::SgxAction action);
     Result<HttpResponse> set_policy(const HttpRequest& request, const VmRecord& asked);
     Result<HttpResponse> stop(const HttpRequest& request, const VmRecord& record);
     Result<HttpResponse> remove(const VmRecord& record);

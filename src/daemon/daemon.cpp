@@ -54,6 +54,7 @@ std::vector<host::AlreadyLent> already_lent(const std::vector<Store::Saved>& sav
             found->cores.insert(found->cores.end(), node.cores.begin(), node.cores.end());
             auto& bytes = one.grant.pages == host::PageSize::Size2M ? found->huge_bytes : found->small_bytes;
             bytes += node.memory_bytes;
+            found->small_bytes += node.epc_bytes;
         }
     }
     return lent;

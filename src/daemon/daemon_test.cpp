@@ -79,6 +79,28 @@ class DaemonRunTest : public DaemonTest {
     }
 };
 
+TEST_F(DaemonRunTest, AVmsSgxIsToldAndItsEpcDropped) {
+    const auto token = offer("the image").value();
+    const auto created =
+        post(control_, "/v1/vms",
+             R"({"image":{"token":")" + token +
+                 R"("},"name":"dev","vcpus":1,"memory_mib":2,"sgx":{"epc":[{"size_mib":4}]}})");
+    ASSERT_EQ(created.status, 201) << created.body;
+    EXPECT_EQ(json_of(created)["sgx"]["epc"][0]["size_mib"], 4);
+    ASSERT_EQ(json_of(get(control_, "/v1/vms/dev?wait=running&timeout=10"))["state"], "running");
+
+    EXPECT_EQ(json_of(get(view_, "/v1/vms/dev/sgx"))["state"]["valid_pages"], 7);
+    EXPECT_EQ(json_of(get(view_, "/v1/vms/dev/inspect"))["sgx"]["state"]["valid_pages"], 7);
+    EXPECT_EQ(json_of(get(view_, "/v1/host"))["sgx"]["software"]["lent_bytes"], 4 << 20);
+    EXPECT_EQ(post(view_, "/v1/vms/dev/drop-epc", "").status, 403);
+    EXPECT_EQ(json_of(post(control_, "/v1/vms/dev/drop-epc", ""))["state"]["valid_pages"], 0);
+
+    EXPECT_EQ(post(control_, "/v1/vms/dev/stop", R"({"force_after_ms":100})").status, 202);
+    ASSERT_EQ(json_of(get(control_, "/v1/vms/dev?wait=stopped&timeout=10"))["state"], "stopped");
+    EXPECT_TRUE(json_of(get(control_, "/v1/vms/dev/sgx"))["state"].is_null());
+    EXPECT_EQ(json_of(get(view_, "/v1/host"))["sgx"]["software"]["lent_bytes"], 0);
+}
+
 TEST_F(DaemonRunTest, AnEnclaveIsRunInspectedStoppedAndRemoved) {
     const auto created = run(R"(,"name":"web")");
     ASSERT_EQ(created.status, 201) << created.body;

@@ -273,6 +273,14 @@ void FakeHost::shim_message(Shim& shim) {
                                                                     {.id = 999, .index = 0, .value = 1}};
             return send(shim.daemon, api::vmm::encode_statistics(request, entries));
         }
+        case api::shim::SgxRequest::kType: {
+            const bool drop = api::decode<api::shim::SgxRequest>(envelope)->action ==
+                              static_cast<uint32_t>(api::vmm::SgxAction::Drop);
+            if (drop) orders_.push_back("drop the EPC of " + shim.id);
+            api::vmm::SgxState state{.valid_pages = drop ? 0U : 7U, .resident_pages = 1024};
+            state.sections = {{.base = uint64_t{4} << 30, .size = uint64_t{4} << 20}};
+            return send(shim.daemon, api::vmm::encode_sgx_report(request, state));
+        }
         case api::shim::Console::kType:
             if (!shim.ring.is_open())
                 return send(shim.daemon,

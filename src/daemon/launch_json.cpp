@@ -9,6 +9,7 @@
 
 #include "codec/json.hpp"
 #include "daemon/network_json.hpp"
+#include "sgx/configuration_json.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::daemon {
@@ -19,9 +20,9 @@ using codec::json::Json;
 
 constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 11> kPrimaryFields = {
-    "name",   "image", "vcpus",    "memory_mib", "pages",         "provisioned",
-    "policy", "disks", "enclaves", "networks",   "enclave_policy"};
+constexpr std::array<std::string_view, 12> kPrimaryFields = {
+    "name",  "image",    "vcpus",    "memory_mib",     "pages", "policy",
+    "disks", "enclaves", "networks", "enclave_policy", "sgx",   "provisioned"};
 // Of an enclave that starts with a primary VM.
 constexpr std::array<std::string_view, 7> kProvisionedFields = {"name",   "image", "vcpus", "memory_mib",
                                                                 "policy", "debug", "cid"};
@@ -109,6 +110,8 @@ Result<LaunchBody> read_launch(const Json& json) {
     body.image = TRY(read_file(*image, "'image'"));
     TRY(read_disks(json, body));
     TRY(read_networks(json, body));
+    const auto* sgx = TRY(codec::json::optional_object_field(json, "sgx"));
+    if (sgx != nullptr) body.sgx = TRY(sgx::parse_configuration(*sgx).context("sgx"));
     const uint64_t vcpus = TRY(codec::json::unsigned_field(json, "vcpus"));
     if (vcpus > std::numeric_limits<uint32_t>::max())
         return fail(ErrorCode::InvalidArgument, "'vcpus' is out of range");

@@ -13,6 +13,7 @@
 #include "api/network.hpp"
 #include "api/vm_role.hpp"
 #include "host/units.hpp"
+#include "sgx/configuration.hpp"
 #include "support/result.hpp"
 
 namespace alcove::daemon {
@@ -45,6 +46,7 @@ struct LaunchBody {
     std::optional<host::CpuPolicy> enclave_policy;  // nothing: the VM's own
     std::vector<FileReference> disks;
     std::vector<NetworkReference> networks;
+    std::optional<sgx::Configuration> sgx;
     std::vector<LaunchBody> provisioned;  // enclaves that start with the VM
 };
 

@@ -39,6 +39,17 @@ TEST(LaunchJson, OptionalFieldsHaveDefaults) {
     EXPECT_FALSE(body.cid);
 }
 
+TEST(LaunchJson, SgxIsOfAPrimaryVm) {
+    constexpr std::string_view kBody =
+        R"({"image":{"token":"00ff"},"vcpus":2,"memory_mib":512,"sgx":{"epc":[{"size_mib":8,"base":4294967296}]}})";
+
+    const auto body = parse_launch_body(kBody, api::VmRole::Primary).value();
+
+    ASSERT_TRUE(body.sgx);
+    EXPECT_EQ(body.sgx->epc.at(0).size_mib, 8U);
+    EXPECT_EQ(code_of(kBody), ErrorCode::InvalidArgument) << "an enclave has none";
+}
+
 TEST(LaunchJson, FormIsChecked) {
     EXPECT_EQ(code_of(""), ErrorCode::JsonMalformed);
     EXPECT_EQ(code_of("[]"), ErrorCode::JsonMalformed);

@@ -11,6 +11,7 @@
 #include "crypto/random.hpp"
 #include "daemon/disk_json.hpp"
 #include "daemon/network_json.hpp"
+#include "daemon/sgx_json.hpp"
 
 namespace alcove::daemon {
 
@@ -127,6 +128,12 @@ ALTER TABLE vms ADD COLUMN enclave_policy TEXT NOT NULL DEFAULT 'dedicated';
 UPDATE vms SET enclave_policy = policy;
 )sql";
 
+// Schema 6: SGX of primary VMs, as sgx/configuration_json.hpp has it, and the memory that EPC is made of.
+constexpr std::string_view kSchema6 = R"sql(
+ALTER TABLE vms ADD COLUMN sgx TEXT NOT NULL DEFAULT '';
+ALTER TABLE leases ADD COLUMN epc_bytes INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -223,6 +230,7 @@ Result<VmRecord> read_record(const Statement& row) {
     record.enclaves = integer() != 0;
     record.networks = TRY(parse_networks(text()).context("the networks of a VM in the database"));
     record.enclave_policy = text() == "shared" ? host::CpuPolicy::Shared : host::CpuPolicy::Dedicated;
+    record.sgx = TRY(parse_stored(text()).context("the SGX of a VM in the database"));
     return record;
 }
 
@@ -262,6 +270,7 @@ Result<void> Store::migrate() {
     if (version < 3) TRY(database_.execute(kSchema3));
     if (version < 4) TRY(database_.execute(kSchema4));
     if (version < 5) TRY(database_.execute(kSchema5));
+    if (version < 6) TRY(database_.execute(kSchema6));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -286,14 +295,15 @@ Result<std::vector<Store::Saved>> Store::load() const {
         saved.grant.owner = saved.record.id;
         saved.grant.pages = saved.record.pages;
         saved.grant.policy = saved.record.policy;
-        auto leases =
-            TRY(database_.prepare("SELECT node, cores, memory_bytes FROM leases WHERE vm = ? ORDER BY node"));
+        auto leases = TRY(database_.prepare(
+            "SELECT node, cores, memory_bytes, epc_bytes FROM leases WHERE vm = ? ORDER BY node"));
         leases.bind(1, std::string_view(saved.record.id));
         while (TRY(leases.step())) {
             auto cores = TRY(parse_core_list(leases.text(1)));
             saved.grant.nodes.push_back({.node = host::NumaNode{static_cast<uint32_t>(leases.integer(0))},
                                          .cores = std::move(cores),
-                                         .memory_bytes = static_cast<uint64_t>(leases.integer(2))});
+                                         .memory_bytes = static_cast<uint64_t>(leases.integer(2)),
+                                         .epc_bytes = static_cast<uint64_t>(leases.integer(3))});
         }
         result.push_back(std::move(saved));
     }
@@ -302,7 +312,7 @@ Result<std::vector<Store::Saved>> Store::load() const {
 
 Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
-        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
         "excluded.ready, cid = excluded.cid, vcpus = excluded.vcpus, memory_bytes = excluded.memory_bytes, "
         "debug = excluded.debug, image_bytes = excluded.image_bytes, "
@@ -364,6 +374,8 @@ Result<void> Store::write_record(const VmRecord& record) {
     const std::string networks = codec::json::dump(to_json(record.networks));
     add(std::string_view(networks));
     add(host::to_string(record.enclave_policy));
+    const std::string sgx = stored_text(record.sgx);
+    add(std::string_view(sgx));
     return statement.run();
 }
 
@@ -397,9 +409,10 @@ Result<void> Store::write_lease(const host::Grant& grant) {
     auto before = TRY(database_.prepare("DELETE FROM leases WHERE vm = ?"));
     TRY(before.bind(1, std::string_view(grant.owner)).run());
     for (const auto& node : grant.nodes) {
-        auto statement = TRY(database_.prepare("INSERT INTO leases VALUES (?, ?, ?, ?)"));
+        auto statement = TRY(database_.prepare("INSERT INTO leases VALUES (?, ?, ?, ?, ?)"));
         statement.bind(1, std::string_view(grant.owner)).bind(2, node.node.value);
         statement.bind(3, std::string_view(core_list(node.cores))).bind(4, node.memory_bytes);
+        statement.bind(5, node.epc_bytes);
         TRY(statement.run());
     }
     return {};

@@ -43,6 +43,9 @@ VmRecord full_record(const std::string& id) {
     record.disks = {{.bytes = 512_GiB, .read_only = true, .serial = ""},
                     {.bytes = 1, .read_only = false, .serial = "vmd-\"x\""}};
     record.networks = {{.kind = api::NetworkKind::Stream, .mac = {2, 0, 0, 0, 0, 1}}};
+    record.sgx = sgx::Configuration{};
+    record.sgx->epc = {{.size_mib = 4}, {.size_mib = 2, .base = memory::GuestAddress(8_GiB), .node = 1}};
+    record.sgx->key_root = sgx::KeyRoot::Host;
     return record;
 }
 
@@ -52,7 +55,7 @@ host::Grant grant_of(const std::string& id) {
                       .policy = host::CpuPolicy::Shared,
                       .nodes = {},
                       .cpus = {}};
-    grant.nodes = {{.node = {0}, .cores = {{2}, {4}}, .memory_bytes = 2_MiB},
+    grant.nodes = {{.node = {0}, .cores = {{2}, {4}}, .memory_bytes = 2_MiB, .epc_bytes = 6_MiB},
                    {.node = {3}, .cores = {}, .memory_bytes = 4_MiB}};
     return grant;
 }
@@ -92,6 +95,7 @@ TEST_F(StoreTest, ARecordComesBackWhole) {
     EXPECT_EQ(back.restarts, record.restarts);
     EXPECT_EQ(back.disks, record.disks);
     EXPECT_EQ(back.networks, record.networks);
+    EXPECT_EQ(back.sgx, record.sgx);
     EXPECT_EQ(saved[0].grant, grant_of(record.id));
 }
 
@@ -233,6 +237,7 @@ TEST_F(StoreTest, ADatabaseFromBeforePrimaryVmsGoesOn) {
     EXPECT_EQ(saved[0].record.role, api::VmRole::Enclave);
     EXPECT_TRUE(saved[0].record.disks.empty());
     EXPECT_TRUE(saved[0].record.networks.empty());
+    EXPECT_FALSE(saved[0].record.sgx);
     ASSERT_EQ(saved[0].grant.nodes.size(), 1U);
     ASSERT_EQ(events.size(), 1U);
     EXPECT_EQ(events[0].vm, "i-1-enc1");

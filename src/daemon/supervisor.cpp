@@ -8,6 +8,7 @@
 #include "api/limits.hpp"
 #include "crypto/random.hpp"
 #include "daemon/network_json.hpp"
+#include "daemon/sgx_order.hpp"
 #include "host/capacity.hpp"
 #include "support/bits.hpp"
 #include "support/log.hpp"
@@ -119,6 +120,9 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (request.enclave_policy) TRY(check_enclave_policy(request.policy, *request.enclave_policy));
     if (request.role == api::VmRole::Primary && (request.cid || request.debug))
         return fail(ErrorCode::InvalidArgument, "a context id and debug mode are of enclaves");
+    if (request.sgx && request.role != api::VmRole::Primary)
+        return fail(ErrorCode::InvalidArgument, "only a VM has SGX, an enclave has none");
+    if (request.sgx) TRY(check_sgx(*request.sgx, request.memory_bytes));
     if (request.cid && !api::is_guest_cid(*request.cid))
         return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) +
                                                     " and " + std::to_string(api::kMaxGuestCid));
@@ -226,9 +230,12 @@ void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, const std:
 Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     TRY(check(request));
     const auto share = TRY(share_of(request));
+    const uint64_t epc = request.sgx ? epc_memory(*request.sgx) : 0;
     if (config_.memory_now) {
         const auto memory = config_.memory_now();
         if (memory) TRY(host::check_memory_now(*memory, request.memory_bytes, request.pages));
+        if (memory && epc != 0)
+            TRY(host::check_memory_now(*memory, epc, host::PageSize::Size4K).context("EPC"));
     }
     VmRecord record;
     record.id = TRY(make_id(request.role));
@@ -236,6 +243,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     auto lease = TRY(ledger_.reserve({.owner = record.id,
                                       .vcpus = request.vcpus,
                                       .memory_bytes = request.memory_bytes,
+                                      .epc_bytes = epc,
                                       .pages = request.pages,
                                       .policy = request.policy}));
     record.cid = TRY(choose_cid(request));
@@ -248,6 +256,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     record.enclaves = request.enclaves;
     record.enclave_policy = request.enclave_policy.value_or(request.policy);
     record.image_bytes = request.image_bytes;
+    record.sgx = request.sgx;
     for (const auto& disk : request.disks)
         record.disks.push_back(disk.record);
     for (const auto& network : request.networks)
@@ -329,6 +338,16 @@ void Supervisor::counters(const std::string& id_or_name, Answer<Counters> answer
     if (vm == nullptr) return answer(nobody(id_or_name));
     if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
     vm->link->statistics(std::move(answer));
+}
+
+void Supervisor::sgx(const std::string& id_or_name, api::vmm::SgxAction action,
+                     Answer<api::vmm::SgxState> answer) {
+    auto* vm = find_vm(id_or_name);
+    if (vm == nullptr) return answer(nobody(id_or_name));
+    if (!vm->record.sgx)
+        return answer(fail(ErrorCode::InvalidArgument, vm->record.id + " has no SGX: start it with EPC"));
+    if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
+    vm->link->sgx(action, std::move(answer));
 }
 
 void Supervisor::console(const std::string& id_or_name, Answer<Fd> answer) {

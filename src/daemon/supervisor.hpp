@@ -53,6 +53,7 @@ struct LaunchRequest {
     std::optional<uint64_t> cid;                    // of an enclave
     std::vector<LaunchDisk> disks;                  // of a primary VM
     std::vector<LaunchNetwork> networks;
+    std::optional<sgx::Configuration> sgx;
     // Of a primary VM: enclaves that start with it. vCPUs (of dedicated ones) and memory come out of the VM's
     // numbers above; pages and role are the VM's to say.
     std::vector<LaunchRequest> provisioned;
@@ -102,6 +103,8 @@ class Supervisor {
     Result<VmRecord> set_enclave_policy(const std::string& id, host::CpuPolicy policy);
 
     void counters(const std::string& id_or_name, Answer<Counters> answer);
+    // Of a VM with SGX: its state, after what is to be done. ErrorCode::InvalidArgument of one without.
+    void sgx(const std::string& id_or_name, api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer);
     // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug of an enclave outside debug
     // mode.
     void console(const std::string& id_or_name, Answer<Fd> answer);

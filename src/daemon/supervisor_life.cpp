@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/stop_reason.hpp"
+#include "daemon/sgx_order.hpp"
 #include "daemon/supervisor.hpp"
 #include "eif/pcr.hpp"
 #include "support/error_catalog.hpp"
@@ -116,6 +117,11 @@ void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
     for (size_t i = 0; i < record.networks.size(); ++i)
         order.networks.at(i) = {.mac = record.networks[i].mac,
                                 .kind = static_cast<uint8_t>(record.networks[i].kind)};
+    if (record.sgx) {
+        order.sgx = sgx_order(*record.sgx);
+        order.sgx_root_owner =
+            api::TextField<80>::of(sgx_root_owner(record.sgx->key_root, record.id, record.name));
+    }
     if (!record.is_primary()) {
         order.module_id = api::TextField<128>::of(record.id);
         order.pcr4 = eif::pcr_of_text(record.has_parent() ? record.parent : store_.instance_id());

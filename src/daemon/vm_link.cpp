@@ -38,6 +38,12 @@ Result<std::vector<api::vmm::StatisticsEntry>> read_statistics(Result<Peer::Mess
     return std::move(reply.entries);
 }
 
+Result<api::vmm::SgxState> read_sgx(Result<Peer::Message> answer) {
+    const auto message = TRY(std::move(answer));
+    auto reply = TRY(api::vmm::decode_sgx_report(message.envelope));
+    return std::move(reply.state);
+}
+
 Result<VmLink::State> read_state(const Peer::Message& message) {
     const auto told = TRY(api::decode_with_tail<api::shim::State>(message.envelope));
     const auto phase = api::shim::phase_from(told.body.phase);
@@ -121,6 +127,11 @@ void VmLink::stop(std::chrono::milliseconds force_after, Answer<void> answer) {
 
 void VmLink::statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer) {
     ask(api::shim::StatisticsRequest{}, {}, kAnswerWithin, read_statistics, std::move(answer));
+}
+
+void VmLink::sgx(api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer) {
+    ask(api::shim::SgxRequest{.request = {}, .action = static_cast<uint32_t>(action)}, {}, kAnswerWithin,
+        read_sgx, std::move(answer));
 }
 
 void VmLink::console(Answer<Fd> answer) {

@@ -45,6 +45,7 @@ class VmLink {
 
     void stop(std::chrono::milliseconds force_after, Answer<void> answer);
     void statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer);
+    void sgx(api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer);
     void console(Answer<Fd> answer);  // the console ring, debug enclaves only
     void release(Answer<void> answer);
 

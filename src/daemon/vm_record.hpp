@@ -14,6 +14,7 @@
 #include "api/vm_role.hpp"
 #include "daemon/vm_state.hpp"
 #include "host/units.hpp"
+#include "sgx/configuration.hpp"
 #include "support/error.hpp"
 
 namespace alcove::daemon {
@@ -103,7 +104,8 @@ struct VmRecord {
     std::string parent;     // of an enclave of a primary VM: that VM; else empty
     uint64_t slot_uid = 0;  // of one that it carved: its handle there; 0 of one that was started with it
     std::vector<NetworkRecord> networks;
-    uint32_t restarts = 0;  // lives that ended in a reset
+    std::optional<sgx::Configuration> sgx;  // of a primary VM
+    uint32_t restarts = 0;                  // lives that ended in a reset
 
     int64_t created_ms = 0;  // wall clock, since 1970; 0 for what has not happened
     int64_t ready_ms = 0;

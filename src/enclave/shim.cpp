@@ -76,6 +76,7 @@ Shim::Shim(EventLoop& loop, api::start::Order order, PreparationWork work, std::
       on_released_(std::move(on_released)),
       lifecycle_(id_of(order_), traits_of(order_), order_.start.vmm_pid, now_ns()),
       statistics_(loop, [this](Bytes answer) { door_->send(std::move(answer)); }),
+      sgx_(loop, [this](Bytes answer) { door_->send(std::move(answer)); }),
       attestor_(loop, attestor_socket_of(order_)) {}
 
 Result<std::unique_ptr<Shim>> Shim::create(EventLoop& loop, api::start::Order order, PreparationWork work,
@@ -106,6 +107,7 @@ Result<void> Shim::connect() {
                                         [this] {
                                             attached_ = false;
                                             statistics_.forget_waiting();
+                                            sgx_.forget_waiting();
                                             if (carved_ != nullptr) carved_->forget_waiting();
                                         }}));
     TRY(make_console());
@@ -145,7 +147,7 @@ Result<void> Shim::connect_child() {
             vmm_log_->drain();
             apply(lifecycle_.vmm_gone(end, vmm_log_->last_line(), now_ns()));
             if (carved_ != nullptr) carved_->vmm_ended();
-            statistics_.fail(Error(ErrorCode::EnclaveDied, "the VM has ended"));
+            fail_questions(Error(ErrorCode::EnclaveDied, "the VM has ended"));
         }));
     if (lifecycle_.is_primary()) {
         lives_ = TRY(LivesLink::create(loop_, std::move(fds.vmm_channel), lives_callbacks()));
@@ -202,6 +204,7 @@ VmmLink::Callbacks Shim::vmm_callbacks() {
         .on_attestor_lost = [this] { apply(lifecycle_.attestor_lost()); },
         .on_ne_line_wanted = [this] { apply(lifecycle_.ne_line_wanted()); },
         .on_statistics = [this](const vmm::StatisticsReply& reply) { statistics_.answer(reply); },
+        .on_sgx = [this](const vmm::SgxReply& reply) { sgx_.answer(reply); },
         .on_refused = [this](const Error& error) { apply(lifecycle_.launch_refused(error)); },
         .on_protocol_broken = [this](const Error& error) { apply(lifecycle_.protocol_broken(error)); },
         .on_channel_lost = [this] { apply(lifecycle_.channel_lost()); },
@@ -216,7 +219,7 @@ LivesLink::Callbacks Shim::lives_callbacks() {
                 vmm_->finish();
                 vmm_log_->drain();
                 apply(lifecycle_.life_ended(end, vmm_log_->last_line()));
-                statistics_.fail(Error(ErrorCode::EnclaveNotReady, "the VM is between two lives"));
+                fail_questions(Error(ErrorCode::EnclaveNotReady, "the VM is between two lives"));
             },
         .on_protocol_broken = [this](const Error& error) { apply(lifecycle_.protocol_broken(error)); },
     };
@@ -299,6 +302,7 @@ void Shim::launch() {
     order.launch.disk_count = start.disk_count;
     order.launch.threads_per_core = start.threads_per_core;
     order.launch.networks = start.networks;
+    order.launch.sgx = start.sgx;
     auto descriptors = launch_descriptors();
     if (!descriptors) return apply(lifecycle_.preparation_failed(descriptors.error()));
     order.descriptors = std::move(*descriptors);
@@ -406,6 +410,8 @@ Result<void> Shim::on_request(const api::Envelope& envelope, std::vector<Fd> des
             return serve(envelope, &Shim::stop);
         case shim::StatisticsRequest::kType:
             return serve(envelope, &Shim::ask_statistics);
+        case shim::SgxRequest::kType:
+            return serve(envelope, &Shim::ask_sgx);
         case shim::Console::kType:
             return serve(envelope, &Shim::give_console);
         case shim::GetPidfd::kType:
@@ -492,6 +498,22 @@ void Shim::ask_statistics(const shim::StatisticsRequest& wish) {
     if (!lifecycle_.is_running())
         return refuse(wish.request, ErrorCode::EnclaveNotReady, "the VM is not running");
     statistics_.ask(wish.request, [this](Bytes question) { vmm_->send(std::move(question)); });
+}
+
+void Shim::ask_sgx(const shim::SgxRequest& wish) {
+    if (!order_.start.sgx.is_there())
+        return refuse(wish.request, ErrorCode::InvalidArgument, "this VM has no SGX");
+    if (!vmm::sgx_action_from(wish.action))
+        return refuse(wish.request, ErrorCode::InvalidArgument, "SGX knows no such action");
+    if (!lifecycle_.is_running())
+        return refuse(wish.request, ErrorCode::EnclaveNotReady, "the VM is not running");
+    sgx_.ask(wish, [this](Bytes question) { vmm_->send(std::move(question)); });
+}
+
+// What the VMM that is gone was asked.
+void Shim::fail_questions(const Error& error) {
+    statistics_.fail(error);
+    sgx_.fail(error);
 }
 
 void Shim::give_console(const shim::Console& wish) {

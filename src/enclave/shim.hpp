@@ -25,6 +25,7 @@
 #include "enclave/memory_requests.hpp"
 #include "enclave/port_opener.hpp"
 #include "enclave/preparation.hpp"
+#include "enclave/sgx_relay.hpp"
 #include "enclave/statistics_relay.hpp"
 #include "enclave/vmm_link.hpp"
 #include "enclave/vmm_log.hpp"
@@ -84,6 +85,8 @@ class Shim {
     void attach(const api::shim::Attach& wish);
     void stop(const api::shim::Stop& wish);
     void ask_statistics(const api::shim::StatisticsRequest& wish);
+    void ask_sgx(const api::shim::SgxRequest& wish);
+    void fail_questions(const Error& error);
     void give_console(const api::shim::Console& wish);
     void give_pidfd(const api::shim::GetPidfd& wish);
     void add_memory(const api::shim::AddMemory& wish);
@@ -109,6 +112,7 @@ class Shim {
     bool attached_ = false;  // the daemon that is there has asked for State
     Bytes published_;        // the last State that was pushed
     StatisticsRelay statistics_;
+    SgxRelay sgx_;
     EventLoop::TimerId kill_timer_ = 0;
     EventLoop::TimerId life_timer_ = 0;
     EventLoop::Clock::time_point life_began_{};

@@ -79,6 +79,11 @@ Result<void> VmmLink::on_message(const api::Envelope& envelope, const std::vecto
             callbacks_.on_statistics(message);
             return {};
         }
+        case vmm::SgxReport::kType: {
+            const auto message = TRY(vmm::decode_sgx_report(envelope));
+            callbacks_.on_sgx(message);
+            return {};
+        }
         case api::Failed::kType: {
             const auto message = TRY(api::decode_failed(envelope));
             callbacks_.on_refused(message.error);

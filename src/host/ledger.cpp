@@ -57,9 +57,11 @@ struct Entries {
     uint64_t lent_bytes(NumaNode node, PageSize pages) const {
         uint64_t bytes = 0;
         for (const auto& [owner, grant] : grants) {
-            if (grant.pages != pages) continue;
-            for (const auto& part : grant.nodes)
-                bytes += part.node == node ? part.memory_bytes : 0;
+            for (const auto& part : grant.nodes) {
+                if (part.node != node) continue;
+                if (grant.pages == pages) bytes += part.memory_bytes;
+                if (pages == PageSize::Size4K) bytes += part.epc_bytes;
+            }
         }
         return bytes;
     }
@@ -152,6 +154,41 @@ std::vector<CoreId> take_cores(const std::vector<const Core*>& free, uint32_t& v
     return taken;
 }
 
+bool is_empty(const NodeGrant& part) {
+    return part.cores.empty() && part.memory_bytes == 0 && part.epc_bytes == 0;
+}
+
+// Adds EPC to a grant, on its own nodes first; `free` is what there is in small pages without the grant.
+// What found no place is left.
+template <typename Free>
+uint64_t add_epc(Grant& grant, uint64_t bytes, const std::vector<Free>& free, Placement placement) {
+    const auto own = grant.nodes;
+    const auto is_own = [&](NumaNode node) {
+        return std::ranges::find(own, node, &NodeGrant::node) != own.end();
+    };
+    for (const bool of_its_nodes : {true, false}) {
+        for (const auto& node : free) {
+            if (is_own(node.node) != of_its_nodes || (!of_its_nodes && placement == Placement::OneNode))
+                continue;
+            uint64_t room = node.bytes;
+            for (const auto& part : own)
+                if (part.node == node.node && grant.pages == PageSize::Size4K) room -= part.memory_bytes;
+            const uint64_t taken = std::min(bytes, align_down<uint64_t>(room, 2_MiB));
+            if (taken == 0) continue;
+            part_of(grant, node.node).epc_bytes = taken;
+            bytes -= taken;
+        }
+    }
+    return bytes;
+}
+
+Failure epc_shortage(const Demand& demand, uint64_t missing) {
+    return fail(ErrorCode::NoFreeMemory, mib(demand.epc_bytes) +
+                                             " of EPC asked for, which is memory of this "
+                                             "host; " +
+                                             mib(demand.epc_bytes - missing) + " may still be lent");
+}
+
 template <typename Free>
 Failure shortage(const Demand& demand, uint32_t wanted_threads, const std::vector<Free>& free) {
     uint32_t threads = 0;
@@ -191,7 +228,7 @@ std::vector<NodeGrant> spread(std::vector<Free> free, uint32_t vcpus, uint64_t b
             bytes -= parts[i].memory_bytes;
         }
     }
-    std::erase_if(parts, [](const NodeGrant& part) { return part.cores.empty() && part.memory_bytes == 0; });
+    std::erase_if(parts, is_empty);
     std::ranges::sort(parts, {}, &NodeGrant::node);
     return vcpus == 0 && bytes == 0 ? parts : std::vector<NodeGrant>{};
 }
@@ -200,8 +237,11 @@ template <typename Free>
 std::vector<NodeGrant> choose(const std::vector<Free>& free, const Demand& demand, uint32_t vcpus) {
     // One node: the one that keeps the least behind, so that large demands still find room elsewhere.
     const Free* best = nullptr;
+    const uint64_t beside = demand.pages == PageSize::Size4K ? demand.epc_bytes : 0;
     for (const auto& node : free) {
-        if (node.threads() < vcpus || node.bytes < demand.memory_bytes) continue;
+        if (node.threads() < vcpus || node.bytes < demand.memory_bytes ||
+            node.bytes - demand.memory_bytes < beside)
+            continue;
         const auto left = [](const Free& f) { return std::pair(f.cores.size(), f.bytes); };
         if (best == nullptr || left(node) < left(*best)) best = &node;
     }
@@ -219,6 +259,8 @@ Result<void> check_demand(const Demand& demand) {
     if (demand.vcpus == 0) return fail(ErrorCode::InvalidArgument, "at least one vCPU is needed");
     if (demand.memory_bytes == 0 || !is_aligned<uint64_t>(demand.memory_bytes, 2_MiB))
         return fail(ErrorCode::InvalidArgument, "memory is lent in multiples of 2 MiB");
+    if (!is_aligned<uint64_t>(demand.epc_bytes, 2_MiB))
+        return fail(ErrorCode::InvalidArgument, "EPC is lent in multiples of 2 MiB");
     return {};
 }
 
@@ -255,6 +297,13 @@ uint64_t Grant::memory_bytes() const {
     return bytes;
 }
 
+uint64_t Grant::epc_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& node : nodes)
+        bytes += node.epc_bytes;
+    return bytes;
+}
+
 Result<Ledger> Ledger::create(Capacity capacity) {
     TRY(check_capacity(capacity));
     std::ranges::sort(capacity.nodes, {}, &NodeCapacity::node);
@@ -278,6 +327,9 @@ Result<Lease> Ledger::reserve(const Demand& demand) {
             .owner = demand.owner, .pages = demand.pages, .policy = demand.policy, .nodes = {}, .cpus = {}};
         grant.nodes = choose(free, demand, threads);
         if (grant.nodes.empty()) return shortage(demand, threads, free);
+        const uint64_t missing =
+            add_epc(grant, demand.epc_bytes, book.free_by_node(PageSize::Size4K), demand.placement);
+        if (missing != 0) return epc_shortage(demand, missing);
         grant.cpus = book.cpus_of(grant);
         book.grants.emplace(demand.owner, grant);
         return grant;
@@ -328,8 +380,7 @@ Result<void> Ledger::transfer(Lease& from, Lease& to, const std::vector<CoreId>&
                     giver.owner + " does not hold what is to pass to " + taker.owner);
     book_->entries.with([&](Entries& book) {
         for (auto* grant : {&giver, &taker}) {
-            std::erase_if(grant->nodes,
-                          [](const NodeGrant& part) { return part.cores.empty() && part.memory_bytes == 0; });
+            std::erase_if(grant->nodes, is_empty);
             grant->cpus = book.cpus_of(*grant);
             book.grants[grant->owner] = *grant;
         }
@@ -363,7 +414,8 @@ std::vector<NodeAccount> Ledger::account() const {
                     account.lines.push_back({.owner = owner,
                                              .cores = part.cores,
                                              .small_bytes = huge ? 0 : part.memory_bytes,
-                                             .huge_bytes = huge ? part.memory_bytes : 0});
+                                             .huge_bytes = huge ? part.memory_bytes : 0,
+                                             .epc_bytes = part.epc_bytes});
                 }
             }
             AccountLine free{.owner = kFree};

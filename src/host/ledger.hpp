@@ -7,7 +7,7 @@
 // node if one can; only Placement::AnyNodes lets it spread. What one owner holds can pass to another in
 // parts, as carving does, and is never free in between. Owners with CpuPolicy::Shared hold memory but no
 // core: they run on the host's own cores under core scheduling, and are refused where two owners could meet
-// on the siblings of one core.
+// on the siblings of one core. EPC of SGX in software is host memory and counts against it.
 //
 // Pure logic: the host is known by its Capacity only. All functions may be called from any thread.
 #pragma once
@@ -44,6 +44,7 @@ struct Demand {
     std::string owner;  // not empty; one lease at a time
     uint32_t vcpus = 0;
     uint64_t memory_bytes = 0;  // a multiple of 2 MiB
+    uint64_t epc_bytes = 0;     // likewise: EPC of SGX in software, which is memory in 4 KiB pages
     PageSize pages = PageSize::Size4K;
     CpuPolicy policy = CpuPolicy::Dedicated;
     Placement placement = Placement::AnyNodes;
@@ -53,6 +54,7 @@ struct NodeGrant {
     NumaNode node;
     std::vector<CoreId> cores{};  // ascending
     uint64_t memory_bytes = 0;
+    uint64_t epc_bytes = 0;  // beside it
     bool operator==(const NodeGrant&) const = default;
 };
 
@@ -65,6 +67,7 @@ struct Grant {
     std::vector<NodeGrant> nodes;  // ascending, none empty
     std::vector<CpuId> cpus;       // ascending
     uint64_t memory_bytes() const;
+    uint64_t epc_bytes() const;
     bool operator==(const Grant&) const = default;
 };
 
@@ -74,6 +77,7 @@ struct AccountLine {
     std::vector<CoreId> cores{};
     uint64_t small_bytes = 0;
     uint64_t huge_bytes = 0;
+    uint64_t epc_bytes = 0;  // memory in 4 KiB pages, beside the small ones
 };
 struct NodeAccount {
     NumaNode node;

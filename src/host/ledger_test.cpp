@@ -164,6 +164,62 @@ TEST(Ledger, SharedOwnersRunOnTheHostsCores) {
     EXPECT_TRUE(a.grant().nodes.at(0).cores.empty());
 }
 
+TEST(Ledger, EpcIsMemoryOfTheHost) {
+    auto ledger = Ledger::create(make_capacity(1, 4, 64_MiB, 0)).value();
+    auto wanted = demand("a", 2, 32_MiB);
+    wanted.epc_bytes = 8_MiB;
+    {
+        const auto lease = ledger.reserve(wanted).value();
+        EXPECT_EQ(lease.grant().memory_bytes(), 32_MiB);
+        EXPECT_EQ(lease.grant().epc_bytes(), 8_MiB);
+        const auto account = ledger.account().at(0);
+        EXPECT_EQ(account.lines.at(1).epc_bytes, 8_MiB);
+        EXPECT_EQ(account.lines.back().small_bytes, 24_MiB);
+        EXPECT_EQ(ledger.reserve(demand("b", 1, 32_MiB)).error().code(), ErrorCode::NoFreeMemory);
+    }
+    EXPECT_EQ(ledger.account().at(0).lines.back().small_bytes, 64_MiB);
+}
+
+TEST(Ledger, EpcOfAVmInHugePagesIsInSmallOnes) {
+    auto ledger = Ledger::create(make_capacity(1, 4, 4_MiB, 64_MiB)).value();
+    auto wanted = demand("a", 2, 64_MiB);
+    wanted.pages = PageSize::Size2M;
+    wanted.epc_bytes = 6_MiB;
+    EXPECT_EQ(ledger.reserve(wanted).error().code(), ErrorCode::NoFreeMemory);
+
+    wanted.epc_bytes = 4_MiB;
+    const auto lease = ledger.reserve(wanted).value();
+    EXPECT_EQ(ledger.account().at(0).lines.back().small_bytes, 0U);
+}
+
+TEST(Ledger, EpcIsTakenWhereTheVmIsAndElsewhereOnlyIfItMayBe) {
+    auto ledger = Ledger::create(make_capacity(2, 2, 64_MiB, 0)).value();
+    auto wanted = demand("a", 2, 60_MiB);
+    wanted.epc_bytes = 8_MiB;
+    wanted.placement = Placement::OneNode;
+    EXPECT_FALSE(ledger.reserve(wanted));
+
+    wanted.placement = Placement::AnyNodes;
+    const auto lease = ledger.reserve(wanted).value();
+    ASSERT_EQ(lease.grant().nodes.size(), 2U);
+    EXPECT_EQ(lease.grant().nodes[0].epc_bytes, 4_MiB);
+    EXPECT_EQ(lease.grant().nodes[1].epc_bytes, 4_MiB);
+}
+
+TEST(Ledger, WhatIsCarvedOutOfAVmLeavesItItsEpc) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
+    auto wanted = demand("a", 4, 32_MiB);
+    wanted.epc_bytes = 4_MiB;
+    auto primary = ledger.reserve(wanted).value();
+    auto enclave = ledger.open("b", PageSize::Size4K, CpuPolicy::Dedicated).value();
+
+    ASSERT_TRUE(ledger.transfer(primary, enclave, primary.grant().nodes[0].cores, 32_MiB));
+
+    ASSERT_EQ(primary.grant().nodes.size(), 1U);
+    EXPECT_EQ(primary.grant().epc_bytes(), 4_MiB);
+    EXPECT_EQ(enclave.grant().epc_bytes(), 0U);
+}
+
 TEST(Ledger, AnOwnerHasOneLease) {
     auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
     const auto lease = ledger.reserve(demand("a", 1, 2_MiB)).value();

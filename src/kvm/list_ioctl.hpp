@@ -5,6 +5,7 @@
 // numbers come out wrong here. This is their layout as the kernel has it: two 32-bit words, then the entries.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -25,6 +26,10 @@ static_assert(sizeof(ListHeader) == 8);
 inline constexpr unsigned long kGetSupportedCpuid = _IOWR(KVMIO, 0x05, ListHeader);
 inline constexpr unsigned long kSetCpuid2 = _IOW(KVMIO, 0x90, ListHeader);
 inline constexpr unsigned long kSetGsiRouting = _IOW(KVMIO, 0x6a, ListHeader);
+// struct kvm_xsave ends with an empty array, with the same effect.
+using XsaveBytes = std::array<uint8_t, 4096>;
+inline constexpr unsigned long kGetXsave = _IOR(KVMIO, 0xa4, XsaveBytes);
+inline constexpr unsigned long kSetXsave = _IOW(KVMIO, 0xa5, XsaveBytes);
 inline constexpr unsigned long kGetMsrs = _IOWR(KVMIO, 0x88, ListHeader);
 inline constexpr unsigned long kSetMsrs = _IOW(KVMIO, 0x89, ListHeader);
 

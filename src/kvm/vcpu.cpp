@@ -11,12 +11,7 @@
 
 namespace alcove::kvm {
 
-namespace {
-
-constexpr unsigned long kGetXsave = _IOR(KVMIO, 0xa4, Vcpu::XsaveState);
-constexpr unsigned long kSetXsave = _IOW(KVMIO, 0xa5, Vcpu::XsaveState);
-
-}  // namespace
+static_assert(sizeof(Vcpu::XsaveState) == sizeof(XsaveBytes));
 
 Result<Vcpu> Vcpu::create(Fd fd, size_t mmap_size) {
     auto area = TRY(Mapping::shared(fd, mmap_size));

@@ -96,11 +96,13 @@ Result<void> serve(const Options& options) {
     auto authority = TRY(attestor::Authority::open(options.files, kind, std::chrono::system_clock::now));
     const auto root = authority.root().subject_text();
     auto store = TRY(attestor::SessionStore::open(options.run_folder));
+    auto sgx_roots = TRY(attestor::SgxRoots::open(options.files.state_folder));
     auto loop = TRY(EventLoop::create());
     attestor::Server::Options server_options;
     server_options.brokers.insert(options.broker_uids.begin(), options.broker_uids.end());
     server_options.readers.insert(options.reader_uids.begin(), options.reader_uids.end());
     server_options.keepers.insert(options.shim_uids.begin(), options.shim_uids.end());
+    server_options.sgx_roots = std::make_shared<const attestor::SgxRoots>(std::move(sgx_roots));
     server_options.renew_before = std::chrono::seconds(options.renew_before_seconds);
     server_options.resume_within = std::chrono::seconds(options.resume_within_seconds);
     const auto server = TRY(attestor::Server::create(*loop, std::move(listeners), std::move(authority),

@@ -142,6 +142,10 @@ Result<void> run(const Settings& settings) {
                                         [&settings](const broker::LaunchPlan& plan) {
                                             return broker::open_at_attestor(settings.attestor_socket, plan);
                                         },
+                                    .sgx_root =
+                                        [&settings](const broker::LaunchPlan& plan) {
+                                            return broker::ask_sgx_root(settings.attestor_socket, plan);
+                                        },
                                     .kvm = "/dev/kvm",
                                     .daemon_uid = daemon.pw_uid},
                                    std::move(listener)));

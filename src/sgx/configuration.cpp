@@ -42,6 +42,17 @@ Result<Enum> parse(std::string_view key, std::string_view text, Names<Enum> name
     return wrong(std::string(key) + " is \"" + std::string(text) + "\"; it can be " + known);
 }
 
+template <typename Enum>
+std::string_view name_of(Enum wanted, Names<Enum> names) {
+    for (const auto& [name, value] : names)
+        if (value == wanted) return name;
+    return "unknown";
+}
+
+Failure not_yet(std::string what) {
+    return fail(ErrorCode::Unsupported, std::move(what));
+}
+
 Result<void> check_sections(const Configuration& configuration) {
     const auto& epc = configuration.epc;
     if (epc.empty()) return wrong("SGX needs EPC: add [[sgx.epc]] with a size");
@@ -131,6 +142,19 @@ Result<OnMigrate> parse_on_migrate(std::string_view text) {
     return parse<OnMigrate>("sgx.on_migrate", text, kOnMigrate);
 }
 
+std::string_view to_string(Backend backend) {
+    return name_of<Backend>(backend, kBackends);
+}
+std::string_view to_string(Population population) {
+    return name_of<Population>(population, kPopulations);
+}
+std::string_view to_string(KeyRoot key_root) {
+    return name_of<KeyRoot>(key_root, kKeyRoots);
+}
+std::string_view to_string(OnMigrate on_migrate) {
+    return name_of<OnMigrate>(on_migrate, kOnMigrate);
+}
+
 Result<LaunchHash> parse_launch_hash(std::string_view text) {
     const auto bytes = codec::hex_decode(text);
     std::array<Le64, 4> words;
@@ -140,6 +164,12 @@ Result<LaunchHash> parse_launch_hash(std::string_view text) {
     LaunchHash hash;
     std::copy(words.begin(), words.end(), hash.begin());
     return hash;
+}
+
+std::string launch_hash_text(const LaunchHash& hash) {
+    std::array<Le64, 4> words;
+    std::copy(hash.begin(), hash.end(), words.begin());
+    return codec::hex_encode(object_bytes(words));
 }
 
 Result<std::vector<std::string>> check(const Configuration& configuration) {
@@ -165,6 +195,21 @@ Result<std::vector<std::string>> check(const Configuration& configuration) {
         remarks.emplace_back(
             "keys end with the VM: what its enclaves seal cannot be opened after the next start");
     return remarks;
+}
+
+Result<void> check_available(const Configuration& configuration) {
+    if (configuration.population != Population::Static)
+        return not_yet(
+            "VMs whose EPC is oversubscribed or ballooned can not be started yet: sgx.population is "
+            "\"static\"");
+    if (configuration.backend == Backend::Hardware)
+        return not_yet(
+            "EPC of this host's hardware can not be given to VMs yet: sgx.backend is \"software\" or "
+            "\"auto\"");
+    if (configuration.on_migrate != OnMigrate::Drop)
+        return not_yet(
+            "VMs can not be migrated yet, and enclaves would be lost with it: sgx.on_migrate is \"drop\"");
+    return {};
 }
 
 Result<Sections> place_sections(const Configuration& configuration, memory::GuestAddress above_ram,

@@ -26,6 +26,7 @@ struct SectionPlan {
     uint64_t size_mib = 0;
     std::optional<memory::GuestAddress> base{};  // nothing: above RAM
     uint32_t node = 0;                           // of NUMA
+    bool operator==(const SectionPlan&) const = default;
 };
 
 enum class Backend : uint8_t { Auto, Hardware, Software };
@@ -48,17 +49,26 @@ struct Configuration {
     OnMigrate on_migrate = OnMigrate::Drop;
 
     uint64_t size_mib() const;
+    bool operator==(const Configuration&) const = default;
 };
 
 Result<Backend> parse_backend(std::string_view text);
 Result<Population> parse_population(std::string_view text);
 Result<KeyRoot> parse_key_root(std::string_view text);
 Result<OnMigrate> parse_on_migrate(std::string_view text);
+std::string_view to_string(Backend backend);
+std::string_view to_string(Population population);
+std::string_view to_string(KeyRoot key_root);
+std::string_view to_string(OnMigrate on_migrate);
 // 64 hexadecimal digits: the MRSIGNER of the launch key, as tools print it.
 Result<LaunchHash> parse_launch_hash(std::string_view text);
+std::string launch_hash_text(const LaunchHash& hash);
 
 // What is wrong, or what is well-formed and probably not meant: said when the file is read.
 Result<std::vector<std::string>> check(const Configuration& configuration);
+
+// What this release can not do yet, with what to write instead. ErrorCode::Unsupported.
+Result<void> check_available(const Configuration& configuration);
 
 // Sections with a base lie there; the others follow from `above_ram` on. None may meet what is `occupied`
 // (RAM, MMIO), or end behind `address_limit`.

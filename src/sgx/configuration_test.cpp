@@ -85,8 +85,23 @@ TEST(SgxConfiguration, HardwareHasItsLimits) {
     EXPECT_THAT(refusal(configuration), HasSubstr("software backend"));
 }
 
+TEST(SgxConfiguration, WhatIsNotThereYetIsSaid) {
+    EXPECT_TRUE(check_available(with_epc()));
+    auto configuration = with_epc();
+    configuration.population = Population::Oversubscribe;
+    EXPECT_THAT(check_available(configuration).error().to_string(),
+                HasSubstr("sgx.population is \"static\""));
+    configuration = with_epc();
+    configuration.backend = Backend::Hardware;
+    EXPECT_EQ(check_available(configuration).error().code(), ErrorCode::Unsupported);
+    configuration = with_epc();
+    configuration.on_migrate = OnMigrate::Carry;
+    EXPECT_EQ(check_available(configuration).error().code(), ErrorCode::Unsupported);
+}
+
 TEST(SgxConfiguration, WordsAreThoseOfTheFile) {
     EXPECT_EQ(parse_backend("auto").value(), Backend::Auto);
+    EXPECT_EQ(to_string(OnMigrate::SuspendFirst), "suspend-first");
     EXPECT_EQ(parse_population("balloon").value(), Population::Balloon);
     EXPECT_EQ(parse_key_root("ephemeral").value(), KeyRoot::Ephemeral);
     EXPECT_EQ(parse_on_migrate("suspend-first").value(), OnMigrate::SuspendFirst);
@@ -99,6 +114,8 @@ TEST(SgxConfiguration, ALaunchHashIsAnMrsigner) {
     EXPECT_FALSE(intel);
     EXPECT_EQ(parse_launch_hash("acb77012053e05a63d413b8bbae8fb6c5d73b3f2996d91c43bbbf90959c0f8d4").value(),
               kIntelLaunchHash);
+    EXPECT_EQ(launch_hash_text(kIntelLaunchHash),
+              "acb77012053e05a63d413b8bbae8fb6c5d73b3f2996d91c43bbbf90959c0f8d4");
     EXPECT_FALSE(parse_launch_hash("acb7"));
 }
 

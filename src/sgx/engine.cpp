@@ -93,8 +93,20 @@ Outcome<void> Engine::enclu(Processor& processor, LeafContext& cpu) {
     TRY_LEAF(require(row != nullptr));
     TRY_LEAF(require(mode.paging && mode.numeric_error && mode.long_mode_64));
     TRY_LEAF(require((row->place == Place::Inside) == processor.is_inside()));
+    const PageIndex left = processor.is_inside() ? processor.inside->world.secs : PageIndex{};
     Call call(parts_, processor, cpu);
-    return count(enclu_counters_.at(row->number), run_leaf(*row, call));
+    auto outcome = count(enclu_counters_.at(row->number), run_leaf(*row, call));
+    if (!outcome.has_value()) return outcome;
+    // That of EEXIT is the one it left, that of EENTER and ERESUME the one they entered.
+    count_for_enclave(processor.is_inside() ? processor.inside->world.secs : left, row->number);
+    return outcome;
+}
+
+void Engine::count_for_enclave(PageIndex secs, uint32_t leaf) {
+    epcm_.with([&](EpcmState& state) {
+        Enclave* enclave = state.enclave(secs);
+        if (enclave != nullptr) ++enclave->enclu.at(leaf);  // it may be gone already after EEXIT
+    });
 }
 
 Outcome<Event> Engine::asynchronous_exit(Processor& processor, LeafContext& cpu, const Event& event) {
@@ -153,6 +165,7 @@ EngineReport Engine::report() const {
                                        .threads_inside = static_cast<uint32_t>(enclave->occupants.size()),
                                        .entries = enclave->entries,
                                        .asynchronous_exits = enclave->asynchronous_exits,
+                                       .enclu = enclave->enclu,
                                        .initialized = enclave->is_initialized(),
                                        .debug = enclave->is_debug()});
     });

@@ -40,6 +40,7 @@ struct EnclaveReport {
     uint32_t threads_inside;
     uint64_t entries;
     uint64_t asynchronous_exits;
+    std::array<uint64_t, 8> enclu;  // completed leaves of ENCLU, by number
     bool initialized;
     bool debug;
 };
@@ -100,6 +101,7 @@ class Engine {
 
     Engine(Sections sections, Features features, std::unique_ptr<PageStore> store, Platform platform);
     Outcome<void> count(Counter& counter, Outcome<void> outcome);
+    void count_for_enclave(PageIndex secs, uint32_t leaf);
 
     Sections sections_;
     Features features_;

@@ -249,6 +249,7 @@ TEST_F(EngineTest, TheReportCountsPagesThreadsAndLeaves) {
     EXPECT_EQ(report.enclaves[0].pages, TestEnclave::kPages);
     EXPECT_EQ(report.enclaves[0].threads_inside, 1U);
     EXPECT_EQ(report.enclaves[0].entries, 1U);
+    EXPECT_EQ(report.enclaves[0].enclu.at(static_cast<size_t>(Enclu::EENTER)), 1U);
     const auto count = [&](std::string_view name) {
         return std::ranges::find(report.leaves, name, &LeafCount::name)->completed;
     };

@@ -40,6 +40,10 @@ class SgxVcpu : public cpu::ExitHandler {
 
     Result<Answer> handle() override;
 
+    // While the vCPU is parked (cpu/parking.hpp), from the thread that parked it: if it is inside, it leaves
+    // by an asynchronous exit.
+    Result<void> leave_enclave();
+
   private:
     SgxVcpu(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts);
 

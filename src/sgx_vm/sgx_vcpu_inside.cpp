@@ -65,6 +65,24 @@ Result<cpu::ExitHandler::Answer> SgxVcpu::handle_inside() {
     }
 }
 
+Result<void> SgxVcpu::leave_enclave() {
+    if (!processor_.is_inside()) return {};
+    const auto& now = vcpu_.synchronized();
+    // An event may have come that has not ended KVM_RUN yet: it is dealt with first.
+    const auto stub = PrivatePages::vector_at(now.regs.rip);
+    if (stub)
+        TRY(handle_stub(*stub));
+    else
+        state_.take_inside(now.regs, now.sregs, frame_of(now.regs));
+    if (!processor_.is_inside()) return {};
+    // One that KVM was about to deliver inside is the outside's. An exception is not: it comes again.
+    const auto events = TRY(vcpu_.events());
+    kvm::Delivery delivery;
+    if (events.nmi.injected != 0) delivery = {.kind = Kind::Nmi};
+    if (events.interrupt.injected != 0) delivery = {.kind = Kind::Interrupt, .vector = events.interrupt.nr};
+    return exit_asynchronously({}, delivery);
+}
+
 Result<void> SgxVcpu::handle_stub(uint8_t vector) {
     memory_.pause();
     const auto& now = vcpu_.synchronized();

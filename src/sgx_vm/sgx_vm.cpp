@@ -44,7 +44,8 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
     auto sections = TRY(sgx::place_sections(plan.configuration, memory::GuestAddress(above_ram), occupied,
                                             place.private_base.value()));
     const auto epc = TRY(sys::memfd("sgx-epc"));
-    TRY(sys::truncate(epc, uint64_t{sections.pages()} * sgx::kPageSize));
+    const uint64_t bytes = uint64_t{sections.pages()} * sgx::kPageSize;
+    TRY(sys::truncate(epc, bytes));
     auto mappings = std::make_unique<ResidentMappings>();
     auto store = TRY(make_store(plan, epc, sections.pages(), *mappings));
     auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
@@ -60,6 +61,8 @@ Result<SgxVm::Store> SgxVm::make_store(const SgxPlan& plan, const Fd& epc, uint3
                                        ResidentMappings& mappings) {
     switch (plan.configuration.population) {
         case sgx::Population::Static:
+            TRY(sys::allocate(epc, 0, 0, uint64_t{pages} * sgx::kPageSize)
+                    .context("reserving memory for EPC"));
             return Store {
                 .pages = TRY(sgx::StaticStore::create(epc, pages))
                 , .spilling = nullptr
@@ -111,7 +114,15 @@ Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint
                           .umip = umip_,
                           .mappings = *mappings_};
     auto made = TRY(SgxVcpu::create(vcpu, index, parts));
+    vcpus_.push_back(made.get());
     return std::unique_ptr<cpu::ExitHandler>(std::move(made));
+}
+
+Result<void> SgxVm::drop() {
+    for (auto* vcpu : vcpus_)
+        TRY(vcpu->leave_enclave());
+    engine_->drop_all();
+    return {};
 }
 
 }  // namespace alcove::sgx_vm

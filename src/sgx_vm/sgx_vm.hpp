@@ -19,6 +19,8 @@
 
 namespace alcove::sgx_vm {
 
+class SgxVcpu;
+
 struct SgxPlan {
     sgx::Configuration configuration;
     sgx::Key128 root{};  // the platform's secret: sgx/platform.hpp
@@ -48,7 +50,12 @@ class SgxVm {
     // After extend_cpuid(). The vCPU has not run, and outlives the handler, as this does.
     Result<std::unique_ptr<cpu::ExitHandler>> make_vcpu(kvm::Vcpu& vcpu, uint32_t index);
 
+    // All EPC is lost at once, as after a change of machines: enclaves are no more, and who enters one meets
+    // a fault. While all vCPUs are parked. After an error the machine can not go on.
+    Result<void> drop();
+
     sgx::Engine& engine() { return *engine_; }
+    const sgx::Engine& engine() const { return *engine_; }
 
     // Of population `oversubscribe`, while the machine runs too: what may be in memory from now on.
     Result<void> set_budget(uint64_t mib);
@@ -78,6 +85,7 @@ class SgxVm {
     GuestPhysical physical_;
     ProtectedMemory memory_;
     bool umip_ = false;
+    std::vector<SgxVcpu*> vcpus_;  // the machine has them
 };
 
 }  // namespace alcove::sgx_vm

@@ -49,17 +49,26 @@ constexpr std::array<unsigned long, 5> kIoctls = {KVM_RUN, KVM_GET_REGS, KVM_IOE
 // Interrupts by message go where the guest says, when it says so: a primary VM's, which has PCI.
 constexpr unsigned long kMessageRoutesIoctl = kvm::kSetGsiRouting;
 
+// What entering and leaving an enclave needs (sgx_vm/sgx_vcpu.hpp).
+constexpr std::array<unsigned long, 12> kSgxIoctls = {
+    KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_SET_GUEST_DEBUG, KVM_GET_DEBUGREGS,
+    KVM_SET_DEBUGREGS,   KVM_GET_XCRS,        KVM_SET_XCRS,        KVM_GET_LAPIC,
+    kvm::kGetXsave,      kvm::kSetXsave,      kvm::kGetMsrs,       kvm::kSetMsrs};
+
 constexpr uint64_t kInt = 0xffff'ffff;  // what the kernel looks at of an int
 
 }  // namespace
 
-Result<void> enter_sandbox(api::VmRole role) {
+Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx) {
     auto filter = TRY(sandbox::SyscallFilter::create());
     TRY(filter.allow(kCalls));
     if (role == api::VmRole::Primary) TRY(filter.allow(kDiskCalls));
     for (const unsigned long request : kIoctls)
         TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
     if (role == api::VmRole::Primary) TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, kMessageRoutesIoctl));
+    if (sgx == SgxCalls::Yes)
+        for (const unsigned long request : kSgxIoctls)
+            TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
     // New memory is never executable.
     TRY(filter.allow_if(SCMP_SYS(mmap), 2, PROT_EXEC, 0));
     TRY(filter.allow_if(SCMP_SYS(mprotect), 2, PROT_EXEC, 0));

@@ -13,6 +13,10 @@ namespace alcove::vmm {
 
 // The system call filter for every thread; a call outside the list ends the process (SIGSYS). After
 // everything that has to be opened was opened. A primary VM's may also read and write its disks by offset.
-Result<void> enter_sandbox(api::VmRole role);
+//
+// SGX in software moves vCPUs between two views and stores their state: more of KVM's calls, all of which are
+// about the VM's own vCPUs.
+enum class SgxCalls : bool { No, Yes };
+Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx = SgxCalls::No);
 
 }  // namespace alcove::vmm

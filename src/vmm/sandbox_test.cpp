@@ -6,6 +6,8 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -19,9 +21,10 @@ namespace alcove::vmm {
 namespace {
 
 // How a child ends that enters the sandbox and then does something.
-int status_after(const std::function<void()>& action, api::VmRole role = api::VmRole::Enclave) {
+int status_after(const std::function<void()>& action, api::VmRole role = api::VmRole::Enclave,
+                 SgxCalls sgx = SgxCalls::No) {
     return sandbox::status_of_child([&] {
-        if (!sandbox::harden_process() || !enter_sandbox(role)) ::_exit(99);
+        if (!sandbox::harden_process() || !enter_sandbox(role, sgx)) ::_exit(99);
         action();
     });
 }
@@ -81,6 +84,13 @@ TEST(Sandbox, DisksAreAPrimaryVmsAlone) {
 
     EXPECT_FALSE(killed(status_after(touch_a_disk, api::VmRole::Primary)));
     EXPECT_TRUE(killed(status_after(touch_a_disk, api::VmRole::Enclave)));
+}
+
+TEST(Sandbox, VcpuStateIsReadAndWrittenForSgxAlone) {
+    const auto move_a_vcpu = [] { (void)::ioctl(0, KVM_SET_VCPU_EVENTS, nullptr); };
+
+    EXPECT_FALSE(killed(status_after(move_a_vcpu, api::VmRole::Primary, SgxCalls::Yes)));
+    EXPECT_TRUE(killed(status_after(move_a_vcpu, api::VmRole::Primary)));
 }
 
 TEST(Sandbox, ThreadsThatRunAlreadyAreInItToo) {

@@ -11,6 +11,7 @@
 #include "support/mapping.hpp"
 #include "vmm/clock.hpp"
 #include "vmm/sandbox.hpp"
+#include "vmm/sgx_messages.hpp"
 #include "vmm/statistics.hpp"
 
 namespace alcove::vmm {
@@ -55,6 +56,8 @@ Result<void> VmProcess::on_message(const api::Envelope& envelope, std::vector<Fd
             tell_statistics(request.request);
             return {};
         }
+        case messages::SgxRequest::kType:
+            return on_sgx_request(envelope);
         case messages::AttestorLine::kType: {
             const auto line = TRY(api::decode<messages::AttestorLine>(envelope));
             if (enclave_ == nullptr) return fail(ErrorCode::InvalidMessage, "this VM has no attestor");
@@ -144,6 +147,7 @@ machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::strin
         plan.discovery = boot::Discovery::Acpi;
         plan.primary = {.identity = identity_of(*id)};
     }
+    plan.sgx = sgx_plan_of(launch.sgx);
     plan.vcpu_begins = [this, vcpus = uint32_t{launch.vcpu_count}](uint32_t vcpu) {
         return places_.enter(vcpu, vcpus);
     };
@@ -243,9 +247,32 @@ void VmProcess::tell_statistics(uint32_t request) {
     shim_->send(messages::encode_statistics(request, collect_statistics(sources)));
 }
 
+Result<void> VmProcess::on_sgx_request(const api::Envelope& envelope) {
+    const auto request = TRY(api::decode<messages::SgxRequest>(envelope));
+    const auto action = messages::sgx_action_from(request.action);
+    if (!action || machine_->sgx() == nullptr)
+        return fail(ErrorCode::InvalidMessage, "this VM has no SGX, or not that of it");
+    if (*action == messages::SgxAction::Report)
+        tell_sgx(request.request);
+    else
+        machine_->with_vcpus_parked([this, number = uint32_t{request.request}] { drop_epc(number); });
+    return {};
+}
+
+void VmProcess::drop_epc(uint32_t request) {
+    const auto dropped = machine_->sgx()->drop();
+    if (!dropped)  // later, for the vCPUs are parked
+        return loop_->post([this, why = dropped.error().to_string()] { machine_->give_up(why); });
+    tell_sgx(request);
+}
+
+void VmProcess::tell_sgx(uint32_t request) {
+    shim_->send(messages::encode_sgx_report(request, sgx_state_of(machine_->sgx()->engine().report())));
+}
+
 Result<void> VmProcess::start() {
     TRY(places_.look());
-    TRY(enter_sandbox(role_));
+    TRY(enter_sandbox(role_, machine_->sgx() != nullptr ? SgxCalls::Yes : SgxCalls::No));
     shim_->send(api::encode(messages::Started{.launch_received_ns = launch_received_ns_,
                                               .image_loaded_ns = image_loaded_ns_,
                                               .first_instruction_ns = now_ns()}));

@@ -54,6 +54,9 @@ class VmProcess {
     Result<void> add_to_machine();
     Result<void> start();
     void tell_statistics(uint32_t request);
+    Result<void> on_sgx_request(const api::Envelope& envelope);
+    void drop_epc(uint32_t request);
+    void tell_sgx(uint32_t request);
     Result<void> on_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void on_ended(const machine::MachineEnd& end);
     void finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail);

@@ -136,5 +136,21 @@ TEST(SgxUnikernel, LeavesAndEntriesEndKvmRunAsOftenAsPromised) {
     EXPECT_EQ(runs_between(4), 2 + 2 * exits) << "each interrupt, and the ERESUME behind it";
 }
 
+TEST(SgxLoss, AnEnclaveThatIsLostFaultsAndAnotherCanBeBuilt) {
+    auto result = run_guest({.kernel = "unikernel.elf",
+                             .command_line = "stay",
+                             .sgx = epc_of(2),
+                             .deadline = std::chrono::seconds(120),
+                             .stop_at = "staying " + number(2) + "\n",
+                             .drop_epc_at = "staying " + number(1) + "\n"});
+    ASSERT_TRUE(result) << result.error().to_string();
+
+    // ERESUME finds no TCS (SDM vol. 3D, "ERESUME"): a page fault with the SGX bit.
+    EXPECT_THAT(result->console, HasSubstr("lost" + (" " + exception(14, 0x8007, kEnclave)) + "\n"));
+    EXPECT_TRUE(result->end) << result->console;
+    ASSERT_EQ(result->sgx->enclaves.size(), 1U) << "the second";
+    EXPECT_EQ(result->sgx->enclaves[0].pages, 6U);
+}
+
 }  // namespace
 }  // namespace alcove::tests

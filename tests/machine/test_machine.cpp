@@ -25,6 +25,13 @@ Mark mark(machine::Machine& machine) {
     return mark;
 }
 
+void lose_epc(machine::Machine& machine) {
+    machine.with_vcpus_parked([&machine] {
+        const auto dropped = machine.sgx()->drop();
+        ALCOVE_CHECK(dropped.has_value(), "all vCPUs leave their enclaves");
+    });
+}
+
 }  // namespace
 
 std::optional<std::string> find_test_file(const std::string& name) {
@@ -70,11 +77,13 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
             run.marks.push_back(mark(*machine));
             return;
         }
-        const bool reached = console.with([&](std::string& text) {
+        const auto [stop, drop] = console.with([&](std::string& text) {
             text.push_back(static_cast<char>(byte));
-            return !options.stop_at.empty() && text.ends_with(options.stop_at);
+            const auto reached = [&](const std::string& end) { return !end.empty() && text.ends_with(end); };
+            return std::pair(reached(options.stop_at), reached(options.drop_epc_at));
         });
-        if (reached) loop->post([&] { machine->stop(); });
+        if (stop) loop->post([&] { machine->stop(); });
+        if (drop) loop->post([&] { lose_epc(*machine); });
     };
     if (options.sgx) {
         plan.sgx = {.configuration = *options.sgx, .root = {1, 2, 3}};

@@ -32,7 +32,8 @@ struct GuestOptions {
     std::optional<sgx::Configuration> sgx = std::nullopt;
     std::optional<std::string> disk = std::nullopt;  // path of a file; makes the machine a primary VM
     std::chrono::seconds deadline{30};
-    std::string stop_at = {};  // stop the machine when the console has this; empty: never
+    std::string stop_at = {};      // stop the machine when the console has this; empty: never
+    std::string drop_epc_at = {};  // likewise: all EPC is lost
 };
 
 // What had happened when the guest sent kMark to its console: vCPU 0's returns of KVM_RUN (the mark's own is

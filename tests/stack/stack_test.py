@@ -836,6 +836,85 @@ $b reboot -f
         self.assertEqual(alcove("host", "status")["embedded"]["images"], [])
         self.assertEqual((self.traces(), self.lent()), before)
 
+    # --- SGX ---
+
+    def sgx_of(self, name):
+        return alcove("sgx", "list", name)["vms"][0]
+
+    def wait_for_thread_inside(self, name):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            state = self.sgx_of(name)["state"]
+            if any(enclave["threads_inside"] for enclave in state["enclaves"]):
+                return state
+            time.sleep(0.2)
+        self.fail(f"nobody is in an enclave of {name}: {state}")
+
+    def wait_for_console(self, name, text):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            console = alcove("vm", "logs", name)["console"]
+            if text in console:
+                return console
+            time.sleep(0.5)
+        self.fail(f"{name} never said {text!r}: {console}")
+
+    def test_a_vm_has_sgx_loses_its_epc_and_builds_anew(self):
+        before = self.traces(), self.lent()
+        configuration = self.folder / "sgx.toml"
+        configuration.write_text("[sgx]\nprovision_key = true\n[[sgx.epc]]\nsize = 1\n[[sgx.epc]]\nsize = 2\nbase = 0x2_0000_0000\n")
+        self.addCleanup(self.remove_vm, "unikernel")
+
+        started = alcove("vm", "start", "unikernel", "--config", configuration, "--kernel", GUESTS / "unikernel.elf",
+                         "--cmdline", "stay", "--cpus", 1, "--memory", "64M")
+        self.assertEqual(started["state"], "running")
+        self.assertEqual([section["size_mib"] for section in started["sgx"]["epc"]], [1, 2])
+        self.assertEqual(alcove("sgx", "info")["software"]["lent_bytes"], 4 << 20)
+        self.assertNotEqual(self.lent(), before[1])
+        console = self.wait_for_console("unikernel", "staying 0000000000000001")
+        for line in ("epc 0000000100000000", "epc size 0000000000100000", "einit 0000000000000000", "sum 000000000000002a"):
+            self.assertIn(line, console)
+
+        with self.subTest("what is shown of it"):
+            state = self.wait_for_thread_inside("unikernel")
+            self.assertEqual([(section["base"], section["size"]) for section in state["sections"]],
+                             [(4 << 30, 1 << 20), (8 << 30, 2 << 20)])
+            self.assertEqual((state["resident_pages"], state["evicted_pages"], state["valid_pages"]), (768, 0, 6))
+            enclave, = state["enclaves"]
+            self.assertTrue(enclave["initialized"])
+            self.assertEqual((enclave["pages"], enclave["threads_inside"], enclave["entries"]), (6, 1, 3))
+            self.assertEqual((enclave["leaves"]["EENTER"], enclave["leaves"]["EEXIT"]), (3, 2))
+            self.assertEqual(len(enclave["mrenclave"]), 64)
+            for leaf, count in (("ECREATE", 1), ("EADD", 5), ("EEXTEND", 80), ("EINIT", 1)):
+                self.assertEqual(state["leaves"][leaf], {"completed": count, "faulted": 0}, leaf)
+            self.assertEqual(alcove("vm", "inspect", "unikernel", "sgx.state.valid_pages"), 6)
+
+        with self.subTest("sudden loss"):
+            lost = alcove("sgx", "drop", "unikernel")
+            self.assertEqual((lost["state"]["valid_pages"], lost["state"]["enclaves"]), (0, []))
+            console = self.wait_for_console("unikernel", "staying 0000000000000002")
+            self.assertIn("lost exception 000000000000000e 0000000000008007 0000010000000000", console)
+            again, = self.wait_for_thread_inside("unikernel")["enclaves"]
+            self.assertEqual((again["eid"], again["mrenclave"]), (enclave["eid"] + 1, enclave["mrenclave"]))
+
+        alcove("vm", "stop", "unikernel", timeout=60)
+        alcove("vm", "remove", "unikernel")
+        self.assertEqual((self.traces(), self.lent()), before)
+        self.assertEqual(alcove("sgx", "list")["vms"], [])
+
+    def test_an_sgx_that_can_not_be_had_is_refused(self):
+        before = self.traces(), self.lent()
+        configuration = self.folder / "refused.toml"
+        for text, words in (("[[sgx.epc]]\nsize = 4\nbase = 0\n", "over RAM"),
+                            ("[sgx]\nbackend = \"hardware\"\nkey_root = \"host\"\n[[sgx.epc]]\nsize = 4\n", "sgx.backend"),
+                            ("[[sgx.epc]]\nsize = 1_000_000\n", "at most 512 GiB"),
+                            ("[[sgx.epc]]\nsize = 200_000\n", "EPC")):
+            configuration.write_text(text)
+            with self.assertRaises(Refused) as refused:
+                alcove("vm", "start", "refused", "--config", configuration, "--kernel", GUESTS / "unikernel.elf", "--memory", "64M")
+            self.assertIn(words, refused.exception.error["message"], text)
+        self.assertEqual((self.traces(), self.lent()), before)
+
     # --- enclaves that a primary VM carves out of itself ---
 
     def carving_ramdisk(self, script, programs=(), files=(), pool="2-3"):

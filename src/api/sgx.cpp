@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/sgx.hpp"
+
+#include <algorithm>
+
+#include "support/bits.hpp"
+#include "support/bytes.hpp"
+
+namespace alcove::api {
+
+namespace {
+
+bool is_there(const EpcSection& section) {
+    return section.size_mib != 0;
+}
+
+bool is_valid(const EpcSection& section) {
+    if (!is_there(section)) return section.base == 0 && section.node == 0;
+    return section.size_mib <= kMaxMemoryBytes / 1_MiB &&
+           (section.base == EpcSection::kAnywhere || is_aligned<uint64_t>(section.base, 1_MiB));
+}
+
+}  // namespace
+
+uint64_t Sgx::epc_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& section : sections)
+        bytes += section.size_mib * 1_MiB;
+    return bytes;
+}
+
+bool is_sgx_of(VmRole role, const Sgx& sgx) {
+    constexpr uint32_t kFlags = Sgx::kSgx1 | Sgx::kSgx2 | Sgx::kLaunchHashWritable | Sgx::kProvisionKey;
+    if (!sgx.is_there())
+        return std::ranges::all_of(object_bytes(sgx), [](uint8_t byte) { return byte == 0; });
+    return role == VmRole::Primary && (sgx.flags & ~kFlags) == 0 && sgx.reserved == 0 &&
+           std::ranges::all_of(sgx.sections, is_valid) &&
+           std::ranges::is_partitioned(sgx.sections, is_there) && sgx.epc_bytes() <= kMaxMemoryBytes;
+}
+
+}  // namespace alcove::api

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The SGX of a primary VM, as launch messages carry it: what its processor and its EPC are. Who asked for it
+// in which words is sgx/configuration.hpp's.
+#pragma once
+
+#include <array>
+
+#include "api/limits.hpp"
+#include "api/vm_role.hpp"
+#include "support/endian.hpp"
+
+namespace alcove::api {
+
+struct EpcSection {
+    static constexpr uint64_t kAnywhere = ~uint64_t{0};
+
+    Le64 base;      // guest physical, a multiple of 1 MiB; kAnywhere: the VMM places it
+    Le32 size_mib;  // 0: there is none
+    Le32 node;      // of NUMA, as the guest is told
+};
+static_assert(sizeof(EpcSection) == 16);
+
+using SgxRootSecret = std::array<uint8_t, 16>;
+
+// All zero: no SGX.
+struct Sgx {
+    static constexpr uint32_t kSgx1 = 1;
+    static constexpr uint32_t kSgx2 = 2;
+    static constexpr uint32_t kLaunchHashWritable = 4;
+    static constexpr uint32_t kProvisionKey = 8;
+
+    // Those that there are, then those that there are not, which are all zero.
+    std::array<EpcSection, kMaxEpcSections> sections;
+    std::array<Le64, 4> launch_hash;  // IA32_SGXLEPUBKEYHASH0 to 3
+    Le32 flags;
+    Le32 reserved;
+    // What all keys of its enclaves come from. Zero until the broker has had it from alcove-attestor.
+    SgxRootSecret root{};
+
+    bool is_there() const { return sections[0].size_mib != 0; }
+    uint64_t epc_bytes() const;
+};
+static_assert(sizeof(Sgx) == 184);
+
+// Each number by itself, no gap, at most kMaxMemoryBytes together, and none of an enclave.
+bool is_sgx_of(VmRole role, const Sgx& sgx);
+
+}  // namespace alcove::api

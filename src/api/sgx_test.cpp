@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/sgx.hpp"
+
+#include <gtest/gtest.h>
+
+#include "api/sgx_messages.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::api {
+namespace {
+
+Sgx two_sections() {
+    Sgx sgx;
+    sgx.sections[0] = {.base = EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    sgx.sections[1] = {.base = 8_GiB, .size_mib = 2, .node = 1};
+    sgx.flags = Sgx::kSgx1 | Sgx::kLaunchHashWritable;
+    return sgx;
+}
+
+TEST(Sgx, IsOfAPrimaryVm) {
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, {}));
+    EXPECT_TRUE(is_sgx_of(VmRole::Enclave, {}));
+    EXPECT_FALSE(Sgx{}.is_there());
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, two_sections()));
+    EXPECT_EQ(two_sections().epc_bytes(), 6_MiB);
+
+    EXPECT_FALSE(is_sgx_of(VmRole::Enclave, two_sections()));
+}
+
+TEST(Sgx, EachNumberIsChecked) {
+    const auto wrong = [](auto change) {
+        auto sgx = two_sections();
+        change(sgx);
+        return !is_sgx_of(VmRole::Primary, sgx);
+    };
+
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[0] = {}; })) << "a gap";
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].base = 8_GiB + 4_KiB; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = ~0U; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = kMaxMemoryBytes / 1_MiB; })) << "together";
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = 16; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.reserved = 1; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[5].node = 1; })) << "of a section that there is not";
+    Sgx rest;
+    rest.root[3] = 1;
+    EXPECT_FALSE(is_sgx_of(VmRole::Primary, rest)) << "a secret of nothing";
+}
+
+vmm::SgxState some_state() {
+    vmm::SgxState state{.enclaves_in_all = 1, .valid_pages = 7, .resident_pages = 512};
+    state.sections = {{.base = 4_GiB, .size = 2_MiB}};
+    state.leaves = {{.name = TextField<16>::of("EADD"), .completed = 5, .faulted = 1},
+                    {.name = TextField<16>::of("EENTER"), .completed = 2, .faulted = 0}};
+    vmm::SgxEnclaveEntry enclave{};
+    enclave.eid = 3;
+    enclave.mrsigner.fill(0x55);
+    state.enclaves = {enclave};
+    return state;
+}
+
+TEST(SgxReport, ComesAsItWent) {
+    const auto message = vmm::encode_sgx_report(9, some_state());
+
+    const auto reply = vmm::decode_sgx_report(open_envelope(message).value()).value();
+
+    EXPECT_EQ(reply.request, 9U);
+    EXPECT_EQ(reply.state.valid_pages, 7U);
+    EXPECT_EQ(reply.state.resident_pages, 512U);
+    ASSERT_EQ(reply.state.sections.size(), 1U);
+    EXPECT_EQ(reply.state.sections[0].base, 4_GiB);
+    ASSERT_EQ(reply.state.leaves.size(), 2U);
+    EXPECT_EQ(reply.state.leaves[1].name.text(), "EENTER");
+    ASSERT_EQ(reply.state.enclaves.size(), 1U);
+    EXPECT_EQ(reply.state.enclaves[0].eid, 3U);
+    EXPECT_EQ(reply.state.enclaves[0].mrsigner[31], 0x55);
+}
+
+TEST(SgxReport, HasAsManyEnclavesAsFit) {
+    auto state = some_state();
+    state.enclaves.resize(1000);
+    state.enclaves_in_all = 1000;
+
+    const auto message = vmm::encode_sgx_report(1, state);
+
+    const auto reply = vmm::decode_sgx_report(open_envelope(message).value()).value();
+    EXPECT_EQ(reply.state.enclaves.size(), vmm::SgxReport::kMaxEnclaves);
+    EXPECT_EQ(reply.state.enclaves_in_all, 1000U);
+}
+
+TEST(SgxReport, OfAnotherLengthThanItSaysOrWithAFalseNameIsRefused) {
+    const auto message = vmm::encode_sgx_report(1, some_state());
+    const auto envelope = open_envelope(message).value();
+    Envelope cut{.type = envelope.type, .body = envelope.body.first(envelope.body.size() - 1)};
+    EXPECT_EQ(vmm::decode_sgx_report(cut).error().code(), ErrorCode::InvalidMessage);
+
+    auto state = some_state();
+    state.leaves[0].name = TextField<16>::of("\x1b[2J");
+    const auto false_name = vmm::encode_sgx_report(1, state);
+    EXPECT_EQ(vmm::decode_sgx_report(open_envelope(false_name).value()).error().code(),
+              ErrorCode::InvalidMessage);
+}
+
+}  // namespace
+}  // namespace alcove::api

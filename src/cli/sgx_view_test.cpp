@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/sgx_view.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "daemon/sgx_json.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::cli {
+namespace {
+
+using codec::json::Json;
+using testing::HasSubstr;
+
+// What the daemon says today is what is shown: both ends of the contract in one test.
+Json vm_of(Result<api::vmm::SgxState> state) {
+    sgx::Configuration configuration;
+    configuration.epc = {{.size_mib = 4}};
+    Json json = daemon::to_json(daemon::sgx_view(configuration, std::move(state)));
+    json["id"] = "i-1";
+    json["name"] = "dev";
+    return json;
+}
+
+api::vmm::SgxState busy_state() {
+    api::vmm::SgxState state{.enclaves_in_all = 3, .valid_pages = 256, .resident_pages = 1024};
+    state.sections = {{.base = 4_GiB, .size = 4_MiB}};
+    state.leaves = {{.name = api::TextField<16>::of("EADD"), .completed = 5, .faulted = 1},
+                    {.name = api::TextField<16>::of("EWB"), .completed = 0, .faulted = 0}};
+    api::vmm::SgxEnclaveEntry enclave{};
+    enclave.eid = 2;
+    enclave.flags = api::vmm::SgxEnclaveEntry::kInitialized | api::vmm::SgxEnclaveEntry::kDebug;
+    enclave.mrenclave.fill(0xab);
+    enclave.threads_inside = 1;
+    enclave.asynchronous_exits = 17;
+    enclave.enclu[2] = 3;
+    state.enclaves = {enclave, {}};
+    return state;
+}
+
+TEST(SgxView, AVmIsShownWithItsEnclaves) {
+    const auto text = render_sgx_list(Json::array({vm_of(busy_state())}));
+
+    EXPECT_THAT(text, HasSubstr("i-1  dev\n"));
+    EXPECT_THAT(text, HasSubstr("section     4 MiB at 0x100000000\n"));
+    EXPECT_THAT(text, HasSubstr("in use      256 pages (1 MiB)\n"));
+    EXPECT_THAT(text, HasSubstr("leaves      EADD 5 (1 faulted)\n"));
+    EXPECT_THAT(text, HasSubstr("  enclave 2 (debug)\n"));
+    EXPECT_THAT(text, HasSubstr("    mrenclave       abab"));
+    EXPECT_THAT(text, HasSubstr("    leaves          EENTER 3\n"));
+    EXPECT_THAT(text, HasSubstr("    AEX             17\n"));
+    EXPECT_THAT(text, HasSubstr("  enclave 0 (being built)\n"));
+    EXPECT_THAT(text, HasSubstr("  and 1 enclaves more\n"));
+}
+
+TEST(SgxView, AVmThatDoesNotAnswerIsShownAsItWasAskedFor) {
+    const auto text =
+        render_sgx_list(Json::array({vm_of(fail(ErrorCode::EnclaveNotReady, "between two lives"))}));
+
+    EXPECT_THAT(text, HasSubstr("section     4 MiB\n"));
+    EXPECT_THAT(text, HasSubstr("state       between two lives\n"));
+    EXPECT_EQ(render_sgx_list(Json::array()), "no VM with SGX runs\n");
+}
+
+TEST(SgxView, TheHostSaysWhatItHas) {
+    host::SgxHardware hardware;
+    EXPECT_THAT(render_sgx_host(daemon::to_json(hardware, {})), HasSubstr("have no SGX"));
+    hardware.present = hardware.sgx1 = true;
+    hardware.sections = {{.base = 0x7020'0000, .size = 64_MiB}};
+    hardware.nodes = {{.node = {0}, .total_bytes = 64_MiB}};
+    std::vector<host::NodeAccount> account = {{.node = {0}, .lines = {}}};
+    account[0].lines = {{.owner = "i-1", .epc_bytes = 8_MiB}, {.owner = "free", .small_bytes = 24_MiB}};
+
+    const auto text = render_sgx_host(daemon::to_json(hardware, account));
+
+    EXPECT_THAT(text, HasSubstr("64 MiB at 0x70200000"));
+    EXPECT_THAT(text, HasSubstr("SGX2            no\n"));
+    EXPECT_THAT(text, HasSubstr("budget          32 MiB\n"));
+    EXPECT_THAT(text, HasSubstr("i-1    8 MiB"));
+}
+
+TEST(SgxView, AnAnswerWithoutItsPartsIsShownAsFarAsItGoes) {
+    EXPECT_FALSE(render_sgx_host(Json::object()).empty());
+    EXPECT_FALSE(render_sgx_list(Json::array({Json::object()})).empty());
+}
+
+}  // namespace
+}  // namespace alcove::cli

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/sgx_json.hpp"
+
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+#include "codec/hex.hpp"
+#include "sgx/configuration_json.hpp"
+#include "support/bits.hpp"
+
+namespace alcove::daemon {
+
+using codec::json::Json;
+
+namespace {
+
+// By their numbers (SDM vol. 3D, "ENCLU").
+constexpr std::array kEnclu = {"EREPORT", "EGETKEY", "EENTER", "ERESUME",
+                               "EEXIT",   "EACCEPT", "EMODPE", "EACCEPTCOPY"};
+
+Json enclu_json(const api::vmm::SgxEnclaveEntry& enclave) {
+    Json leaves = Json::object();
+    for (size_t i = 0; i < kEnclu.size(); ++i)
+        leaves[kEnclu.at(i)] = uint64_t{enclave.enclu.at(i)};
+    return leaves;
+}
+
+Json enclave_json(const api::vmm::SgxEnclaveEntry& enclave) {
+    using Entry = api::vmm::SgxEnclaveEntry;
+    const bool initialized = (enclave.flags & Entry::kInitialized) != 0;
+    return {{"eid", uint64_t{enclave.eid}},
+            {"mrenclave", initialized ? Json(codec::hex_encode(enclave.mrenclave)) : Json(nullptr)},
+            {"mrsigner", initialized ? Json(codec::hex_encode(enclave.mrsigner)) : Json(nullptr)},
+            {"initialized", initialized},
+            {"debug", (enclave.flags & Entry::kDebug) != 0},
+            {"base", uint64_t{enclave.base}},
+            {"size", uint64_t{enclave.size}},
+            {"pages", uint32_t{enclave.pages}},
+            {"threads_inside", uint32_t{enclave.threads_inside}},
+            {"entries", uint64_t{enclave.entries}},
+            {"asynchronous_exits", uint64_t{enclave.asynchronous_exits}},
+            {"leaves", enclu_json(enclave)}};
+}
+
+Json state_json(const api::vmm::SgxState& state) {
+    Json sections = Json::array();
+    for (const auto& section : state.sections)
+        sections.push_back({{"base", uint64_t{section.base}}, {"size", uint64_t{section.size}}});
+    Json leaves = Json::object();
+    for (const auto& leaf : state.leaves)
+        leaves[std::string(leaf.name.text().value_or(""))] = {{"completed", uint64_t{leaf.completed}},
+                                                              {"faulted", uint64_t{leaf.faulted}}};
+    Json enclaves = Json::array();
+    for (const auto& enclave : state.enclaves)
+        enclaves.push_back(enclave_json(enclave));
+    return {{"sections", std::move(sections)},
+            {"valid_pages", state.valid_pages},
+            {"resident_pages", state.resident_pages},
+            {"evicted_pages", state.evicted_pages},
+            {"leaves", std::move(leaves)},
+            {"enclaves_in_all", state.enclaves_in_all},
+            {"enclaves", std::move(enclaves)}};
+}
+
+}  // namespace
+
+SgxView sgx_view(const sgx::Configuration& configuration, Result<api::vmm::SgxState> state) {
+    if (!state) return {.configuration = configuration, .state = {}, .missing = state.error().to_string()};
+    return {.configuration = configuration, .state = std::move(*state), .missing = {}};
+}
+
+Json to_json(const SgxView& view) {
+    Json json = {{"configuration", sgx::to_json(view.configuration)}};
+    json["state"] = view.state ? state_json(*view.state) : Json(nullptr);
+    if (!view.state) json["state_missing"] = view.missing;
+    return json;
+}
+
+Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAccount>& account) {
+    Json sections = Json::array();
+    for (const auto& section : hardware.sections)
+        sections.push_back({{"base", section.base}, {"size", section.size}});
+    Json nodes = Json::array();
+    for (const auto& node : hardware.nodes)
+        nodes.push_back({{"node", node.node.value}, {"total_bytes", node.total_bytes}});
+    uint64_t lent = 0;
+    uint64_t free = 0;
+    Json owners = Json::array();
+    for (const auto& node : account) {
+        for (const auto& line : node.lines) {
+            lent += line.epc_bytes;
+            if (line.owner == host::Ledger::kFree) free += line.small_bytes;
+            if (line.epc_bytes != 0)
+                owners.push_back(
+                    {{"owner", line.owner}, {"node", node.node.value}, {"bytes", line.epc_bytes}});
+        }
+    }
+    return {{"hardware",
+             {{"present", hardware.present},
+              {"sgx1", hardware.sgx1},
+              {"sgx2", hardware.sgx2},
+              {"launch_control", hardware.launch_control},
+              {"virtual_epc_device", hardware.virtual_epc_device},
+              {"sections", std::move(sections)},
+              {"nodes", std::move(nodes)},
+              {"lent_bytes", 0}}},
+            {"software",
+             {{"made_of", "memory of this host"},
+              {"total_bytes", lent + free},
+              {"lent_bytes", lent},
+              {"free_bytes", free},
+              {"owners", std::move(owners)}}}};
+}
+
+std::string stored_text(const std::optional<sgx::Configuration>& configuration) {
+    return configuration ? codec::json::dump(sgx::to_json(*configuration)) : "";
+}
+
+Result<std::optional<sgx::Configuration>> parse_stored(const std::string& text) {
+    if (text.empty()) return std::optional<sgx::Configuration>();
+    const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 4}));
+    auto configuration = TRY(sgx::parse_configuration(json));
+    return std::optional(std::move(configuration));
+}
+
+}  // namespace alcove::daemon

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/sgx_json.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "support/bits.hpp"
+
+namespace alcove::daemon {
+namespace {
+
+sgx::Configuration four_mib() {
+    sgx::Configuration configuration;
+    configuration.epc = {{.size_mib = 4}};
+    return configuration;
+}
+
+TEST(SgxJson, AStateIsTold) {
+    api::vmm::SgxState state{.enclaves_in_all = 1, .valid_pages = 7, .resident_pages = 1024};
+    state.sections = {{.base = 4_GiB, .size = 4_MiB}};
+    state.leaves = {{.name = api::TextField<16>::of("EADD"), .completed = 5, .faulted = 1}};
+    api::vmm::SgxEnclaveEntry enclave{};
+    enclave.eid = 1;
+    enclave.flags = api::vmm::SgxEnclaveEntry::kInitialized;
+    enclave.mrenclave.fill(0xab);
+    enclave.enclu[4] = 9;
+    state.enclaves = {enclave};
+
+    const auto json = to_json(sgx_view(four_mib(), state));
+
+    EXPECT_EQ(json["configuration"]["epc"][0]["size_mib"], 4);
+    EXPECT_EQ(json["state"]["sections"][0]["base"], 4_GiB);
+    EXPECT_EQ(json["state"]["leaves"]["EADD"]["completed"], 5);
+    EXPECT_EQ(json["state"]["enclaves"][0]["mrenclave"].get<std::string>().substr(0, 4), "abab");
+    EXPECT_EQ(json["state"]["enclaves"][0]["leaves"]["EEXIT"], 9);
+    EXPECT_FALSE(json.contains("state_missing"));
+}
+
+TEST(SgxJson, AnEnclaveThatIsBeingBuiltHasNoMeasurementYet) {
+    api::vmm::SgxState state;
+    state.enclaves.emplace_back();
+
+    EXPECT_TRUE(to_json(sgx_view(four_mib(), state))["state"]["enclaves"][0]["mrenclave"].is_null());
+}
+
+TEST(SgxJson, WithoutAStateItSaysWhy) {
+    const auto json = to_json(sgx_view(four_mib(), fail(ErrorCode::EnclaveNotReady, "not yet")));
+
+    EXPECT_TRUE(json["state"].is_null());
+    EXPECT_EQ(json["state_missing"], "not yet");
+}
+
+TEST(SgxJson, TheHostsBudgetIsItsMemory) {
+    std::vector<host::NodeAccount> account = {{.node = {0}, .lines = {}}};
+    account[0].lines = {{.owner = "host"},
+                        {.owner = "i-1", .small_bytes = 64_MiB, .epc_bytes = 8_MiB},
+                        {.owner = "free", .small_bytes = 24_MiB}};
+
+    const auto json = to_json(host::SgxHardware{}, account);
+
+    EXPECT_EQ(json["hardware"]["present"], false);
+    EXPECT_EQ(json["software"]["lent_bytes"], 8_MiB);
+    EXPECT_EQ(json["software"]["free_bytes"], 24_MiB);
+    EXPECT_EQ(json["software"]["total_bytes"], 32_MiB);
+    ASSERT_EQ(json["software"]["owners"].size(), 1U);
+    EXPECT_EQ(json["software"]["owners"][0]["owner"], "i-1");
+}
+
+TEST(SgxJson, WhatTheDatabaseHasComesBack) {
+    EXPECT_EQ(stored_text({}), "");
+    EXPECT_FALSE(parse_stored("").value());
+    EXPECT_EQ(parse_stored(stored_text(four_mib())).value(), four_mib());
+    EXPECT_FALSE(parse_stored("{"));
+}
+
+}  // namespace
+}  // namespace alcove::daemon

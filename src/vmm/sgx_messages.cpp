@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/sgx_messages.hpp"
+
+#include <algorithm>
+
+namespace alcove::vmm {
+
+namespace {
+
+namespace messages = api::vmm;
+
+messages::SgxEnclaveEntry entry_of(const sgx::EnclaveReport& enclave) {
+    using Entry = messages::SgxEnclaveEntry;
+    Entry entry{
+        .eid = enclave.eid,
+        .base = enclave.base,
+        .size = enclave.size,
+        .entries = enclave.entries,
+        .asynchronous_exits = enclave.asynchronous_exits,
+        .pages = enclave.pages,
+        .threads_inside = enclave.threads_inside,
+        .flags = (enclave.initialized ? Entry::kInitialized : 0) | (enclave.debug ? Entry::kDebug : 0),
+        .reserved = {},
+        .mrenclave = enclave.mrenclave,
+        .mrsigner = enclave.mrsigner,
+        .enclu = {}};
+    std::copy(enclave.enclu.begin(), enclave.enclu.end(), entry.enclu.begin());
+    return entry;
+}
+
+}  // namespace
+
+std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx) {
+    if (!sgx.is_there()) return std::nullopt;
+    const auto has = [&](uint32_t flag) { return (sgx.flags & flag) != 0; };
+    sgx_vm::SgxPlan plan;
+    plan.root = sgx.root;
+    auto& configuration = plan.configuration;
+    for (const auto& section : sgx.sections) {
+        if (section.size_mib == 0) break;
+        sgx::SectionPlan planned{.size_mib = section.size_mib, .node = section.node};
+        if (section.base != api::EpcSection::kAnywhere) planned.base = memory::GuestAddress(section.base);
+        configuration.epc.push_back(planned);
+    }
+    configuration.sgx1 = has(api::Sgx::kSgx1);
+    configuration.sgx2 = has(api::Sgx::kSgx2);
+    std::copy(sgx.launch_hash.begin(), sgx.launch_hash.end(), configuration.launch_hash.begin());
+    configuration.launch_hash_writable = has(api::Sgx::kLaunchHashWritable);
+    configuration.provision_key = has(api::Sgx::kProvisionKey);
+    return plan;
+}
+
+messages::SgxState sgx_state_of(const sgx::EngineReport& report) {
+    messages::SgxState state{.enclaves_in_all = static_cast<uint32_t>(report.enclaves.size()),
+                             .valid_pages = report.valid_pages,
+                             .resident_pages = report.occupancy.resident,
+                             .evicted_pages = report.occupancy.evicted};
+    for (const auto& range : report.sections)
+        state.sections.push_back({.base = range.base.value(), .size = range.size});
+    for (const auto& leaf : report.leaves)
+        state.leaves.push_back({.name = api::TextField<16>::of(leaf.name),
+                                .completed = leaf.completed,
+                                .faulted = leaf.faulted});
+    const size_t count = std::min(report.enclaves.size(), messages::SgxReport::kMaxEnclaves);
+    for (size_t i = 0; i < count; ++i)
+        state.enclaves.push_back(entry_of(report.enclaves[i]));
+    return state;
+}
+
+}  // namespace alcove::vmm

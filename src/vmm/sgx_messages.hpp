@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SGX between the messages and the machine: what a launch asks for, and what the engine has to tell.
+#pragma once
+
+#include <optional>
+
+#include "api/sgx.hpp"
+#include "api/sgx_messages.hpp"
+#include "sgx_vm/sgx_vm.hpp"
+
+namespace alcove::vmm {
+
+// Nothing without SGX. The numbers were checked with the launch.
+std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx);
+
+// Of enclaves, at most as many as a report carries.
+api::vmm::SgxState sgx_state_of(const sgx::EngineReport& report);
+
+}  // namespace alcove::vmm
