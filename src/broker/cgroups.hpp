@@ -32,7 +32,8 @@ class Cgroups {
     Result<std::vector<std::string>> children(const std::string& group) const;
     Result<std::string> read(const std::string& file) const;
     Result<Fd> open_file(const std::string& file, int flags) const;
-    // Whether the kernel can swap at all, or has anything to swap to: /proc/swaps has a line below its heading.
+    // Whether the kernel can swap at all, or has anything to swap to: /proc/swaps has a line below its
+    // heading.
     virtual bool host_swaps() const;
 
   protected:

@@ -434,7 +434,10 @@ size_t FakeHost::disk_count(const std::string& id) {
     return on_thread([this, id] { return disks_[id]; });
 }
 int FakeHost::attaches(const std::string& id) {
-    return on_thread([this, id] { return shims_.at(id)->attaches; });
+    return on_thread([this, id] {
+        const auto found = shims_.find(id);
+        return found == shims_.end() ? 0 : found->second->attaches;
+    });
 }
 
 TestDirectory::TestDirectory() {

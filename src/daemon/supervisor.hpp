@@ -175,6 +175,7 @@ class Supervisor {
     void send_stop(Vm& vm, std::chrono::milliseconds force_after);
     void end(Vm& vm, std::string reason, std::string detail, std::optional<StoredError> error);
     void clean(const std::string& id);
+    void release_shim(const std::string& id);
     void remove_from_host(const std::string& id);
     void gone(const std::string& id);
     void adopt(Store::Saved saved);

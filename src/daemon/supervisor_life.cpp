@@ -317,11 +317,20 @@ void Supervisor::clean(const std::string& id) {
             const auto again = vms_.find(id);
             if (again == vms_.end()) return;
             if (ring) again->second.console_ring = std::move(*ring);
-            remove_from_host(id);
+            release_shim(id);
         });
         return;
     }
-    // A shim whose VM has not ended (a forced end) refuses to be released; Remove kills it.
+    release_shim(id);
+}
+
+// It has things of its own to end in order, at the attestor for one. A shim whose VM has not ended (a forced
+// end) refuses; Remove kills it.
+void Supervisor::release_shim(const std::string& id) {
+    const auto found = vms_.find(id);
+    if (found == vms_.end()) return;
+    Vm& vm = found->second;
+    if (vm.link == nullptr) return remove_from_host(id);
     vm.link->release([this, id](const Result<void>&) { remove_from_host(id); });
 }
 

@@ -113,6 +113,7 @@ TEST_F(ProvisioningTest, AlcovedThatComesBackBeforeTheyRanJoinsThemAnew) {
     for (const auto& one : supervisor_->list())
         if (one.parent == primary_) enclave_ = one.id;
     EXPECT_TRUE(until([&] { return host_.attaches(enclave_) == 1 && host_.attaches(primary_) == 1; }));
+    EXPECT_TRUE(until([&] { return joins() == 2; }));
     restart();
     EXPECT_TRUE(until([&] { return host_.attaches(enclave_) == 2 && host_.attaches(primary_) == 2; }));
 

@@ -89,6 +89,7 @@ Result<std::unique_ptr<Shim>> Shim::create(EventLoop& loop, api::start::Order or
 Shim::~Shim() {
     loop_.cancel(kill_timer_);
     loop_.cancel(life_timer_);
+    loop_.cancel(release_timer_);
     // Whoever ends this early must not leave a VMM behind that nobody keeps.
     if (child_ != nullptr && !lifecycle_.has_ended()) child_->kill();
 }
@@ -588,7 +589,18 @@ void Shim::release(const shim::Release& wish) {
     if (!lifecycle_.has_ended()) return refuse(wish.request, ErrorCode::Busy, "the VM has not ended");
     if (carved_ != nullptr && carved_->memory().is_busy())
         return refuse(wish.request, ErrorCode::Busy, "the enclave's memory is being changed");
-    done(wish.request);
+    release_when_forgotten(wish.request, EventLoop::Clock::now() + kForgetPatience);
+}
+
+void Shim::release_when_forgotten(uint32_t request, EventLoop::Clock::time_point deadline) {
+    constexpr std::chrono::milliseconds kAgain(10);
+    if (!attestor_.is_idle() && EventLoop::Clock::now() < deadline) {
+        loop_.cancel(release_timer_);
+        release_timer_ =
+            loop_.after(kAgain, [this, request, deadline] { release_when_forgotten(request, deadline); });
+        return;
+    }
+    done(request);
     // Posted, so that the answer is on its way before whoever waits for this ends the process.
     loop_.post([released = std::exchange(on_released_, [] {})] { released(); });
 }

@@ -36,6 +36,8 @@ class Shim {
   public:
     // Between the beginnings of two lives; a guest that does nothing but reset costs no more than this.
     static constexpr std::chrono::milliseconds kShortestLife{1000};
+    // How long a release waits for the attestor to have heard of the VM's end.
+    static constexpr std::chrono::milliseconds kForgetPatience{3000};
 
     // The loop is borrowed and outlives the shim. `on_released` is called once, from the loop, when alcoved
     // needs this shim no more; it must not destroy it.
@@ -97,6 +99,7 @@ class Shim {
     Result<void> join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void leave_fabric(const api::shim::FabricLeave& wish);
     void release(const api::shim::Release& wish);
+    void release_when_forgotten(uint32_t request, EventLoop::Clock::time_point deadline);
 
     EventLoop& loop_;
     api::start::Order order_;  // an enclave's descriptors leave it as they are handed on
@@ -115,6 +118,7 @@ class Shim {
     SgxRelay sgx_;
     EventLoop::TimerId kill_timer_ = 0;
     EventLoop::TimerId life_timer_ = 0;
+    EventLoop::TimerId release_timer_ = 0;
     EventLoop::Clock::time_point life_began_{};
     AttestorKeeper attestor_;
     FabricJoins fabric_{[this](Bytes message, std::vector<Fd> descriptors) {
