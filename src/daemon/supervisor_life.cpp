@@ -310,8 +310,7 @@ void Supervisor::clean(const std::string& id) {
     const auto found = vms_.find(id);
     if (found == vms_.end()) return;
     Vm& vm = found->second;
-    if (vm.link == nullptr) return remove_from_host(id);
-    if (vm.record.has_console() && !vm.console_ring.is_open()) {
+    if (vm.link != nullptr && vm.record.has_console() && !vm.console_ring.is_open()) {
         // The last chance: the ring goes with the shim.
         vm.link->console([this, id](Result<Fd> ring) {
             const auto again = vms_.find(id);
