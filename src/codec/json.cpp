@@ -4,6 +4,7 @@
 // a throw, and the builder sees depth and repeated names as they come.
 #include "codec/json.hpp"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -197,6 +198,14 @@ Result<const Json*> object_field(const Json& object, std::string_view name) {
 Result<const Json*> array_field(const Json& object, std::string_view name) {
     const Json* value = TRY(optional_array_field(object, name));
     return require(value, name);
+}
+
+Result<void> check_fields(const Json& object, std::span<const std::string_view> known) {
+    if (!object.is_object()) return fail(ErrorCode::JsonMalformed, "an object is expected");
+    for (auto it = object.begin(); it != object.end(); ++it)
+        if (std::ranges::find(known, it.key()) == known.end())
+            return fail(ErrorCode::InvalidArgument, "unknown field '" + it.key() + "'");
+    return {};
 }
 
 }  // namespace alcove::codec::json

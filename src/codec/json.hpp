@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -46,5 +47,8 @@ Result<std::optional<bool>> optional_boolean_field(const Json& object, std::stri
 Result<std::optional<uint64_t>> optional_unsigned_field(const Json& object, std::string_view name);
 Result<const Json*> optional_object_field(const Json& object, std::string_view name);  // nullptr
 Result<const Json*> optional_array_field(const Json& object, std::string_view name);   // nullptr
+
+// No field but those: JsonMalformed when `object` is none, InvalidArgument names the first other one.
+Result<void> check_fields(const Json& object, std::span<const std::string_view> known);
 
 }  // namespace alcove::codec::json

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/json.hpp"
 
+#include <array>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -61,6 +63,17 @@ TEST(JsonTest, ErrorsNameTheField) {
     EXPECT_FALSE(object_field(object, "t"));
     EXPECT_FALSE(array_field(object, "t"));
     EXPECT_EQ(text_field(Json::array(), "t").error().code(), ErrorCode::JsonMalformed);
+}
+
+TEST(JsonTest, FieldsThatNobodyKnowsAreNamed) {
+    constexpr std::array<std::string_view, 2> kKnown = {"a", "b"};
+    EXPECT_TRUE(check_fields(parse(R"({"b":1})").value(), kKnown));
+    EXPECT_EQ(check_fields(parse("[]").value(), kKnown).error().code(), ErrorCode::JsonMalformed);
+
+    const auto unknown = check_fields(parse(R"({"a":1,"c":2})").value(), kKnown);
+
+    EXPECT_EQ(unknown.error().code(), ErrorCode::InvalidArgument);
+    EXPECT_NE(unknown.error().message().find("'c'"), std::string::npos);
 }
 
 TEST(JsonTest, DumpingInvalidUtf8DoesNotThrow) {

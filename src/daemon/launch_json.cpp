@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/launch_json.hpp"
 
-#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -30,16 +29,6 @@ constexpr std::array<std::string_view, 3> kImageFields = {"token", "disk", "size
 constexpr std::array<std::string_view, 4> kDiskFields = {"token", "disk", "size", "read_only"};
 constexpr std::array<std::string_view, 3> kNetworkFields = {"token", "kind", "mac"};
 
-template <size_t N>
-Result<void> check_fields(const Json& object, const std::array<std::string_view, N>& known) {
-    if (!object.is_object()) return fail(ErrorCode::JsonMalformed, "an object is expected");
-    for (auto it = object.begin(); it != object.end(); ++it) {
-        if (std::ranges::find(known, it.key()) == known.end())
-            return fail(ErrorCode::InvalidArgument, "unknown field '" + it.key() + "'");
-    }
-    return {};
-}
-
 Result<FileReference> read_file(const Json& json, const char* what) {
     FileReference file;
     auto token = TRY(codec::json::optional_text_field(json, "token"));
@@ -64,7 +53,7 @@ Result<void> read_disks(const Json& json, LaunchBody& body) {
     const auto* disks = TRY(codec::json::optional_array_field(json, "disks"));
     if (disks == nullptr) return {};
     for (const auto& item : *disks) {
-        TRY(check_fields(item, kDiskFields).context("disks"));
+        TRY(codec::json::check_fields(item, kDiskFields).context("disks"));
         auto file = TRY(read_file(item, "a disk"));
         const auto read_only = TRY(codec::json::optional_boolean_field(item, "read_only"));
         file.read_only = read_only.value_or(false);
@@ -77,7 +66,7 @@ Result<void> read_networks(const Json& json, LaunchBody& body) {
     const auto* networks = TRY(codec::json::optional_array_field(json, "networks"));
     if (networks == nullptr) return {};
     for (const auto& item : *networks) {
-        TRY(check_fields(item, kNetworkFields).context("networks"));
+        TRY(codec::json::check_fields(item, kNetworkFields).context("networks"));
         const auto kind = TRY(codec::json::text_field(item, "kind"));
         const auto mac = TRY(codec::json::optional_text_field(item, "mac"));
         NetworkReference network;
@@ -93,7 +82,7 @@ Result<void> read_networks(const Json& json, LaunchBody& body) {
 
 Result<host::CpuPolicy> parse_policy_body(std::string_view text) {
     const auto json = TRY(codec::json::parse(text, {.bytes = 4096, .depth = 2}));
-    TRY(check_fields(json, std::array<std::string_view, 1>{"policy"}));
+    TRY(codec::json::check_fields(json, std::array<std::string_view, 1>{"policy"}));
     const auto policy = TRY(optional_policy(json, "policy"));
     if (!policy) return fail(ErrorCode::InvalidArgument, "'policy' is missing");
     return *policy;
@@ -106,7 +95,7 @@ Result<LaunchBody> read_launch(const Json& json) {
     auto name = TRY(codec::json::optional_text_field(json, "name"));
     body.name = name.value_or("");
     const auto* image = TRY(codec::json::object_field(json, "image"));
-    TRY(check_fields(*image, kImageFields).context("image"));
+    TRY(codec::json::check_fields(*image, kImageFields).context("image"));
     body.image = TRY(read_file(*image, "'image'"));
     TRY(read_disks(json, body));
     TRY(read_networks(json, body));
@@ -138,7 +127,7 @@ Result<void> read_provisioned(const Json& json, LaunchBody& body) {
     const auto* enclaves = TRY(codec::json::optional_array_field(json, "provisioned"));
     if (enclaves == nullptr) return {};
     for (const auto& item : *enclaves) {
-        TRY(check_fields(item, kProvisionedFields).context("provisioned"));
+        TRY(codec::json::check_fields(item, kProvisionedFields).context("provisioned"));
         auto enclave = TRY(read_launch(item).context("provisioned"));
         body.provisioned.push_back(std::move(enclave));
     }
@@ -150,7 +139,7 @@ Result<void> read_provisioned(const Json& json, LaunchBody& body) {
 Result<LaunchBody> parse_launch_body(std::string_view text, api::VmRole role) {
     const auto json = TRY(codec::json::parse(text, {.bytes = 64_KiB, .depth = 5}));
     const bool primary = role == api::VmRole::Primary;
-    TRY(primary ? check_fields(json, kPrimaryFields) : check_fields(json, kFields));
+    TRY(primary ? codec::json::check_fields(json, kPrimaryFields) : codec::json::check_fields(json, kFields));
     auto body = TRY(read_launch(json));
     if (primary) TRY(read_provisioned(json, body));
     return body;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sgx/configuration_json.hpp"
 
-#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -19,17 +18,8 @@ constexpr std::array<std::string_view, 10> kFields = {
 constexpr std::array<std::string_view, 3> kSectionFields = {"size_mib", "base", "node"};
 constexpr std::array<std::string_view, 2> kLaunchControlFields = {"hash", "writable"};
 
-template <size_t N>
-Result<void> check_fields(const Json& object, const std::array<std::string_view, N>& known) {
-    if (!object.is_object()) return fail(ErrorCode::JsonMalformed, "an object is expected");
-    for (auto it = object.begin(); it != object.end(); ++it)
-        if (std::ranges::find(known, it.key()) == known.end())
-            return fail(ErrorCode::InvalidArgument, "unknown field '" + it.key() + "'");
-    return {};
-}
-
 Result<SectionPlan> parse_section(const Json& json) {
-    TRY(check_fields(json, kSectionFields));
+    TRY(codec::json::check_fields(json, kSectionFields));
     const auto base = TRY(codec::json::optional_unsigned_field(json, "base"));
     const auto node = TRY(codec::json::optional_unsigned_field(json, "node"));
     SectionPlan section;
@@ -44,7 +34,7 @@ Result<SectionPlan> parse_section(const Json& json) {
 Result<void> parse_launch_control(const Json& json, Configuration& configuration) {
     const auto* control = TRY(codec::json::optional_object_field(json, "launch_control"));
     if (control == nullptr) return {};
-    TRY(check_fields(*control, kLaunchControlFields));
+    TRY(codec::json::check_fields(*control, kLaunchControlFields));
     const auto hash = TRY(codec::json::optional_text_field(*control, "hash"));
     const auto writable = TRY(codec::json::optional_boolean_field(*control, "writable"));
     if (hash) configuration.launch_hash = TRY(parse_launch_hash(*hash));
@@ -89,7 +79,7 @@ Json to_json(const Configuration& configuration) {
 }
 
 Result<Configuration> parse_configuration(const Json& json) {
-    TRY(check_fields(json, kFields));
+    TRY(codec::json::check_fields(json, kFields));
     Configuration configuration;
     const auto* epc = TRY(codec::json::array_field(json, "epc"));
     for (const auto& item : *epc) {
