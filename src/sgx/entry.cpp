@@ -92,7 +92,8 @@ Outcome<SsaFrame> Entering::find_frame(uint32_t slot) const {
 
 Outcome<void> Entering::activate() {
     const bool was_inactive = call_->epcm().with([&](EpcmState&) {
-        if (pin_.read<Le64>(offsetof(TCS, STATE)) != 0) return false;
+        const auto now = pin_.read<TCS>(0);
+        if (now.STATE != 0 || now.CSSA != tcs_.CSSA) return false;
         pin_.write(offsetof(TCS, STATE), Le64(1));
         return true;
     });

@@ -35,7 +35,8 @@ class Entering {
     Outcome<void> check_mode() const;
     // The frame's pages can be read and written by the enclave, else #PF.
     Outcome<SsaFrame> find_frame(uint32_t slot) const;
-    // TCS.STATE becomes active, else #GP(0): somebody else is inside through it.
+    // TCS.STATE becomes active, else #GP(0): somebody else is inside through it, or was since tcs() was
+    // copied and left another CSSA. From here on the frames are this processor's.
     Outcome<void> activate();
     // The processor is inside. TCS.AEP and CSSA are stored, outside state is kept, the world changes.
     void complete(const SsaFrame& frame, uint32_t cssa);

@@ -50,10 +50,10 @@ Outcome<void> eresume(Call& call) {
     const auto frame = TRY_LEAF(entering.find_frame(cssa));
     const auto first = TRY_LEAF(call.pin(frame.first));
     const auto last = TRY_LEAF(call.pin(frame.last));
-    const auto gpr = last.read<GPRSGX>(kPageSize - sizeof(GPRSGX));
-    TRY_LEAF(require(is_canonical(gpr.RIP) && is_canonical(gpr.FSBASE) && is_canonical(gpr.GSBASE)));
     TRY_LEAF(entering.activate());
 
+    const auto gpr = last.read<GPRSGX>(kPageSize - sizeof(GPRSGX));
+    TRY_LEAF(require(is_canonical(gpr.RIP) && is_canonical(gpr.FSBASE) && is_canonical(gpr.GSBASE)));
     const uint64_t xfrm = entering.inside().attributes.XFRM;
     XsaveArea area{};
     first.read(0, MutableByteView(area).first(call.features().xsave_size(xfrm)));
