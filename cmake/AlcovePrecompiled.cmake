@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two precompiled headers, one for libraries and one for the programs that test them: the standard library and
-# GoogleTest are most of what a compiler reads, and the same in every file. Release builds go without, so that
-# a file that forgets an include is found out. For clang only: g++ takes a precompiled header only with the very
-# same flags, and a library and a program differ in theirs.
+# GoogleTest are most of what a compiler reads, and the same in every file. For clang only: g++ takes a precompiled
+# header only with the very same flags, and a library and a program differ in theirs.
 set(ALCOVE_STANDARD_HEADERS
     <algorithm> <array> <atomic> <chrono> <condition_variable> <deque> <filesystem> <functional> <future> <list> <map>
     <memory> <mutex> <optional> <set> <span> <string> <string_view> <thread> <unordered_map> <utility> <variant>

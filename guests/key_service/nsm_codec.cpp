@@ -16,24 +16,24 @@ using secure_module::put_bytes;
 using secure_module::put_head;
 using secure_module::put_text;
 
-Failure malformed(const char* what) {
+Failure bad_reply(const char* what) {
     return fail(ErrorCode::CborMalformed, what);
 }
 
-class Reader {
+class ReplyReader {
   public:
-    explicit Reader(ByteView bytes) : bytes_(bytes) {}
+    explicit ReplyReader(ByteView bytes) : bytes_(bytes) {}
 
     // The argument of an item that has to be of this type.
     Result<uint64_t> take_argument(Major major) {
         const auto head = TRY(secure_module::take_head(bytes_));
-        if (head.major != major) return malformed("an item is of another type");
+        if (head.major != major) return bad_reply("an item is of another type");
         return head.argument;
     }
 
     Result<ByteView> take_bytes(Major major) {
         const uint64_t length = TRY(take_argument(major));
-        if (length > bytes_.size()) return malformed("a string is longer than the reply");
+        if (length > bytes_.size()) return bad_reply("a string is longer than the reply");
         const ByteView taken = bytes_.first(length);
         bytes_ = bytes_.subspan(length);
         return taken;
@@ -42,13 +42,13 @@ class Reader {
     // A map of one pair; its key.
     Result<std::string_view> take_only_key() {
         const uint64_t pairs = TRY(take_argument(Major::Map));
-        if (pairs != 1) return malformed("a map has more or fewer than one pair");
+        if (pairs != 1) return bad_reply("a map has more or fewer than one pair");
         const ByteView key = TRY(take_bytes(Major::TextString));
         return as_text(key);
     }
 
     Result<void> expect_end() const {
-        if (!bytes_.empty()) return malformed("something follows the reply");
+        if (!bytes_.empty()) return bad_reply("something follows the reply");
         return {};
     }
 
@@ -73,15 +73,15 @@ Bytes encode_attestation_request(ByteView public_key, ByteView nonce) {
 }
 
 Result<Bytes> decode_attestation_reply(ByteView reply) {
-    Reader reader(reply);
+    ReplyReader reader(reply);
     const std::string_view name = TRY(reader.take_only_key());
     if (name == "Error") {
         const ByteView error = TRY(reader.take_bytes(Major::TextString));
         return fail(ErrorCode::Unsupported, "the security module says " + std::string(as_text(error)));
     }
-    if (name != "Attestation") return malformed("the reply is to another request");
+    if (name != "Attestation") return bad_reply("the reply is to another request");
     const std::string_view field = TRY(reader.take_only_key());
-    if (field != "document") return malformed("the reply has no document");
+    if (field != "document") return bad_reply("the reply has no document");
     const ByteView document = TRY(reader.take_bytes(Major::ByteString));
     TRY(reader.expect_end());
     return to_bytes(document);

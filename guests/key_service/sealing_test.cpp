@@ -49,36 +49,36 @@ constexpr char kP256PublicKey[] =
     "4a0dc3d033ede0c17da8904a727d8ae1bf36bf8a79260d012f00d4d80888d1d0bb44fda16da4";
 constexpr char kVectorText[] = "a secret of the client";
 
-Bytes hex(std::string_view text) {
+Bytes octets(std::string_view text) {
     return from_hex(text).value();
 }
 
 Sealed sealed_from(std::string_view iv, std::string_view tag, std::string_view ciphertext) {
     Sealed sealed;
-    const Bytes iv_bytes = hex(iv);
-    const Bytes tag_bytes = hex(tag);
+    const Bytes iv_bytes = octets(iv);
+    const Bytes tag_bytes = octets(tag);
     std::copy(iv_bytes.begin(), iv_bytes.end(), sealed.iv.begin());
     std::copy(tag_bytes.begin(), tag_bytes.end(), sealed.tag.begin());
-    sealed.ciphertext = hex(ciphertext);
+    sealed.ciphertext = octets(ciphertext);
     return sealed;
 }
 
 TEST(Sealing, KnownKeysHaveTheirKnownPublicKeys) {
-    EXPECT_EQ(KeyPair::from_pkcs8(hex(kServicePkcs8)).value().public_key(), hex(kServicePublicKey));
-    EXPECT_EQ(KeyPair::from_pkcs8(hex(kClientPkcs8)).value().public_key(), hex(kClientPublicKey));
+    EXPECT_EQ(KeyPair::from_pkcs8(octets(kServicePkcs8)).value().public_key(), octets(kServicePublicKey));
+    EXPECT_EQ(KeyPair::from_pkcs8(octets(kClientPkcs8)).value().public_key(), octets(kClientPublicKey));
 }
 
 TEST(Sealing, ServiceOpensWhatAnotherImplementationSealed) {
-    const KeyPair service = KeyPair::from_pkcs8(hex(kServicePkcs8)).value();
-    const SessionKeys keys = service.agree_as_service(hex(kClientPublicKey)).value();
+    const KeyPair service = KeyPair::from_pkcs8(octets(kServicePkcs8)).value();
+    const SessionKeys keys = service.agree_as_service(octets(kClientPublicKey)).value();
     const Sealed sealed = sealed_from("000102030405060708090a0b", "976033396db63bdb6a3c72a641df293a",
                                       "cec9d461e8c996933013b687f06115cbfde3010ddd44");
     EXPECT_EQ(as_text(open(keys.to_service, sealed).value()), kVectorText);
 }
 
 TEST(Sealing, ClientOpensWhatAnotherImplementationSealed) {
-    const KeyPair client = KeyPair::from_pkcs8(hex(kClientPkcs8)).value();
-    const SessionKeys keys = client.agree_as_client(hex(kServicePublicKey)).value();
+    const KeyPair client = KeyPair::from_pkcs8(octets(kClientPkcs8)).value();
+    const SessionKeys keys = client.agree_as_client(octets(kServicePublicKey)).value();
     const Sealed sealed = sealed_from("0c0d0e0f1011121314151617", "bdd6c898fb20ab00be2853cf1676159f",
                                       "9637d814f09d7e26efa86d7cdc75540ff79b134ba4bc");
     EXPECT_EQ(as_text(open(keys.to_client, sealed).value()), kVectorText);
@@ -143,17 +143,17 @@ TEST_F(FreshKeys, TextOverTheLimitIsRefused) {
 }
 
 TEST_F(FreshKeys, KeysInOtherFormsAreRefused) {
-    EXPECT_TRUE(service_.agree_as_service(hex(kClientPublicKey)));
-    EXPECT_FALSE(service_.agree_as_service(hex(kCompressedClientPublicKey)));
-    EXPECT_FALSE(service_.agree_as_service(hex(kP256PublicKey)));
+    EXPECT_TRUE(service_.agree_as_service(octets(kClientPublicKey)));
+    EXPECT_FALSE(service_.agree_as_service(octets(kCompressedClientPublicKey)));
+    EXPECT_FALSE(service_.agree_as_service(octets(kP256PublicKey)));
     EXPECT_FALSE(service_.agree_as_service({}));
-    Bytes with_tail = hex(kClientPublicKey);
+    Bytes with_tail = octets(kClientPublicKey);
     with_tail.push_back(0);
     EXPECT_FALSE(service_.agree_as_service(with_tail));
 }
 
 TEST_F(FreshKeys, PointOffTheCurveIsRefused) {
-    Bytes off_curve = hex(kClientPublicKey);
+    Bytes off_curve = octets(kClientPublicKey);
     off_curve.back() ^= 1;
     const auto keys = service_.agree_as_service(off_curve);
     ASSERT_FALSE(keys);
@@ -186,7 +186,7 @@ TEST(Sealing, OpensAndRefusesAsTheValidationProgramSays) {
     };
     for (const auto& vector : kVectors) {
         SecretKey key;
-        const Bytes key_bytes = hex(vector.key);
+        const Bytes key_bytes = octets(vector.key);
         std::copy(key_bytes.begin(), key_bytes.end(), key.bytes().begin());
 
         const auto text = open(key, sealed_from(vector.iv, vector.tag, vector.ciphertext));

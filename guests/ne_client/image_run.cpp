@@ -18,7 +18,7 @@ namespace alcove::ne_client {
 namespace {
 
 constexpr uint64_t kLeastMemory = 64 << 20;
-constexpr int kEndWithin = 110'000;  // ms
+constexpr int kImageEndsWithin = 110'000;  // ms
 
 Result<std::vector<uint8_t>> read_image(const char* path) {
     const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
@@ -60,7 +60,7 @@ Result<void> run_once(Report& report, const std::vector<uint8_t>& image) {
     }
     uint64_t cid = 0;
     report.expect_equal(enclave.start(NE_ENCLAVE_PRODUCTION_MODE, cid), 0, "NE_START_ENCLAVE");
-    report.expect(enclave.wait_for_end(kEndWithin), "the enclave ends");
+    report.expect(enclave.wait_for_end(kImageEndsWithin), "the enclave ends");
     report.expect(enclave.has_hung_up(), "EPOLLHUP");
     enclave.close();
     report.expect(!memory.find_not_zero(), "memory is zero after close");

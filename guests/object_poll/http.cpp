@@ -11,7 +11,6 @@ namespace {
 
 constexpr size_t kMaxLine = 4096;
 constexpr unsigned kNoContent = 204;
-constexpr unsigned kNotModified = 304;
 
 Failure malformed(const std::string& what) {
     return fail(ErrorCode::InvalidMessage, "the server's answer: " + what);

@@ -13,6 +13,8 @@
 
 namespace alcove::object_poll {
 
+inline constexpr unsigned kNotModified = 304;  // RFC 9110, 15.4.5
+
 class Stream {
   public:
     virtual ~Stream() = default;

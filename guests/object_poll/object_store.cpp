@@ -7,7 +7,6 @@ namespace {
 
 constexpr size_t kMaxKeys = 1000;
 constexpr unsigned kOk = 200;
-constexpr unsigned kNotModified = 304;
 
 Result<Response> get(const Connect& connect, const Place& place, const std::string& path,
                      const std::string& fields) {

@@ -23,7 +23,7 @@ constexpr uint64_t kTaken = 128;
 constexpr uint64_t kDataWanted = 192;
 constexpr uint64_t kRoomWanted = 256;
 
-Bytes pattern(uint64_t seed, size_t count) {
+Bytes payload_bytes(uint64_t seed, size_t count) {
     Bytes bytes(count);
     for (size_t i = 0; i < count; ++i)
         bytes[i] = static_cast<uint8_t>((seed + i) * 2654435761U >> 13);
@@ -62,12 +62,12 @@ struct FabricRingTest : testing::Test {
 };
 
 TEST_F(FabricRingTest, RecordsArriveWholeAndInOrder) {
-    (void)send(a, as_byte_view("first"), pattern(1, 100));
+    (void)send(a, as_byte_view("first"), payload_bytes(1, 100));
     (void)send(a, as_byte_view("second"), {});
 
     const auto first = b.front().value();
     EXPECT_EQ(as_text(ByteView(first.header).first(5)), "first");
-    EXPECT_EQ(payload_of(b, first), pattern(1, 100));
+    EXPECT_EQ(payload_of(b, first), payload_bytes(1, 100));
     (void)b.drop(first);
     const auto second = b.front().value();
     EXPECT_EQ(as_text(ByteView(second.header).first(6)), "second");
@@ -78,7 +78,7 @@ TEST_F(FabricRingTest, RecordsArriveWholeAndInOrder) {
 
 TEST_F(FabricRingTest, PayloadsGoAroundTheEnd) {
     for (uint64_t i = 0; i < 100; ++i) {
-        const auto sent = pattern(i, 10'000 + i * 500);
+        const auto sent = payload_bytes(i, 10'000 + i * 500);
         ASSERT_TRUE(a.has_room(static_cast<uint32_t>(sent.size())).value());
         (void)send(a, {}, sent);
         const auto record = b.front().value();
@@ -162,7 +162,7 @@ TEST_F(FabricRingTest, WishesThatLieCostADoorbellAtMost) {
     for (const uint64_t wanted : {uint64_t{0}, uint64_t{63}, uint64_t{64}, ~uint64_t{0}}) {
         lie(kDataWanted, wanted);
         lie(kRoomWanted, wanted);
-        (void)send(b, {}, pattern(wanted, 64));
+        (void)send(b, {}, payload_bytes(wanted, 64));
         (void)a.drop(a.front().value());
         EXPECT_TRUE(b.has_room(kFabricMaxPayload).value());
     }
@@ -179,7 +179,7 @@ TEST_F(FabricRingTest, TwoThreadsThatSleepAndWakeLoseNothing) {
     };
     std::thread sender([&] {
         for (uint64_t i = 0; i < kRecords; ++i) {
-            const auto bytes = pattern(i, (i * 37) % 30'000);
+            const auto bytes = payload_bytes(i, (i * 37) % 30'000);
             while (!a.has_room(static_cast<uint32_t>(bytes.size())).value())
                 if (a.await_room().value()) sleep_on(bell_a);
             if (send(a, {}, bytes)) bell_a.ring();
@@ -190,7 +190,7 @@ TEST_F(FabricRingTest, TwoThreadsThatSleepAndWakeLoseNothing) {
         while (b.is_empty())
             if (b.await_data()) sleep_on(bell_b);
         const auto record = b.front().value();
-        if (payload_of(b, record) != pattern(i, (i * 37) % 30'000)) ++wrong;
+        if (payload_of(b, record) != payload_bytes(i, (i * 37) % 30'000)) ++wrong;
         if (b.drop(record)) bell_b.ring();
     }
     sender.join();

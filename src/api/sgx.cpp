@@ -10,12 +10,12 @@ namespace alcove::api {
 
 namespace {
 
-bool is_there(const EpcSection& section) {
+bool has_size(const EpcSection& section) {
     return section.size_mib != 0;
 }
 
-bool is_valid(const EpcSection& section) {
-    if (!is_there(section)) return section.base == 0 && section.node == 0;
+bool is_section(const EpcSection& section) {
+    if (!has_size(section)) return section.base == 0 && section.node == 0;
     return section.size_mib <= kMaxMemoryBytes / 1_MiB &&
            (section.base == EpcSection::kAnywhere || is_aligned<uint64_t>(section.base, 1_MiB));
 }
@@ -34,8 +34,8 @@ bool is_sgx_of(VmRole role, const Sgx& sgx) {
     if (!sgx.is_there())
         return std::ranges::all_of(object_bytes(sgx), [](uint8_t byte) { return byte == 0; });
     return role == VmRole::Primary && (sgx.flags & ~kFlags) == 0 && sgx.reserved == 0 &&
-           std::ranges::all_of(sgx.sections, is_valid) &&
-           std::ranges::is_partitioned(sgx.sections, is_there) && sgx.epc_bytes() <= kMaxMemoryBytes;
+           std::ranges::all_of(sgx.sections, is_section) &&
+           std::ranges::is_partitioned(sgx.sections, has_size) && sgx.epc_bytes() <= kMaxMemoryBytes;
 }
 
 }  // namespace alcove::api

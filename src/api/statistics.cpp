@@ -8,12 +8,12 @@ namespace alcove::api {
 
 namespace {
 
-struct Entry {
+struct NameEntry {
     StatisticId id;
     std::string_view name;
 };
 
-constexpr Entry kNames[] = {
+constexpr NameEntry kNames[] = {
     {StatisticId::KvmRuns, "kvm_runs"},
     {StatisticId::ExitsIo, "exits_io"},
     {StatisticId::ExitsMmio, "exits_mmio"},
@@ -55,7 +55,7 @@ constexpr Entry kNames[] = {
 
 std::string_view statistic_name(uint32_t id) {
     const auto* found =
-        std::ranges::find(kNames, id, [](const Entry& entry) { return static_cast<uint32_t>(entry.id); });
+        std::ranges::find(kNames, id, [](const NameEntry& entry) { return static_cast<uint32_t>(entry.id); });
     return found == std::end(kNames) ? "unknown" : found->name;
 }
 

@@ -8,13 +8,13 @@ namespace alcove::api {
 
 namespace {
 
-struct Entry {
+struct ReasonEntry {
     StopReason reason;
     std::string_view name;
     bool vmm_may_tell;
 };
 
-constexpr Entry kReasons[] = {
+constexpr ReasonEntry kReasons[] = {
     {StopReason::I8042Reset, "i8042_reset", true},
     {StopReason::AcpiReset, "acpi_reset", true},
     {StopReason::PowerOff, "power_off", true},
@@ -29,9 +29,9 @@ constexpr Entry kReasons[] = {
     {StopReason::RestartFailed, "restart_failed", false},
 };
 
-const Entry* find(uint16_t value) {
+const ReasonEntry* find(uint16_t value) {
     const auto* found = std::ranges::find(
-        kReasons, value, [](const Entry& entry) { return static_cast<uint16_t>(entry.reason); });
+        kReasons, value, [](const ReasonEntry& entry) { return static_cast<uint16_t>(entry.reason); });
     return found == std::end(kReasons) ? nullptr : found;
 }
 

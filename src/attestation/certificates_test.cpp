@@ -13,12 +13,10 @@ using crypto::KeyUsage;
 using std::chrono::hours;
 using std::chrono::seconds;
 
-constexpr TimePoint kNow = TestChain::kNow;
-
 TEST(Certificates, FormAChainOfThree) {
     const auto chain = TestChain::make();
 
-    const auto verified = crypto::verify_chain(chain.leaf, chain.bundle, chain.root, kNow);
+    const auto verified = crypto::verify_chain(chain.leaf, chain.bundle, chain.root, TestChain::kNow);
 
     EXPECT_TRUE(verified) << verified.error().to_string();
 }
@@ -26,7 +24,7 @@ TEST(Certificates, FormAChainOfThree) {
 TEST(Certificates, AreSmallEnoughForADocument) {
     const auto chain = TestChain::make(HostKind::Development);
     const auto long_name = make_leaf(chain.leaf_key.public_key(), chain.intermediate_key, chain.intermediate,
-                                     std::string(64, 'x'), kNow);
+                                     std::string(64, 'x'), TestChain::kNow);
 
     for (const auto& certificate : {chain.root, chain.intermediate, chain.leaf, long_name.value()})
         EXPECT_LE(certificate.der().size(), kMaxCertificateSize);
@@ -39,9 +37,9 @@ TEST(Certificates, HaveTheLifetimesAndExtensionsOfTheReference) {
     EXPECT_GT(chain.root.not_after() - chain.root.not_before(), hours(24) * 365 * 29);
     EXPECT_FALSE(chain.root.path_length());
     EXPECT_TRUE(chain.root.allows(KeyUsage::cRLSign));
-    EXPECT_EQ(chain.intermediate.not_after(), kNow + hours(24) * 20);
+    EXPECT_EQ(chain.intermediate.not_after(), TestChain::kNow + hours(24) * 20);
     EXPECT_EQ(chain.intermediate.path_length(), 0U);
-    EXPECT_EQ(chain.leaf.not_before(), kNow - seconds(3));
+    EXPECT_EQ(chain.leaf.not_before(), TestChain::kNow - seconds(3));
     EXPECT_EQ(chain.leaf.not_after() - chain.leaf.not_before(), hours(3));
     EXPECT_FALSE(chain.leaf.is_authority());
     EXPECT_TRUE(chain.leaf.allows(KeyUsage::digitalSignature));

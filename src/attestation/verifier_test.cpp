@@ -15,8 +15,6 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr TimePoint kNow = TestChain::kNow;
-
 Outcome outcome_of(const Verification& verification, std::string_view name) {
     const auto found = std::ranges::find(verification.checks, name, &Check::name);
     EXPECT_NE(found, verification.checks.end()) << "there is no check " << name;
@@ -110,9 +108,9 @@ TEST_F(Verifier, AForeignSignatureIsRefusedAndNothingBehindItIsAsked) {
 
 TEST_F(Verifier, TimesAreThoseOfThePolicy) {
     auto late = chain.policy();
-    late.now = kNow + hours(4);
+    late.now = TestChain::kNow + hours(4);
     auto early = chain.policy();
-    early.now = kNow - hours(1);
+    early.now = TestChain::kNow - hours(1);
 
     expect_refusal(verify_document(chain.document(), late), ErrorCode::CertificateExpired, "validity");
     expect_refusal(verify_document(chain.document(), early), ErrorCode::CertificateExpired, "validity");
@@ -123,11 +121,11 @@ TEST_F(Verifier, ATimestampOutsideItsBoundsIsRefused) {
     fresh.max_age = minutes(10);
     const auto bank = TestChain::pcrs();
 
-    expect_refusal(verify_document(chain.document({}, bank, kNow + hours(1)), chain.policy()),
+    expect_refusal(verify_document(chain.document({}, bank, TestChain::kNow + hours(1)), chain.policy()),
                    ErrorCode::DocumentField, "timestamp");
-    expect_refusal(verify_document(chain.document({}, bank, kNow - hours(1)), chain.policy()),
+    expect_refusal(verify_document(chain.document({}, bank, TestChain::kNow - hours(1)), chain.policy()),
                    ErrorCode::DocumentField, "timestamp");
-    fresh.now = kNow + minutes(11);
+    fresh.now = TestChain::kNow + minutes(11);
     expect_refusal(verify_document(chain.document(), fresh), ErrorCode::DocumentField, "timestamp");
 }
 
@@ -135,7 +133,7 @@ TEST_F(Verifier, ALeafThatIsNoLeafIsRefused) {
     // Signed by the intermediate itself, which may issue certificates but is no enclave.
     const auto bank = TestChain::pcrs();
     const DocumentPlan plan{.module_id = "i-test-enc0",
-                            .timestamp = kNow,
+                            .timestamp = TestChain::kNow,
                             .pcrs = bank,
                             .leaf = chain.intermediate,
                             .bundle = {&chain.root, 1},
@@ -151,7 +149,7 @@ TEST_F(Verifier, AChainWithAStrangerInItIsRefused) {
     const auto bank = TestChain::pcrs();
     const std::vector<Certificate> bundle{chain.root, other.intermediate};
     const DocumentPlan plan{.module_id = "i-test-enc0",
-                            .timestamp = kNow,
+                            .timestamp = TestChain::kNow,
                             .pcrs = bank,
                             .leaf = other.leaf,
                             .bundle = bundle,
@@ -164,14 +162,15 @@ TEST_F(Verifier, AChainWithAStrangerInItIsRefused) {
 
 TEST_F(Verifier, ARevokedIntermediateIsRefused) {
     auto policy = chain.policy();
-    policy.revocation_lists.push_back(crypto::RevocationList::issue({&chain.intermediate, 1}, chain.root,
-                                                                    chain.root_key, kNow - hours(1),
-                                                                    kNow + hours(1))
-                                          .value());
-    auto harmless = chain.policy();
-    harmless.revocation_lists.push_back(
-        crypto::RevocationList::issue({}, chain.root, chain.root_key, kNow - hours(1), kNow + hours(1))
+    policy.revocation_lists.push_back(
+        crypto::RevocationList::issue({&chain.intermediate, 1}, chain.root, chain.root_key,
+                                      TestChain::kNow - hours(1), TestChain::kNow + hours(1))
             .value());
+    auto harmless = chain.policy();
+    harmless.revocation_lists.push_back(crypto::RevocationList::issue({}, chain.root, chain.root_key,
+                                                                      TestChain::kNow - hours(1),
+                                                                      TestChain::kNow + hours(1))
+                                            .value());
 
     expect_refusal(verify_document(chain.document(), policy), ErrorCode::CertificateRevoked, "revocation");
     EXPECT_TRUE(verify_document(chain.document(), harmless).verified());

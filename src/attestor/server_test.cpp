@@ -19,7 +19,7 @@ namespace wire = api::attestor;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-wire::Open open_message(const std::string& vm_id) {
+wire::Open open_now(const std::string& vm_id) {
     wire::Open open{};
     open.vm_id = api::VmId::Field::of(vm_id);
     open.module_id = api::TextField<128>::of("i-test-enc0");
@@ -54,7 +54,7 @@ class ServerTest : public testing::Test {
     Channel connect_vm(const std::string& vm_id) {
         auto channel = connect();
         EXPECT_TRUE(channel.send(api::encode_hello(api::Protocol::Attestor, wire::kVersions)));
-        EXPECT_TRUE(channel.send(api::encode(open_message(vm_id))));
+        EXPECT_TRUE(channel.send(api::encode(open_now(vm_id))));
         EXPECT_TRUE(channel.send(api::encode(wire::Measured{})));
         turn();
         EXPECT_EQ(type_of(channel), api::Hello::kType);
@@ -114,7 +114,7 @@ TEST_F(ServerTest, AReaderCanNotOpenAVm) {
 
     ASSERT_TRUE(channel.send(api::encode_hello(api::Protocol::Attestor, wire::kVersions)));
     ASSERT_TRUE(channel.send(api::encode(wire::GetStatus{})));
-    ASSERT_TRUE(channel.send(api::encode(open_message("vm-1"))));
+    ASSERT_TRUE(channel.send(api::encode(open_now("vm-1"))));
     turn();
 
     EXPECT_EQ(type_of(channel), api::Hello::kType);

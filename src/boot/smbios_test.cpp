@@ -12,7 +12,7 @@
 namespace alcove::boot {
 namespace {
 
-constexpr uint64_t kBase = 0xf0000;
+constexpr uint64_t kSmbiosBase = 0xf0000;
 
 SystemIdentity make_identity() {
     return {.asset_tag = "i-0123456789abcdef0",
@@ -29,7 +29,7 @@ struct Structure {
 // Walks the table as a kernel does: by lengths, then to the double zero behind the strings.
 std::vector<Structure> walk(const Bytes& all) {
     const auto entry = read_object<SmbiosEntryPoint>(all).value();
-    size_t at = entry.table_address - kBase;
+    size_t at = entry.table_address - kSmbiosBase;
     const size_t end = at + entry.table_maximum_size;
     std::vector<Structure> found;
     while (at < end) {
@@ -50,15 +50,15 @@ std::vector<Structure> walk(const Bytes& all) {
 }
 
 TEST(Smbios, TheEntryPointIsFoundAndSums) {
-    const Bytes all = build_smbios(make_identity(), kBase);
+    const Bytes all = build_smbios(make_identity(), kSmbiosBase);
 
     EXPECT_EQ(as_text(ByteView(all).first(5)), "_SM3_");
     EXPECT_EQ(static_cast<uint8_t>(std::accumulate(all.begin(), all.begin() + 24, 0U)), 0);
-    EXPECT_EQ(read_object<SmbiosEntryPoint>(all)->table_address, kBase + 32);
+    EXPECT_EQ(read_object<SmbiosEntryPoint>(all)->table_address, kSmbiosBase + 32);
 }
 
 TEST(Smbios, StructuresEndWithTheEndOfTable) {
-    const auto found = walk(build_smbios(make_identity(), kBase));
+    const auto found = walk(build_smbios(make_identity(), kSmbiosBase));
 
     ASSERT_EQ(found.size(), 4U);
     EXPECT_EQ(found[0].type, 0);
@@ -68,7 +68,7 @@ TEST(Smbios, StructuresEndWithTheEndOfTable) {
 }
 
 TEST(Smbios, TheBoardHasTheAssetTag) {
-    const auto board = walk(build_smbios(make_identity(), kBase)).at(2);
+    const auto board = walk(build_smbios(make_identity(), kSmbiosBase)).at(2);
 
     const uint8_t number = board.formatted.at(8);
     ASSERT_GE(number, 1);
@@ -76,7 +76,7 @@ TEST(Smbios, TheBoardHasTheAssetTag) {
 }
 
 TEST(Smbios, TheFirstFieldsOfTheUuidAreLittleEndian) {
-    const auto system = walk(build_smbios(make_identity(), kBase)).at(1);
+    const auto system = walk(build_smbios(make_identity(), kSmbiosBase)).at(1);
 
     const Bytes uuid(system.formatted.begin() + 8, system.formatted.begin() + 24);
     EXPECT_EQ(uuid, (Bytes{0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd,

@@ -24,7 +24,7 @@ namespace alcove::broker {
 namespace {
 
 constexpr uid_t kShimUid = 902;
-constexpr std::chrono::seconds kPatience(20);
+constexpr std::chrono::seconds kSpawnPatience(20);
 const std::string kCgroupRoot = "/sys/fs/cgroup";
 
 using Facts = std::map<std::string, std::string>;
@@ -109,8 +109,8 @@ struct SpawnerTest : testing::Test {
     // The VMM has entered its vCPUs' group when it speaks. Both end with the channel.
     Channel hear_both() {
         auto test = connect();
-        (void)test.receive_within(kPatience);
-        (void)test.receive_within(kPatience);
+        (void)test.receive_within(kSpawnPatience);
+        (void)test.receive_within(kSpawnPatience);
         return test;
     }
     // Where the VMM may run, by the kernel's word.
@@ -128,8 +128,8 @@ struct SpawnerTest : testing::Test {
 TEST_F(SpawnerTest, BothProgramsHaveWhatTheyNeedAndNoMore) {
     ASSERT_EQ(spawn_error(), "");
     const auto test = connect();
-    const auto shim_message = test.receive_within(kPatience).value();
-    const auto vmm_message = test.receive_within(kPatience).value();
+    const auto shim_message = test.receive_within(kSpawnPatience).value();
+    const auto vmm_message = test.receive_within(kSpawnPatience).value();
     const auto shim_facts = facts_in(as_text(shim_message.data).substr(5));
     const auto vmm_facts = facts_in(as_text(vmm_message.data));
 
@@ -163,7 +163,7 @@ TEST_F(SpawnerTest, TheCgroupsSwitchReachesAVmmThatTheShimMayNotSignal) {
     const auto test = hear_both();
 
     ASSERT_TRUE(test.send(as_byte_view("kill")));
-    const auto answer = test.receive_within(kPatience).value();
+    const auto answer = test.receive_within(kSpawnPatience).value();
 
     EXPECT_EQ(as_text(answer.data), "vmm_ended_by 9\n");
 }
@@ -260,8 +260,8 @@ TEST_F(SpawnerTest, TheShimsFolderIsForItsGroupAndItsSocketsAreItsOwn) {
 TEST_F(SpawnerTest, AVmmWhoseShimDiesEndsToo) {
     ASSERT_EQ(spawn_error(), "");
     const auto test = connect();
-    (void)test.receive_within(kPatience);
-    (void)test.receive_within(kPatience);
+    (void)test.receive_within(kSpawnPatience);
+    (void)test.receive_within(kSpawnPatience);
 
     ASSERT_TRUE(test.send(as_byte_view("die")));
     const auto populated = [this] {

@@ -16,12 +16,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience(30);
+constexpr std::chrono::seconds kReadyWithin(30);
 constexpr std::chrono::milliseconds kPause(100);
 
 // The folder of an enclave that is being started comes a moment after the enclave.
 Result<Port> open_when_there(HostAccess& host, const EnclaveEgress& command, Interruption& interruption) {
-    const auto deadline = Clock::now() + kPatience;
+    const auto deadline = Clock::now() + kReadyWithin;
     while (true) {
         auto port = open_port(host, VmKind::Enclave, command.enclave, command.port);
         const bool comes = !port && port.error().code() == ErrorCode::EnclaveNotReady;

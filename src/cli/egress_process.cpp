@@ -20,7 +20,7 @@ namespace alcove::cli {
 
 namespace {
 
-constexpr std::chrono::seconds kPatience(60);
+constexpr std::chrono::seconds kEndsWithin(60);
 constexpr uint64_t kMaxWords = 4096;
 
 Result<std::string> make_private_folder() {
@@ -40,7 +40,7 @@ void allow(const std::vector<std::string>& rules, std::vector<std::string>& argu
 }  // namespace
 
 Result<void> wait_for_line(const Fd& output, const std::string& who) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const auto deadline = std::chrono::steady_clock::now() + kEndsWithin;
     while (true) {
         const auto left =
             std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());

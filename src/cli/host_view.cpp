@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/host_view.hpp"
 
+#include <utility>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/output.hpp"
@@ -99,6 +101,33 @@ std::string memory_line(const host::HostMemory& memory) {
            " free; memory files: " + (memory.transparent_2m.empty() ? "never" : memory.transparent_2m);
 }
 
+std::string sgx_line(const host::SgxHardware& sgx) {
+    if (!sgx.present) return "none in this processor (VMs can have it in software)";
+    uint64_t epc = 0;
+    for (const auto& section : sgx.sections)
+        epc += section.size;
+    std::string text = sgx.sgx2 ? "SGX1, SGX2" : sgx.sgx1 ? "SGX1" : "turned off by firmware";
+    text += std::string(", launch control ") + (sgx.launch_control ? "writable" : "locked") + ", EPC " +
+            size_text(epc) + " in " + std::to_string(sgx.sections.size()) + " section(s)";
+    for (const auto& [path, exists] : {std::pair("/dev/sgx_enclave", sgx.enclave_device),
+                                       std::pair("/dev/sgx_vepc", sgx.virtual_epc_device)})
+        text += std::string("; ") + (exists ? "" : "no ") + path;
+    return text;
+}
+
+Json sgx_json(const host::SgxHardware& sgx) {
+    Json sections = Json::array();
+    for (const auto& section : sgx.sections)
+        sections.push_back({{"base", section.base}, {"size", section.size}});
+    return {{"present", sgx.present},
+            {"sgx1", sgx.sgx1},
+            {"sgx2", sgx.sgx2},
+            {"launch_control", sgx.launch_control},
+            {"enclave_device", sgx.enclave_device},
+            {"virtual_epc_device", sgx.virtual_epc_device},
+            {"sections", std::move(sections)}};
+}
+
 }  // namespace
 
 std::string render_host(const Json& host) {
@@ -181,7 +210,7 @@ std::string render_check(const CheckReport& report) {
     }
     if (report.memory) fields.emplace_back("memory", memory_line(*report.memory));
     fields.emplace_back("core scheduling", yes_no(report.capabilities.core_scheduling));
-    fields.emplace_back("SGX", yes_no(report.capabilities.sgx));
+    fields.emplace_back("SGX", sgx_line(report.sgx));
     fields.emplace_back("alcoved", report.daemon_answers ? "answers" : "does not answer");
     std::string text = render_fields(fields);
     Rows rows = {{"WEAKNESS", "STATE", "THE KERNEL SAYS"}};
@@ -234,7 +263,7 @@ Json check_json(const CheckReport& report) {
                           {"nodes", std::move(nodes)}};
     }
     json["core_scheduling"] = yes_no(report.capabilities.core_scheduling);
-    json["sgx"] = yes_no(report.capabilities.sgx);
+    json["sgx"] = sgx_json(report.sgx);
     json["daemon"] = report.daemon_answers;
     json["vulnerabilities"] = Json::array();
     for (const auto& one : report.vulnerabilities)

@@ -11,6 +11,7 @@
 #include "embedded/embedded_host.hpp"
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
+#include "host/sgx.hpp"
 #include "host/topology.hpp"
 #include "host/vulnerabilities.hpp"
 
@@ -27,6 +28,7 @@ struct CheckReport {
     host::HostCapabilities capabilities;
     std::optional<host::Topology> topology;
     std::optional<host::HostMemory> memory;
+    host::SgxHardware sgx;
     std::vector<host::Vulnerability> vulnerabilities;
     bool daemon_answers = false;
     std::string choice;  // "local" or "embedded"

@@ -63,7 +63,24 @@ TEST(HostView, ACheckSaysWhatIsUsedAndWhy) {
     EXPECT_EQ(json["guest"]["ran"], "no");
     EXPECT_EQ(json["kvm"]["api_version"], 12);
     EXPECT_EQ(json["vulnerabilities"].size(), 2U);
-    EXPECT_EQ(json["sgx"], "not tried");
+    EXPECT_EQ(json["sgx"]["present"], false);
+    EXPECT_NE(text.find("none in this processor"), std::string::npos);
+}
+
+TEST(HostView, ACheckShowsTheSgxOfTheHost) {
+    CheckReport report;
+    report.sgx = {.present = true,
+                  .sgx1 = true,
+                  .sgx2 = true,
+                  .launch_control = true,
+                  .enclave_device = true,
+                  .sections = {{.base = 1_GiB, .size = 64_MiB}, {.base = 2_GiB, .size = 64_MiB}}};
+
+    EXPECT_NE(render_check(report).find("SGX1, SGX2, launch control writable, EPC 128 MiB in 2 section(s); "
+                                        "/dev/sgx_enclave; no /dev/sgx_vepc"),
+              std::string::npos);
+    EXPECT_EQ(check_json(report)["sgx"]["sections"].size(), 2U);
+    EXPECT_EQ(check_json(report)["sgx"]["virtual_epc_device"], false);
 }
 
 TEST(HostView, TheEmbeddedHostTellsItsState) {

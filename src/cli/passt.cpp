@@ -10,7 +10,7 @@ namespace alcove::cli {
 
 namespace {
 
-constexpr std::chrono::seconds kPatience(20);
+constexpr std::chrono::seconds kPasstWithin(20);
 constexpr int kStream = 3;  // in passt
 
 // Of what passt says, what matters: it also tells that nobody keeps its log.
@@ -49,7 +49,7 @@ Result<void> start_passt(const Fd& stream) {
                          "10.0.2.3"};
     options.descriptors = {-1, -1, -1, stream.get()};
     options.new_session = true;
-    const auto finished = TRY(embedded::run(std::move(options), kPatience));
+    const auto finished = TRY(embedded::run(std::move(options), kPasstWithin));
     if (finished.exit_code == 0) return {};
     return fail(ErrorCode::Unsupported, "passt does not start: " + words_of(finished.errors));
 }

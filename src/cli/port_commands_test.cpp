@@ -11,21 +11,12 @@
 #include <gtest/gtest.h>
 
 #include "cli/captured_test.hpp"
+#include "cli/read_to_end_test.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/fake_host_test.hpp"
 
 namespace alcove::cli {
 namespace {
-
-std::string read_to_end(const Fd& socket) {
-    std::string text;
-    Bytes buffer(4096);
-    while (true) {
-        const auto transfer = sys::read_some(socket, buffer);
-        if (!transfer || transfer->bytes == 0) return text;
-        text += as_text(ByteView(buffer).first(transfer->bytes));
-    }
-}
 
 class PortCommands : public testing::Test {
   protected:

@@ -12,19 +12,10 @@
 #include <gtest/gtest.h>
 
 #include "cli/captured_test.hpp"
+#include "cli/read_to_end_test.hpp"
 
 namespace alcove::cli {
 namespace {
-
-std::string read_to_end(const Fd& socket) {
-    std::string text;
-    Bytes buffer(4096);
-    while (true) {
-        const auto transfer = sys::read_some(socket, buffer);
-        if (!transfer || transfer->bytes == 0) return text;
-        text += as_text(ByteView(buffer).first(transfer->bytes));
-    }
-}
 
 // Asks a connection of its own and gives what came back.
 std::string ask(PortService& service, std::string_view question) {

@@ -8,20 +8,11 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/read_to_end_test.hpp"
 #include "support/system.hpp"
 
 namespace alcove::cli {
 namespace {
-
-std::string read_to_end(const Fd& fd) {
-    std::string text;
-    Bytes buffer(65536);
-    while (true) {
-        const auto transfer = sys::read_some(fd, buffer);
-        if (!transfer || transfer->bytes == 0) return text;
-        text += as_text(ByteView(buffer).first(transfer->bytes));
-    }
-}
 
 // The VMM's end: reads the CONNECT line and answers.
 std::string answer_connect(const Fd& vmm, std::string_view answer) {

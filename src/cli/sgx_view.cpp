@@ -137,6 +137,7 @@ std::string render_sgx_host(const Json& sgx) {
         hardware.emplace_back("SGX1", yes_no(is_true(sgx, "hardware.sgx1")));
         hardware.emplace_back("SGX2", yes_no(is_true(sgx, "hardware.sgx2")));
         hardware.emplace_back("launch control", yes_no(is_true(sgx, "hardware.launch_control")));
+        hardware.emplace_back("/dev/sgx_enclave", yes_no(is_true(sgx, "hardware.enclave_device")));
         hardware.emplace_back("/dev/sgx_vepc", yes_no(is_true(sgx, "hardware.virtual_epc_device")));
         for (const auto& section : list_at(sgx, "hardware.sections"))
             hardware.emplace_back("section", section_text(section));

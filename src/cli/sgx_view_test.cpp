@@ -76,8 +76,8 @@ TEST(SgxView, TheHostSaysWhatItHas) {
     const auto text = render_sgx_host(daemon::to_json(hardware, account));
 
     EXPECT_THAT(text, HasSubstr("64 MiB at 0x70200000"));
-    EXPECT_THAT(text, HasSubstr("SGX2            no\n"));
-    EXPECT_THAT(text, HasSubstr("budget          32 MiB\n"));
+    EXPECT_THAT(text, HasSubstr("SGX2              no\n"));
+    EXPECT_THAT(text, HasSubstr("budget            32 MiB\n"));
     EXPECT_THAT(text, HasSubstr("i-1    8 MiB"));
 }
 

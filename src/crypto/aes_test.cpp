@@ -5,16 +5,13 @@
 
 #include <gtest/gtest.h>
 
-#include "codec/hex.hpp"
+#include "crypto/hex_test.hpp"
 
 namespace alcove::crypto {
 namespace {
 
 using codec::hex_encode;
 
-Bytes hex(std::string_view text) {
-    return *codec::hex_decode(text);
-}
 template <size_t Size>
 std::array<uint8_t, Size> hex_array(std::string_view text) {
     std::array<uint8_t, Size> value{};

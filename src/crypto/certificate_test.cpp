@@ -11,7 +11,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::seconds;
 
-constexpr TimePoint kNow{seconds(1'750'000'000)};
+constexpr TimePoint kIssued{seconds(1'750'000'000)};
 
 CertificatePlan authority_plan() {
     return {.subject = {.country = "",
@@ -20,8 +20,8 @@ CertificatePlan authority_plan() {
                         .organization = "Test",
                         .organizational_unit = "Unit",
                         .common_name = "authority.test"},
-            .not_before = kNow,
-            .not_after = kNow + hours(24),
+            .not_before = kIssued,
+            .not_after = kIssued + hours(24),
             .serial = {},
             .authority = true,
             .path_length = 1,
@@ -37,8 +37,8 @@ TEST(Certificate, SaysWhatItWasPlannedToSay) {
 
     EXPECT_EQ(certificate.subject(), authority_plan().subject);
     EXPECT_EQ(certificate.issuer(), authority_plan().subject);
-    EXPECT_EQ(certificate.not_before(), kNow);
-    EXPECT_EQ(certificate.not_after(), kNow + hours(24));
+    EXPECT_EQ(certificate.not_before(), kIssued);
+    EXPECT_EQ(certificate.not_after(), kIssued + hours(24));
     EXPECT_TRUE(certificate.is_authority());
     EXPECT_EQ(certificate.path_length(), 1U);
     EXPECT_TRUE(certificate.allows(KeyUsage::keyCertSign));
@@ -74,7 +74,7 @@ TEST(Certificate, ALeafHasItsSerialAndIsNoAuthority) {
 TEST(Certificate, TimesBehindTwentyFiftyComeBack) {
     const auto key = PrivateKey::generate(Curve::P384).value();
     auto plan = authority_plan();
-    plan.not_after = kNow + hours(24 * 365 * 30);
+    plan.not_after = kIssued + hours(24 * 365 * 30);
 
     const auto certificate = issue_certificate(plan, key.public_key(), key, nullptr).value();
 

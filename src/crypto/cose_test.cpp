@@ -4,16 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "codec/cbor_writer.hpp"
-#include "codec/hex.hpp"
+#include "crypto/hex_test.hpp"
 
 namespace alcove::crypto {
 namespace {
 
 namespace cbor = codec::cbor;
-
-Bytes hex(std::string_view digits) {
-    return codec::hex_decode(digits).value();
-}
 
 struct Envelope {
     Bytes protected_header = hex("a1013822");

@@ -3,14 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include "codec/hex.hpp"
+#include "crypto/hex_test.hpp"
 
 namespace alcove::crypto {
 namespace {
-
-Bytes hex(std::string_view digits) {
-    return codec::hex_decode(digits).value();
-}
 
 // RFC 6979, A.2.5 and A.2.6: the public points and the signatures of "sample" and "test".
 constexpr auto kP256Info =

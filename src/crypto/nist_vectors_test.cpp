@@ -3,16 +3,12 @@
 // Vectors of NIST's Cryptographic Algorithm Validation Program, through our door to the library.
 #include <gtest/gtest.h>
 
-#include "codec/hex.hpp"
 #include "crypto/digest.hpp"
+#include "crypto/hex_test.hpp"
 #include "crypto/key.hpp"
 
 namespace alcove::crypto {
 namespace {
-
-Bytes hex(std::string_view digits) {
-    return codec::hex_decode(digits).value();
-}
 
 // CAVS 11.0, SHA384LongMsg.rsp, Len = 1816 and 2608: more than one block.
 TEST(NistVectors, Sha384OfLongMessages) {

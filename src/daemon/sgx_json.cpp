@@ -101,6 +101,7 @@ Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAcco
               {"sgx1", hardware.sgx1},
               {"sgx2", hardware.sgx2},
               {"launch_control", hardware.launch_control},
+              {"enclave_device", hardware.enclave_device},
               {"virtual_epc_device", hardware.virtual_epc_device},
               {"sections", std::move(sections)},
               {"nodes", std::move(nodes)},

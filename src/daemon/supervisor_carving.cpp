@@ -41,10 +41,6 @@ bool may_be_lost(ErrorCode code) {
     return code == ErrorCode::MemoryLost || code == ErrorCode::ConnectionLost || code == ErrorCode::Timeout;
 }
 
-api::VmId vm_id(const std::string& id) {
-    return api::VmId::parse(id).value();  // made by enclave_id(), in VmId's alphabet
-}
-
 Failure is_gone() {
     return fail(ErrorCode::EnclaveDied, "the enclave's shim is gone");
 }

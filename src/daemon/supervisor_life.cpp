@@ -84,10 +84,6 @@ ErrorCode known_code(uint32_t number) {
     return ErrorCode::EnclaveLaunchFailed;
 }
 
-api::VmId vm_id(const std::string& id) {
-    return api::VmId::parse(id).value();  // ids are made by make_id(), in VmId's alphabet
-}
-
 }  // namespace
 
 void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api/network.hpp"
+#include "api/vm_id.hpp"
 #include "api/vm_role.hpp"
 #include "daemon/vm_state.hpp"
 #include "host/units.hpp"
@@ -131,6 +132,11 @@ struct VmRecord {
     // The reason of a VM of which nothing was left when alcoved came back: the host was restarted.
     static constexpr const char* kLost = "lost";
 };
+
+// Of a record: ids are made in this alphabet.
+inline api::VmId vm_id(const std::string& record_id) {
+    return api::VmId::parse(record_id).value();
+}
 
 struct Event {
     uint64_t sequence = 0;  // ascending, never reused

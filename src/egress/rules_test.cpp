@@ -6,18 +6,18 @@
 namespace alcove::egress {
 namespace {
 
-Rules rules(std::vector<std::string> texts) {
+Rules parsed_rules(std::vector<std::string> texts) {
     return Rules::parse(texts).value();
 }
 
 TEST(Rules, NothingIsAllowedWithoutOne) {
-    const auto none = rules({});
+    const auto none = parsed_rules({});
     EXPECT_FALSE(none.for_name("a.example", 443));
     EXPECT_FALSE(none.gives(*IpAddress::parse("93.184.216.34"), 443));
 }
 
 TEST(Rules, ANameIsAllowedOnItsPortsOnly) {
-    const auto some = rules({"Storage.Example.:443", "logs.example:8000-8010"});
+    const auto some = parsed_rules({"Storage.Example.:443", "logs.example:8000-8010"});
     EXPECT_TRUE(some.for_name("storage.example", 443));
     EXPECT_FALSE(some.for_name("storage.example", 80));
     EXPECT_FALSE(some.for_name("x.storage.example", 443));
@@ -27,7 +27,7 @@ TEST(Rules, ANameIsAllowedOnItsPortsOnly) {
 }
 
 TEST(Rules, ASuffixIsEverythingBelowAName) {
-    const auto some = rules({"*.s3.example:443"});
+    const auto some = parsed_rules({"*.s3.example:443"});
     EXPECT_TRUE(some.for_name("bucket.s3.example", 443));
     EXPECT_TRUE(some.for_name("a.b.s3.example", 443));
     EXPECT_FALSE(some.for_name("s3.example", 443));
@@ -36,13 +36,14 @@ TEST(Rules, ASuffixIsEverythingBelowAName) {
 }
 
 TEST(Rules, ANameCanHaveItsAddress) {
-    const auto some = rules({"storage.test:8443=10.0.0.5", "six.test:1=2001:db8::1"});
+    const auto some = parsed_rules({"storage.test:8443=10.0.0.5", "six.test:1=2001:db8::1"});
     EXPECT_EQ(some.for_name("storage.test", 8443)->address, IpAddress::parse("10.0.0.5"));
     EXPECT_EQ(some.for_name("six.test", 1)->address, IpAddress::parse("2001:db8::1"));
 }
 
 TEST(Rules, ARangeGivesAddresses) {
-    const auto some = rules({"10.1.0.0/16:8000-8010", "192.0.2.7:443", "[2001:db8::/32]:443", "[::1]:80"});
+    const auto some =
+        parsed_rules({"10.1.0.0/16:8000-8010", "192.0.2.7:443", "[2001:db8::/32]:443", "[::1]:80"});
     EXPECT_TRUE(some.gives(*IpAddress::parse("10.1.255.1"), 8005));
     EXPECT_FALSE(some.gives(*IpAddress::parse("10.1.255.1"), 443));
     EXPECT_TRUE(some.gives(*IpAddress::parse("192.0.2.7"), 443));

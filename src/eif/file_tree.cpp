@@ -6,13 +6,11 @@
 
 #include <deque>
 
+#include "eif/build_refusal.hpp"
+
 namespace alcove::eif {
 
 namespace {
-
-Failure refuse(std::string message) {
-    return fail(ErrorCode::ImageBuildInput, std::move(message));
-}
 
 std::string_view parent_of(std::string_view path) {
     const size_t slash = path.rfind('/');

@@ -6,7 +6,7 @@
 namespace alcove::eif {
 namespace {
 
-File file_of(std::string_view content) {
+File plain_file(std::string_view content) {
     return File::regular(0644, to_bytes(as_byte_view(content)));
 }
 
@@ -39,7 +39,7 @@ TEST(FileTreeTest, PathsTheKernelWouldNotUnpackAreRefused) {
 
 TEST(FileTreeTest, MissingDirectoriesAreMade) {
     FileTree tree;
-    ASSERT_TRUE(tree.add("a/b/c", file_of("x")));
+    ASSERT_TRUE(tree.add("a/b/c", plain_file("x")));
     ASSERT_NE(tree.find("a/b"), nullptr);
     EXPECT_EQ(tree.find("a")->type, FileType::Directory);
     EXPECT_EQ(tree.find("a")->permissions, 0755);
@@ -48,32 +48,32 @@ TEST(FileTreeTest, MissingDirectoriesAreMade) {
 
 TEST(FileTreeTest, LaterFilesReplaceEarlierOnes) {
     FileTree tree;
-    ASSERT_TRUE(tree.add("a", file_of("old")));
-    ASSERT_TRUE(tree.add("a", file_of("newer")));
+    ASSERT_TRUE(tree.add("a", plain_file("old")));
+    ASSERT_TRUE(tree.add("a", plain_file("newer")));
     EXPECT_EQ(tree.find("a")->size(), 5U);
 }
 
 TEST(FileTreeTest, ADirectoryIsReplacedByADirectoryOnly) {
     FileTree tree;
-    ASSERT_TRUE(tree.add("a/b", file_of("x")));
+    ASSERT_TRUE(tree.add("a/b", plain_file("x")));
     EXPECT_TRUE(tree.add("a", File::directory(0700)));
     EXPECT_EQ(tree.find("a")->permissions, 0700);
     EXPECT_NE(tree.find("a/b"), nullptr);
-    EXPECT_EQ(code_of(tree.add("a", file_of("x"))), ErrorCode::ImageBuildInput);
+    EXPECT_EQ(code_of(tree.add("a", plain_file("x"))), ErrorCode::ImageBuildInput);
     EXPECT_EQ(code_of(tree.add("a", File::symlink("/etc"))), ErrorCode::ImageBuildInput);
 }
 
 TEST(FileTreeTest, NothingIsPutThroughASymlink) {
     FileTree tree;
     ASSERT_TRUE(tree.add("link", File::symlink("/etc")));
-    EXPECT_EQ(code_of(tree.add("link/passwd", file_of("x"))), ErrorCode::ImageBuildInput);
-    ASSERT_TRUE(tree.add("file", file_of("x")));
-    EXPECT_EQ(code_of(tree.add("file/below", file_of("x"))), ErrorCode::ImageBuildInput);
+    EXPECT_EQ(code_of(tree.add("link/passwd", plain_file("x"))), ErrorCode::ImageBuildInput);
+    ASSERT_TRUE(tree.add("file", plain_file("x")));
+    EXPECT_EQ(code_of(tree.add("file/below", plain_file("x"))), ErrorCode::ImageBuildInput);
 }
 
 TEST(FileTreeTest, HardLinksShareOneFile) {
     FileTree tree;
-    ASSERT_TRUE(tree.add("a", file_of("x")));
+    ASSERT_TRUE(tree.add("a", plain_file("x")));
     ASSERT_TRUE(tree.add_link("b", "a"));
     EXPECT_EQ(tree.find("a"), tree.find("b"));
     EXPECT_EQ(code_of(tree.add_link("c", "missing")), ErrorCode::ImageBuildInput);
@@ -83,7 +83,7 @@ TEST(FileTreeTest, HardLinksShareOneFile) {
 
 TEST(FileTreeTest, ATreeIsPutBelowADirectory) {
     FileTree inner;
-    ASSERT_TRUE(inner.add("a", file_of("x")));
+    ASSERT_TRUE(inner.add("a", plain_file("x")));
     ASSERT_TRUE(inner.add_link("b", "a"));
     FileTree outer;
     ASSERT_TRUE(outer.add_tree("rootfs", inner));
@@ -93,7 +93,7 @@ TEST(FileTreeTest, ATreeIsPutBelowADirectory) {
 
 TEST(FileTreeTest, SymlinksInsideTheTreeAreFollowed) {
     FileTree tree;
-    ASSERT_TRUE(tree.add("usr/bin/python3.11", file_of("x")));
+    ASSERT_TRUE(tree.add("usr/bin/python3.11", plain_file("x")));
     ASSERT_TRUE(tree.add("usr/bin/python3", File::symlink("python3.11")));
     ASSERT_TRUE(tree.add("bin", File::symlink("usr/bin")));
     ASSERT_TRUE(tree.add("etc/python", File::symlink("/bin/../bin/python3")));

@@ -7,6 +7,7 @@
 
 #include <elf.h>
 
+#include "eif/build_refusal.hpp"
 #include "eif/command_line.hpp"
 #include "eif/cpio.hpp"
 #include "eif/gzip.hpp"
@@ -16,10 +17,6 @@ namespace alcove::eif {
 namespace {
 
 constexpr uint64_t kMaxConfigurationFile = 1_MiB;  // init reads no more
-
-Failure refuse(std::string message) {
-    return fail(ErrorCode::ImageBuildInput, std::move(message));
-}
 
 // One line for each; nothing can be quoted in these files.
 Result<Bytes> lines_of(const std::vector<std::string>& texts, std::string_view what) {

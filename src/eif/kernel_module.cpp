@@ -9,6 +9,7 @@
 #include <elf.h>
 
 #include "eif/archive_reader.hpp"
+#include "eif/build_refusal.hpp"
 #include "support/bits.hpp"
 #include "support/checked.hpp"
 
@@ -17,10 +18,6 @@ namespace alcove::eif {
 namespace {
 
 constexpr uint64_t kMaxModule = 64_MiB;
-
-Failure refuse(std::string message) {
-    return fail(ErrorCode::ImageBuildInput, std::move(message));
-}
 
 Result<Bytes> unpack(ByteView file) {
     static constexpr std::string_view kElf = ELFMAG;

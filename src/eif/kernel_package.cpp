@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "eif/build_refusal.hpp"
 #include "support/bits.hpp"
 #include "support/system.hpp"
 
@@ -19,10 +20,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view kKernelPrefix = "vmlinuz-";
 constexpr uint64_t kMaxKernel = 256_MiB;
 constexpr uint64_t kMaxModuleFile = 64_MiB;
-
-Failure refuse(std::string message) {
-    return fail(ErrorCode::ImageBuildInput, std::move(message));
-}
 
 // "kernel/drivers/misc/nsm.ko.xz" is "nsm"; nothing for what is no module.
 std::string module_of_path(std::string_view path) {

@@ -6,14 +6,11 @@
 #include <sys/stat.h>
 
 #include "eif/archive_reader.hpp"
+#include "eif/build_refusal.hpp"
 
 namespace alcove::eif {
 
 namespace {
-
-Failure refuse(std::string message) {
-    return fail(ErrorCode::ImageBuildInput, std::move(message));
-}
 
 // The library gives nothing in the form asked for when it can not convert a name to the locale's encoding; a
 // program that never calls setlocale() has the "C" locale, and pax archives have UTF-8 names.

@@ -18,7 +18,7 @@ namespace alcove::embedded {
 
 namespace {
 
-constexpr size_t kMaxWaiting = 64 * 1024;  // bytes read from standard input and not yet sent
+constexpr size_t kMaxInputWaiting = 64 * 1024;  // bytes read from standard input and not yet sent
 
 // Raw mode for as long as it lives, if the descriptor is a terminal.
 class RawTerminal {
@@ -87,7 +87,7 @@ class ExecClient {
                 {.fd = stream_.get(),
                  .events = static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)),
                  .revents = 0},
-                {.fd = out_.size() < kMaxWaiting ? streams_.input : -1, .events = POLLIN, .revents = 0},
+                {.fd = out_.size() < kMaxInputWaiting ? streams_.input : -1, .events = POLLIN, .revents = 0},
                 {.fd = resize ? resize->fd() : -1, .events = POLLIN, .revents = 0},
             }};
             if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return fail_errno(errno, "poll");

@@ -32,7 +32,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Output waiting for the client; more is left in the program's pipe.
-constexpr size_t kMaxWaiting = 128 * 1024;
+constexpr size_t kMaxOutputWaiting = 128 * 1024;
 // How long a program's output is followed after its end: its own children may hold the pipes.
 constexpr auto kDrain = std::chrono::milliseconds(500);
 // How long a program may take to end after its client went away.
@@ -100,7 +100,7 @@ Result<void> ExecServer::run() {
         }
         if (client_gone_ || (last_said_ && out_.empty())) return {};
 
-        const bool room = out_.size() - out_sent_ < kMaxWaiting;
+        const bool room = out_.size() - out_sent_ < kMaxOutputWaiting;
         if (!room) ended_at_ = Clock::now();  // a slow client loses nothing of what is still in the pipes
         const auto events = [](bool read, bool write) {
             return static_cast<short>((read ? POLLIN : 0) | (write ? POLLOUT : 0));

@@ -25,8 +25,8 @@ Result<Channel::Message> wait_for_answer(const Channel& channel, const std::atom
 Result<attestor::ResumeToken> seal_measurements(const Channel& channel, const ImageFacts& facts,
                                                 uint32_t flags, const std::atomic<bool>& cancelled,
                                                 std::chrono::milliseconds timeout) {
-    constexpr uint32_t kRequest = 1;
-    const attestor::Measured measured{.request = kRequest,
+    constexpr uint32_t kSealRequest = 1;
+    const attestor::Measured measured{.request = kSealRequest,
                                       .flags = flags,
                                       .pcr0 = facts.pcr0,
                                       .pcr1 = facts.pcr1,
@@ -36,7 +36,8 @@ Result<attestor::ResumeToken> seal_measurements(const Channel& channel, const Im
     const auto answer = TRY(wait_for_answer(channel, cancelled, timeout));
     const auto envelope = TRY(api::open_envelope(answer.data));
     const auto sealed = TRY(api::decode_answer<attestor::Sealed>(envelope));
-    if (sealed.request != kRequest) return fail(ErrorCode::InvalidMessage, "an answer to another request");
+    if (sealed.request != kSealRequest)
+        return fail(ErrorCode::InvalidMessage, "an answer to another request");
     return sealed.token;
 }
 

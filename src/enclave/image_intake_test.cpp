@@ -13,7 +13,7 @@
 namespace alcove::enclave {
 namespace {
 
-const std::atomic<bool> kNotCancelled = false;
+const std::atomic<bool> kNever = false;
 
 ImageIntake intake_of(const TestImage& image) {
     return {.location = {.bytes = image.size},
@@ -23,7 +23,7 @@ ImageIntake intake_of(const TestImage& image) {
 }
 
 ErrorCode refusal_of(const TestImage& image, const ImageIntake& intake) {
-    const auto taken = take_image(image.file, intake, kNotCancelled);
+    const auto taken = take_image(image.file, intake, kNever);
     return taken ? ErrorCode{} : taken.error().code();
 }
 
@@ -36,7 +36,7 @@ Bytes content_of(const Fd& file, uint64_t size) {
 TEST(ImageIntake, TheCopyIsTheImageAndIsMeasured) {
     const auto image = make_test_image(3'000'000);
 
-    const auto taken = take_image(image.file, intake_of(image), kNotCancelled);
+    const auto taken = take_image(image.file, intake_of(image), kNever);
 
     ASSERT_TRUE(taken) << taken.error().to_string();
     EXPECT_EQ(content_of(taken->image, image.size), content_of(image.file, image.size));
@@ -50,7 +50,7 @@ TEST(ImageIntake, TheCopyIsTheImageAndIsMeasured) {
 TEST(ImageIntake, NobodyCanChangeTheCopy) {
     const auto image = make_test_image();
 
-    const auto taken = take_image(image.file, intake_of(image), kNotCancelled).value();
+    const auto taken = take_image(image.file, intake_of(image), kNever).value();
 
     EXPECT_EQ(::fcntl(taken.image.get(), F_GETFL) & O_ACCMODE, O_RDONLY);
     const auto writable = sys::open("/proc/self/fd/" + std::to_string(taken.image.get()), O_RDWR);
@@ -64,7 +64,7 @@ TEST(ImageIntake, NobodyCanChangeTheCopy) {
 TEST(ImageIntake, ASignedImageCarriesItsSigner) {
     const auto image = make_test_image(1000, TestSignature::Valid);
 
-    const auto taken = take_image(image.file, intake_of(image), kNotCancelled);
+    const auto taken = take_image(image.file, intake_of(image), kNever);
 
     ASSERT_TRUE(taken) << taken.error().to_string();
     EXPECT_TRUE(taken->facts.is_signed);
@@ -124,8 +124,7 @@ TEST(ImageIntake, APipeIsNoImage) {
     const auto pipe = sys::pipe().value();
     const auto image = make_test_image();
 
-    EXPECT_EQ(take_image(pipe.first, intake_of(image), kNotCancelled).error().code(),
-              ErrorCode::InvalidArgument);
+    EXPECT_EQ(take_image(pipe.first, intake_of(image), kNever).error().code(), ErrorCode::InvalidArgument);
 }
 
 // An image in a piece of memory, with something behind it, whose size nobody says.
@@ -142,7 +141,7 @@ struct InMemory {
         intake.location = {.offset = kOffset, .bytes = std::nullopt};
     }
     ErrorCode refusal() const {
-        const auto taken = take_image(memory, intake, kNotCancelled);
+        const auto taken = take_image(memory, intake, kNever);
         return taken ? ErrorCode{} : taken.error().code();
     }
     // The big-endian size in the header of the last section.
@@ -159,7 +158,7 @@ struct InMemory {
 TEST(ImageIntake, AnImageInMemorySaysItselfHowLargeItIs) {
     const InMemory one;
 
-    const auto taken = take_image(one.memory, one.intake, kNotCancelled);
+    const auto taken = take_image(one.memory, one.intake, kNever);
 
     ASSERT_TRUE(taken) << taken.error().to_string();
     EXPECT_EQ(taken->bytes, one.image.size);
@@ -208,7 +207,7 @@ TEST(ImageIntake, ProgressEndsAtTheWholeSize) {
         reports.push_back(done);
     };
 
-    ASSERT_TRUE(take_image(image.file, intake, kNotCancelled));
+    ASSERT_TRUE(take_image(image.file, intake, kNever));
 
     EXPECT_EQ(reports, (std::vector<uint64_t>{4_MiB, 8_MiB, image.size}));
 }

@@ -10,7 +10,7 @@ namespace alcove::enclave {
 namespace shim = api::shim;
 
 namespace {
-constexpr size_t kMaxWaiting = 64;
+constexpr size_t kMaxRequests = 64;
 }
 
 void MemoryRequests::answer(uint32_t request, const Result<void>& outcome) const {
@@ -35,7 +35,7 @@ void MemoryRequests::add(const shim::AddMemory& wish) {
 
 void MemoryRequests::give_back(const shim::GiveBack& wish) {
     if (memory_->is_given_back()) return answer(wish.request, {});
-    if (give_back_waiting_.size() >= kMaxWaiting)
+    if (give_back_waiting_.size() >= kMaxRequests)
         return answer(wish.request, fail(ErrorCode::Busy, "too many requests for the memory"));
     give_back_waiting_.push_back(wish.request);
     wanted_back_ = true;

@@ -8,11 +8,11 @@ namespace alcove::enclave {
 namespace vmm = api::vmm;
 
 namespace {
-constexpr size_t kMaxWaiting = 16;
+constexpr size_t kMaxSgxQuestions = 16;
 }
 
 void SgxRelay::ask(vmm::SgxRequest question, const Send& to_vmm) {
-    if (waiting_.size() >= kMaxWaiting)
+    if (waiting_.size() >= kMaxSgxQuestions)
         return to_daemon_(
             api::encode_failed(question.request, Error(ErrorCode::Busy, "too many requests about SGX")));
     const uint32_t ours = ++last_;

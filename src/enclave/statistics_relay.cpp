@@ -8,11 +8,11 @@ namespace alcove::enclave {
 namespace vmm = api::vmm;
 
 namespace {
-constexpr size_t kMaxWaiting = 64;
+constexpr size_t kMaxStatisticsQuestions = 64;
 }
 
 void StatisticsRelay::ask(uint32_t request, const Send& to_vmm) {
-    if (waiting_.size() >= kMaxWaiting)
+    if (waiting_.size() >= kMaxStatisticsQuestions)
         return to_daemon_(
             api::encode_failed(request, Error(ErrorCode::Busy, "too many requests for counters")));
     waiting_.push_back(request);

@@ -32,14 +32,6 @@ bool cpu_has_virtualization() {
     return __get_cpuid(0x8000'0001, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit<unsigned>(2)) != 0;
 }
 
-bool cpu_has_sgx() {
-    unsigned eax = 0;
-    unsigned ebx = 0;
-    unsigned ecx = 0;
-    unsigned edx = 0;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ebx & bit<unsigned>(2)) != 0;
-}
-
 Answer read_smt_active() {
     const auto content = sys::read_file("/sys/devices/system/cpu/smt/active", 16);
     if (!content) return Answer::NotTried;
@@ -83,7 +75,6 @@ HostCapabilities probe_host_capabilities() {
     HostCapabilities host;
     host.core_scheduling = probe_core_scheduling();
     host.smt_active = read_smt_active();
-    host.sgx = answer(cpu_has_sgx());
     host.kvm = probe_kvm_device();
     return host;
 }

@@ -50,7 +50,6 @@ struct KvmCapabilities {
 struct HostCapabilities {
     Answer core_scheduling = Answer::NotTried;  // prctl PR_SCHED_CORE
     Answer smt_active = Answer::NotTried;
-    Answer sgx = Answer::NotTried;  // CPUID leaf 7
     KvmCapabilities kvm;
 };
 

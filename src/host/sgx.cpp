@@ -56,6 +56,7 @@ SgxHardware read_sgx(const std::vector<NumaNode>& nodes, const Cpuid& cpuid, con
     const auto features = cpuid(kFeatureLeaf, 0);
     hardware.present = (features.ebx & kSgx) != 0;
     std::error_code ignored;
+    hardware.enclave_device = std::filesystem::exists(root + "/dev/sgx_enclave", ignored);
     hardware.virtual_epc_device = std::filesystem::exists(root + "/dev/sgx_vepc", ignored);
     if (!hardware.present) return hardware;
     hardware.launch_control = (features.ecx & kSgxLaunchControl) != 0;

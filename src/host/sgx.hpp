@@ -28,6 +28,7 @@ struct SgxHardware {
     bool sgx1 = false;
     bool sgx2 = false;
     bool launch_control = false;      // the launch key's hash can be written
+    bool enclave_device = false;      // /dev/sgx_enclave: the kernel's driver serves programs of this host
     bool virtual_epc_device = false;  // /dev/sgx_vepc: KVM can give EPC to VMs
     std::vector<Section> sections{};
     std::vector<Node> nodes{};  // as the kernel counts, where it does

@@ -21,11 +21,13 @@ CpuidAnswer two_sections(uint32_t leaf, uint32_t subleaf) {
 TEST(HostSgx, SectionsAndNodesAreRead) {
     const FakeRoot root;
     root.put("/sys/devices/system/node/node1/x86/sgx_total_bytes", "98041856\n");
+    root.put("/dev/sgx_enclave", "");
     root.put("/dev/sgx_vepc", "");
 
     const auto sgx = read_sgx({NumaNode{0}, NumaNode{1}}, two_sections, root.path());
 
-    EXPECT_TRUE(sgx.present && sgx.sgx1 && sgx.sgx2 && sgx.launch_control && sgx.virtual_epc_device);
+    EXPECT_TRUE(sgx.present && sgx.sgx1 && sgx.sgx2 && sgx.launch_control);
+    EXPECT_TRUE(sgx.enclave_device && sgx.virtual_epc_device);
     ASSERT_EQ(sgx.sections.size(), 2U);
     EXPECT_EQ(sgx.sections[0].base, 0x7020'0000U);
     EXPECT_EQ(sgx.sections[0].size, 0x05d8'0000U);

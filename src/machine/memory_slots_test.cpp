@@ -64,7 +64,7 @@ MemorySlots make(FakeKvm& kvm) {
     return MemorySlots::create(kvm.setter(), two_regions(), 4_MiB, 3).value();
 }
 
-GuestRange range(uint64_t base, uint64_t size) {
+GuestRange guest_range(uint64_t base, uint64_t size) {
     return {GuestAddress(base), size};
 }
 
@@ -72,9 +72,9 @@ TEST(MemorySlots, RamIsCutIntoBlocks) {
     FakeKvm kvm;
     const auto slots = make(kvm);
 
-    EXPECT_EQ(slots.present(),
-              (std::vector{range(0, 4_MiB), range(4_MiB, 4_MiB), range(8_MiB, 4_MiB), range(12_MiB, 4_MiB),
-                           range(4_GiB, 4_MiB), range(4_GiB + 4_MiB, 1_MiB)}));
+    EXPECT_EQ(slots.present(), (std::vector{guest_range(0, 4_MiB), guest_range(4_MiB, 4_MiB),
+                                            guest_range(8_MiB, 4_MiB), guest_range(12_MiB, 4_MiB),
+                                            guest_range(4_GiB, 4_MiB), guest_range(4_GiB + 4_MiB, 1_MiB)}));
     EXPECT_EQ(kvm.behind(12_MiB + 5), kHost + 12_MiB + 5);
     EXPECT_EQ(kvm.behind(4_GiB + 5_MiB - 1), kHost + 1_GiB + 5_MiB - 1);
     EXPECT_EQ(kvm.behind(16_MiB), 0U);
@@ -85,13 +85,13 @@ TEST(MemorySlots, AWholeBlockIsOneCallEachWay) {
     auto slots = make(kvm);
     kvm.take_calls();
 
-    ASSERT_TRUE(slots.remove(range(4_MiB, 4_MiB)));
+    ASSERT_TRUE(slots.remove(guest_range(4_MiB, 4_MiB)));
     EXPECT_EQ(kvm.take_calls(), 1U);
     EXPECT_EQ(kvm.behind(4_MiB), 0U);
     EXPECT_EQ(kvm.behind(8_MiB - 1), 0U);
     EXPECT_NE(kvm.behind(8_MiB), 0U);
 
-    ASSERT_TRUE(slots.restore(range(4_MiB, 4_MiB)));
+    ASSERT_TRUE(slots.restore(guest_range(4_MiB, 4_MiB)));
     EXPECT_EQ(kvm.take_calls(), 1U);
     EXPECT_EQ(kvm.behind(4_MiB), kHost + 4_MiB);
 }
@@ -100,7 +100,7 @@ TEST(MemorySlots, APartOfABlockLeavesItsRest) {
     FakeKvm kvm;
     auto slots = make(kvm);
 
-    ASSERT_TRUE(slots.remove(range(5_MiB, 2_MiB)));
+    ASSERT_TRUE(slots.remove(guest_range(5_MiB, 2_MiB)));
 
     EXPECT_EQ(kvm.behind(5_MiB - 1), kHost + 5_MiB - 1);
     EXPECT_EQ(kvm.behind(5_MiB), 0U);
@@ -111,11 +111,11 @@ TEST(MemorySlots, WhatIsGivenBackGrowsTogetherAgain) {
     FakeKvm kvm;
     auto slots = make(kvm);
     const auto before = slots.present();
-    ASSERT_TRUE(slots.remove(range(1_MiB, 6_MiB)));
+    ASSERT_TRUE(slots.remove(guest_range(1_MiB, 6_MiB)));
 
-    ASSERT_TRUE(slots.restore(range(3_MiB, 2_MiB)));
-    ASSERT_TRUE(slots.restore(range(1_MiB, 2_MiB)));
-    ASSERT_TRUE(slots.restore(range(5_MiB, 2_MiB)));
+    ASSERT_TRUE(slots.restore(guest_range(3_MiB, 2_MiB)));
+    ASSERT_TRUE(slots.restore(guest_range(1_MiB, 2_MiB)));
+    ASSERT_TRUE(slots.restore(guest_range(5_MiB, 2_MiB)));
 
     EXPECT_EQ(slots.present(), before);
     EXPECT_LE(kvm.highest_number(), 3 + 8U);  // numbers are used again
@@ -124,11 +124,11 @@ TEST(MemorySlots, WhatIsGivenBackGrowsTogetherAgain) {
 TEST(MemorySlots, DoingItTwiceChangesNothing) {
     FakeKvm kvm;
     auto slots = make(kvm);
-    ASSERT_TRUE(slots.remove(range(1_MiB, 1_MiB)));
+    ASSERT_TRUE(slots.remove(guest_range(1_MiB, 1_MiB)));
     kvm.take_calls();
 
-    ASSERT_TRUE(slots.remove(range(1_MiB, 1_MiB)));
-    ASSERT_TRUE(slots.restore(range(8_MiB, 8_MiB)));
+    ASSERT_TRUE(slots.remove(guest_range(1_MiB, 1_MiB)));
+    ASSERT_TRUE(slots.restore(guest_range(8_MiB, 8_MiB)));
 
     EXPECT_EQ(kvm.take_calls(), 0U);
 }
@@ -136,13 +136,13 @@ TEST(MemorySlots, DoingItTwiceChangesNothing) {
 TEST(MemorySlots, ARefusedAddIsTold) {
     FakeKvm kvm;
     auto slots = make(kvm);
-    ASSERT_TRUE(slots.remove(range(4_MiB, 4_MiB)));
+    ASSERT_TRUE(slots.remove(guest_range(4_MiB, 4_MiB)));
     kvm.fail_adds(true);
 
-    EXPECT_FALSE(slots.restore(range(4_MiB, 4_MiB)));
+    EXPECT_FALSE(slots.restore(guest_range(4_MiB, 4_MiB)));
 
     kvm.fail_adds(false);
-    EXPECT_TRUE(slots.restore(range(4_MiB, 4_MiB)));
+    EXPECT_TRUE(slots.restore(guest_range(4_MiB, 4_MiB)));
     EXPECT_EQ(kvm.behind(4_MiB), kHost + 4_MiB);
 }
 
@@ -156,13 +156,13 @@ TEST(MemorySlots, AnySequenceKeepsWhatAMapOfPagesKeeps) {
         const uint64_t first = random() % present.size();
         const uint64_t count = 1 + random() % (present.size() - first);
         const bool give = random() % 2 == 0;
-        const auto where = range(first * kStep, count * kStep);
+        const auto where = guest_range(first * kStep, count * kStep);
         ASSERT_TRUE(give ? slots.restore(where) : slots.remove(where));
         std::fill_n(present.begin() + static_cast<ptrdiff_t>(first), count, give);
         for (size_t i = 0; i < present.size(); ++i)
             ASSERT_EQ(kvm.behind(i * kStep) != 0, present[i]) << round << " " << i;
     }
-    ASSERT_TRUE(slots.restore(range(0, 16_MiB)));
+    ASSERT_TRUE(slots.restore(guest_range(0, 16_MiB)));
     EXPECT_EQ(kvm.count(), 6U);
 }
 

@@ -2,23 +2,21 @@
 #include "memory/page_mover.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <gtest/gtest.h>
 
+#include "memory/memory_file_test.hpp"
 #include "support/bits.hpp"
 #include "support/system.hpp"
 
 namespace alcove::memory {
 namespace {
 
-constexpr uint64_t kSize = 1_MiB;
-constexpr uint64_t kPage = 4_KiB;
+constexpr uint64_t kFileSize = 1_MiB;
 
 Fd make_file(const char* name) {
     auto file = sys::memfd(name).value();
-    EXPECT_TRUE(sys::truncate(file, kSize));
+    EXPECT_TRUE(sys::truncate(file, kFileSize));
     return file;
 }
 
@@ -29,23 +27,10 @@ Bytes pattern(uint64_t seed, size_t length) {
     return bytes;
 }
 
-Bytes content(const Fd& file, uint64_t offset, size_t length) {
-    Bytes bytes(length);
-    EXPECT_EQ(::pread(file.get(), bytes.data(), length, static_cast<off_t>(offset)),
-              static_cast<ssize_t>(length));
-    return bytes;
-}
-
-uint64_t bytes_in_use(const Fd& file) {
-    struct stat status {};
-    EXPECT_EQ(::fstat(file.get(), &status), 0);
-    return static_cast<uint64_t>(status.st_blocks) * 512;
-}
-
 TEST(PageMover, ContentArrivesAndLeavesNothingBehind) {
     const Fd from = make_file("from");
     const Fd to = make_file("to");
-    const Bytes data = pattern(7, kSize);
+    const Bytes data = pattern(7, kFileSize);
     ASSERT_TRUE(sys::write_all_at(from, data, 0));
     uint64_t moved = 0;
     MoveCounters counters;
@@ -97,16 +82,16 @@ TEST(PageMover, ReservedPagesAreZeroAndGivenBack) {
 
 TEST(PageMover, WhatIsMissingIsReservedAndTheRestStays) {
     const Fd file = make_file("file");
-    const Bytes data = pattern(3, kSize);
+    const Bytes data = pattern(3, kFileSize);
     ASSERT_TRUE(sys::write_all_at(file, data, 0));
     ASSERT_TRUE(release_pages({file, 64_KiB}, 128_KiB));
     const FileRange ranges[] = {{.offset = 0, .length = 128_KiB}, {.offset = 128_KiB, .length = 128_KiB}};
 
-    ASSERT_TRUE(reserve_missing(file, kSize - 128_KiB, ranges));
-    EXPECT_EQ(bytes_in_use(file), kSize - 128_KiB) << "nothing is missing that should be there";
-    ASSERT_TRUE(reserve_missing(file, kSize, ranges));
+    ASSERT_TRUE(reserve_missing(file, kFileSize - 128_KiB, ranges));
+    EXPECT_EQ(bytes_in_use(file), kFileSize - 128_KiB) << "nothing is missing that should be there";
+    ASSERT_TRUE(reserve_missing(file, kFileSize, ranges));
 
-    EXPECT_EQ(bytes_in_use(file), kSize);
+    EXPECT_EQ(bytes_in_use(file), kFileSize);
     EXPECT_EQ(content(file, 0, 64_KiB), Bytes(data.begin(), data.begin() + 64_KiB));
     EXPECT_EQ(content(file, 64_KiB, 128_KiB), Bytes(128_KiB, 0));
     EXPECT_EQ(content(file, 192_KiB, 64_KiB), Bytes(data.begin() + 192_KiB, data.begin() + 256_KiB));
@@ -114,7 +99,7 @@ TEST(PageMover, WhatIsMissingIsReservedAndTheRestStays) {
 
 TEST(PageMover, AFailureSaysHowFarItCame) {
     const Fd from = make_file("from");
-    const Bytes data = pattern(9, kSize);
+    const Bytes data = pattern(9, kFileSize);
     ASSERT_TRUE(sys::write_all_at(from, data, 0));
     const Fd to = make_file("to");
     // The receiver's file must not grow behind its end: the fourth chunk does not fit.

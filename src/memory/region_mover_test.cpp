@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "memory/memory_file_test.hpp"
 #include "support/mapping.hpp"
 #include "support/system.hpp"
 
@@ -16,7 +17,6 @@ namespace alcove::memory {
 namespace {
 
 constexpr uint64_t kRam = 4_MiB;
-constexpr uint64_t kPage = 4_KiB;
 constexpr MoveSizes kSizes{.page = kPage, .chunk = 64_KiB};
 
 Fd make_file(uint64_t size, unsigned flags = 0) {
@@ -29,16 +29,6 @@ Fd make_file(uint64_t size, unsigned flags = 0) {
 void limit(const Fd& file, uint64_t size) {
     ASSERT_TRUE(sys::truncate(file, size));
     ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_GROW), 0);
-}
-
-Bytes content(const Fd& file, uint64_t offset, size_t length) {
-    Bytes bytes(length);
-    EXPECT_TRUE(sys::read_exact_at(file, bytes, offset));
-    return bytes;
-}
-
-uint64_t bytes_in_use(const Fd& file) {
-    return static_cast<uint64_t>(sys::stat(file).value().st_blocks) * 512;
 }
 
 // No byte of it is zero, and no page is like another.

@@ -5,6 +5,7 @@
 
 #include "codec/cbor_writer.hpp"
 #include "nsm/fake_attestor.hpp"
+#include "nsm/request_bytes_test.hpp"
 #include "nsm/response.hpp"
 #include "virtio/driver_fake.hpp"
 
@@ -16,12 +17,6 @@ using virtio::FakeMachine;
 using virtio::FakeQueue;
 
 constexpr uint32_t kLinuxBuffer = 0x3000;
-
-Bytes bare(std::string_view name) {
-    codec::cbor::Writer writer;
-    writer.text(name);
-    return to_bytes(writer.view());
-}
 
 class NsmDeviceTest : public testing::Test {
   protected:

@@ -8,6 +8,7 @@
 #include "codec/cbor.hpp"
 #include "codec/cbor_writer.hpp"
 #include "nsm/fake_attestor.hpp"
+#include "nsm/request_bytes_test.hpp"
 #include "nsm/response.hpp"
 
 namespace alcove::nsm {
@@ -30,12 +31,6 @@ Bytes extend(uint64_t index, std::string_view data) {
         .unsigned_integer(index)
         .text("data")
         .bytes(as_byte_view(data));
-    return to_bytes(writer.view());
-}
-
-Bytes bare(std::string_view name) {
-    cbor::Writer writer;
-    writer.text(name);
     return to_bytes(writer.view());
 }
 

@@ -14,7 +14,7 @@ using enum StatusCode;
 
 constexpr PageIndex kNew{20};
 constexpr PageIndex kNew2{21};
-constexpr uint64_t kReg = secinfo::pt(PageType::REG);
+constexpr uint64_t kRegular = secinfo::pt(PageType::REG);
 constexpr uint64_t kRw = secinfo::R | secinfo::W;
 
 class Dynamic : public testing::Test {
@@ -65,9 +65,9 @@ TEST_F(Dynamic, ANewPageIsUsedOnceItWasAccepted) {
     enter();
     EXPECT_EQ(touch(enclave_.free_linear(), Access::Write),
               (Exception{vector::PF, 0x8007, enclave_.free_linear()}));
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, enclave_.free_linear()), success());
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, enclave_.free_linear()), success());
     EXPECT_EQ(touch(enclave_.free_linear(), Access::Write), std::nullopt);
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, enclave_.free_linear()),
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, enclave_.free_linear()),
               status(PAGE_ATTRIBUTES_MISMATCH));
 }
 
@@ -91,12 +91,12 @@ TEST_F(Dynamic, RightsThatWereTakenAreGoneAtOnceAndComeBackByTheEnclave) {
     ASSERT_EQ(kernel_.emod(Encls::EMODPR, enclave_.epc(3), secinfo::R), success());
     EXPECT_EQ(touch(enclave_.data(), Access::Read), std::nullopt);  // PR does not stop it
     EXPECT_EQ(touch(enclave_.data(), Access::Write), (Exception{vector::PF, 0x8007, enclave_.data()}));
-    EXPECT_EQ(accept(kReg | secinfo::R | secinfo::PR, enclave_.data()), status(NOT_TRACKED));
+    EXPECT_EQ(accept(kRegular | secinfo::R | secinfo::PR, enclave_.data()), status(NOT_TRACKED));
     ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
-    EXPECT_EQ(accept(kReg | secinfo::R | secinfo::PR, enclave_.data()), status(NOT_TRACKED));
+    EXPECT_EQ(accept(kRegular | secinfo::R | secinfo::PR, enclave_.data()), status(NOT_TRACKED));
     thread_.interrupt();
     ASSERT_EQ(thread_.resume(enclave_.tcs()), success());
-    EXPECT_EQ(accept(kReg | secinfo::R | secinfo::PR, enclave_.data()), success());
+    EXPECT_EQ(accept(kRegular | secinfo::R | secinfo::PR, enclave_.data()), success());
     EXPECT_EQ(inside(Enclu::EMODPE, secinfo::R | secinfo::W, enclave_.data()), success());
     EXPECT_EQ(touch(enclave_.data(), Access::Write), std::nullopt);
 }
@@ -127,7 +127,7 @@ TEST_F(Dynamic, ATrimmedPageIsNotReached) {
 
 TEST_F(Dynamic, EmodtChecksItsOperands) {
     constexpr auto kLeaf = Encls::EMODT;
-    EXPECT_EQ(kernel_.emod(kLeaf, enclave_.epc(3), kReg), gp());
+    EXPECT_EQ(kernel_.emod(kLeaf, enclave_.epc(3), kRegular), gp());
     EXPECT_EQ(kernel_.emod(kLeaf, enclave_.epc(3), secinfo::pt(PageType::SECS)), gp());
     EXPECT_EQ(kernel_.emod(kLeaf, enclave_.secs, secinfo::pt(PageType::TRIM)),
               epcm_pf(epc_linear(enclave_.secs)));
@@ -144,7 +144,7 @@ TEST_F(Dynamic, AnEnclaveMakesItselfAThread) {
     const uint64_t linear = enclave_.free_linear();
     augment(kNew, linear);
     enter();
-    ASSERT_EQ(accept(kReg | kRw | secinfo::PENDING, linear), success());
+    ASSERT_EQ(accept(kRegular | kRw | secinfo::PENDING, linear), success());
     const TCS tcs = EnclaveMaker::tcs(6 * kPageSize, 1, 2 * kPageSize);
     ASSERT_TRUE(other_.store(linear, object_bytes(tcs)));
     ASSERT_EQ(kernel_.emod(Encls::EMODT, kNew, secinfo::pt(PageType::TCS)), success());
@@ -161,7 +161,7 @@ TEST_F(Dynamic, AThreadThatIsNotFreshIsNotAccepted) {
     const auto refused = [&](const std::function<void(TCS&)>& change) {
         augment(kNew, linear);
         enter();
-        EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, linear), success());
+        EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, linear), success());
         TCS tcs = EnclaveMaker::tcs(6 * kPageSize, 1, 2 * kPageSize);
         change(tcs);
         EXPECT_TRUE(other_.store(linear, object_bytes(tcs)));
@@ -186,24 +186,25 @@ TEST_F(Dynamic, EacceptTakesLegalRequestsOnly) {
     augment(kNew, enclave_.free_linear());
     enter();
     const uint64_t linear = enclave_.free_linear();
-    EXPECT_EQ(accept(kReg | kRw, linear), gp());
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING | secinfo::MODIFIED, linear), gp());
+    EXPECT_EQ(accept(kRegular | kRw, linear), gp());
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING | secinfo::MODIFIED, linear), gp());
     EXPECT_EQ(accept(secinfo::pt(PageType::TRIM), linear), gp());
     EXPECT_EQ(accept(secinfo::pt(PageType::TCS) | secinfo::MODIFIED | secinfo::PENDING, linear), gp());
     EXPECT_EQ(accept(secinfo::pt(PageType::SECS) | secinfo::MODIFIED, linear), gp());
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING | 1U << 7, linear), gp());
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, linear + 8), gp());
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, enclave_.base + TestEnclave::kSize), gp());
-    EXPECT_EQ(accept(kReg | secinfo::R | secinfo::PENDING, linear), status(PAGE_ATTRIBUTES_MISMATCH));
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING | 1U << 7, linear), gp());
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, linear + 8), gp());
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, enclave_.base + TestEnclave::kSize), gp());
+    EXPECT_EQ(accept(kRegular | secinfo::R | secinfo::PENDING, linear), status(PAGE_ATTRIBUTES_MISMATCH));
     EXPECT_EQ(thread_.enclu(Enclu::EACCEPT, kKernelRam, linear), gp());
     EXPECT_EQ(thread_.enclu(Enclu::EACCEPT, enclave_.data2() + 32, linear), gp());
     EXPECT_EQ(thread_.enclu(Enclu::EACCEPT, enclave_.tcs(), linear), user_pf(enclave_.tcs()));
     // The page is not there: an ordinary fault, by which Linux adds it.
     const uint64_t absent = enclave_.free_linear(1);
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, absent).fault, (Exception{vector::PF, pfec::U, absent}));
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, absent).fault,
+              (Exception{vector::PF, pfec::U, absent}));
     // Ordinary memory in its place is a fault of the EPC's.
     machine_.map(absent, {.address = memory::GuestAddress(1_MiB)});
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, absent), user_pf(absent));
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, absent), user_pf(absent));
 }
 
 TEST_F(Dynamic, AnEnclaveDoesNotAcceptAnothersPage) {
@@ -211,11 +212,12 @@ TEST_F(Dynamic, AnEnclaveDoesNotAcceptAnothersPage) {
     ASSERT_EQ(kernel_.eaug(kNew, stranger.secs, stranger.free_linear()), success());
     machine_.map_epc(enclave_.free_linear(), kNew);
     enter();
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, enclave_.free_linear()), user_pf(enclave_.free_linear()));
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, enclave_.free_linear()),
+              user_pf(enclave_.free_linear()));
     // Nor one of its own at a wrong address.
     ASSERT_EQ(kernel_.eaug(kNew2, enclave_.secs, enclave_.free_linear(1)), success());
     machine_.map_epc(enclave_.free_linear(), kNew2);
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, enclave_.free_linear()),
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, enclave_.free_linear()),
               status(PAGE_ATTRIBUTES_MISMATCH));
 }
 
@@ -235,16 +237,16 @@ TEST_F(Dynamic, EacceptcopyFillsANewPage) {
     augment(kNew, enclave_.free_linear());
     enter();
     const uint64_t to = enclave_.free_linear();
-    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kReg | secinfo::W, to, enclave_.data()), gp());
+    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kRegular | secinfo::W, to, enclave_.data()), gp());
     EXPECT_EQ(inside(Enclu::EACCEPTCOPY, secinfo::pt(PageType::TCS), to, enclave_.data()), gp());
-    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kReg | secinfo::R, enclave_.data(), enclave_.data()),
+    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kRegular | secinfo::R, enclave_.data(), enclave_.data()),
               status(PAGE_ATTRIBUTES_MISMATCH));
-    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kReg | secinfo::R, to, enclave_.tcs()), user_pf(enclave_.tcs()));
-    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kReg | secinfo::R | secinfo::X, to, enclave_.data()), success());
+    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kRegular | secinfo::R, to, enclave_.tcs()), user_pf(enclave_.tcs()));
+    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kRegular | secinfo::R | secinfo::X, to, enclave_.data()), success());
     EXPECT_TRUE(std::ranges::all_of(machine_.epc_bytes(kNew), [](uint8_t byte) { return byte == 0x99; }));
     EXPECT_EQ(touch(to, Access::Read), std::nullopt);
     EXPECT_EQ(touch(to, Access::Write), (Exception{vector::PF, 0x8007, to}));
-    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kReg | secinfo::R, to, enclave_.data()),
+    EXPECT_EQ(inside(Enclu::EACCEPTCOPY, kRegular | secinfo::R, to, enclave_.data()),
               status(PAGE_ATTRIBUTES_MISMATCH));
 }
 
@@ -260,7 +262,7 @@ TEST_F(Dynamic, StatesOutliveEviction) {
               success());
     machine_.map_epc(enclave_.free_linear(), kNew2);
     enter();
-    EXPECT_EQ(accept(kReg | kRw | secinfo::PENDING, enclave_.free_linear()), success());
+    EXPECT_EQ(accept(kRegular | kRw | secinfo::PENDING, enclave_.free_linear()), success());
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 using enum StatusCode;
 
 constexpr uint32_t kPageCount = 28;  // of the EPC: two enclaves, a VA page, and a few to play with
-constexpr PageIndex kVa{16};
+constexpr PageIndex kVaPage{16};
 constexpr uint64_t kBases[] = {0x7f00'0000'0000, 0x7e00'0000'0000};
 
 struct ModelPage {
@@ -63,8 +63,8 @@ class Model : public testing::Test {
                                                                              : secinfo::R | secinfo::W};
             }
         }
-        EXPECT_EQ(kernel_.epa(kVa), success());
-        model(kVa) = {.valid = true, .va = true};
+        EXPECT_EQ(kernel_.epa(kVaPage), success());
+        model(kVaPage) = {.valid = true, .va = true};
     }
 
     ModelPage& model(PageIndex page) { return pages_.at(number(page)); }
@@ -100,7 +100,7 @@ class Model : public testing::Test {
         const bool accepted_trim = it.type == PageType::TRIM && !it.modified;
         if (it.valid && !it.secs && !it.va && !accepted_trim && inside_of(it.enclave) != 0)
             expected = status(ENCLAVE_ACT);
-        if (page == kVa) return;  // the slots are needed
+        if (page == kVaPage) return;  // the slots are needed
         ASSERT_EQ(kernel_.eremove(page), expected);
         if (expected == success()) it = {};
     }
@@ -135,7 +135,7 @@ class Model : public testing::Test {
         const PageIndex page = any_page();
         ModelPage& it = model(page);
         const uint32_t slot = pick(512);
-        if (page == kVa) return;
+        if (page == kVaPage) return;
         const bool occupied =
             std::ranges::any_of(sealed_, [&](const SealedPage& s) { return s.slot == slot; });
         if (occupied) return;
@@ -144,7 +144,7 @@ class Model : public testing::Test {
                                 : !it.blocked     ? status(PAGE_NOT_BLOCKED)
                                 : !is_tracked(it) ? status(NOT_TRACKED)
                                                   : success();
-        ASSERT_EQ(kernel_.ewb(page, kernel_.spare(), kVa, slot), expected);
+        ASSERT_EQ(kernel_.ewb(page, kernel_.spare(), kVaPage, slot), expected);
         if (expected != success()) return;
         sealed_.push_back({.page = it,
                            .bytes = kernel_.get<PageBytes>(kernel_.spare()),
@@ -166,7 +166,7 @@ class Model : public testing::Test {
                                 : wrong_enclave   ? status(MAC_COMPARE_FAIL)
                                                   : success();
         ASSERT_EQ(kernel_.eld(block ? Encls::ELDB : Encls::ELDU, page, kernel_.spare(), sealed.page.linear,
-                              enclaves_[enclave].secs, kVa, sealed.slot),
+                              enclaves_[enclave].secs, kVaPage, sealed.slot),
                   expected);
         if (expected != success()) return;
         model(page) = sealed.page;

@@ -12,14 +12,14 @@ namespace {
 
 using enum StatusCode;
 
-constexpr PageIndex kVa{20};
+constexpr PageIndex kVersions{20};
 constexpr PageIndex kVa2{21};
 constexpr PageIndex kFree{22};
 
 class Paging : public testing::Test {
   protected:
     Paging() : cpu_(machine_, 0), kernel_(cpu_), enclave_(TestEnclave::make(kernel_)) {
-        EXPECT_EQ(kernel_.epa(kVa), success());
+        EXPECT_EQ(kernel_.epa(kVersions), success());
     }
     ~Paging() override { EXPECT_EQ(machine_.engine().find_inconsistency(), std::nullopt); }
 
@@ -32,10 +32,10 @@ class Paging : public testing::Test {
     void evict(PageIndex page, uint32_t slot) {
         ASSERT_EQ(kernel_.eblock(page), success());
         ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
-        ASSERT_EQ(kernel_.ewb(page, kernel_.spare(), kVa, slot), success());
+        ASSERT_EQ(kernel_.ewb(page, kernel_.spare(), kVersions, slot), success());
     }
     Answer load(PageIndex page, uint32_t slot, Encls leaf = Encls::ELDU) {
-        return kernel_.eld(leaf, page, kernel_.spare(), enclave_.data(), enclave_.secs, kVa, slot);
+        return kernel_.eld(leaf, page, kernel_.spare(), enclave_.data(), enclave_.secs, kVersions, slot);
     }
 
     FakeMachine machine_;
@@ -59,7 +59,7 @@ TEST_F(Paging, EblockSaysWhatItFound) {
     EXPECT_EQ(kernel_.eblock(data()), notice(BLKSTATE));
     EXPECT_EQ(kernel_.eblock(kFree), status(PG_INVLD));
     EXPECT_EQ(kernel_.eblock(enclave_.secs), notice(PG_IS_SECS));
-    EXPECT_EQ(kernel_.eblock(kVa), notice(NOTBLOCKABLE));
+    EXPECT_EQ(kernel_.eblock(kVersions), notice(NOTBLOCKABLE));
     EXPECT_EQ(kernel_.encls(Encls::EBLOCK, 0, epc_linear(data()) + 1), gp());
     EXPECT_EQ(kernel_.encls(Encls::EBLOCK, 0, kKernelRam), epcm_pf(kKernelRam));
 }
@@ -101,7 +101,7 @@ TEST_F(Paging, EldbBringsItBackBlocked) {
     ASSERT_EQ(load(kFree, 0, Encls::ELDB), success());
     EXPECT_EQ(kernel_.eblock(kFree), notice(BLKSTATE));
     // Nobody can have a translation: one more ETRACK is not needed.
-    EXPECT_EQ(kernel_.ewb(kFree, kernel_.spare(), kVa, 1), success());
+    EXPECT_EQ(kernel_.ewb(kFree, kernel_.spare(), kVersions, 1), success());
 }
 
 TEST_F(Paging, AVersionIsGoodOnce) {
@@ -152,7 +152,7 @@ TEST_F(Paging, NothingOfASealedPageCanBeChanged) {
     kernel_.put(kernel_.spare(), changed);
     EXPECT_EQ(load(kFree, 1), status(MAC_COMPARE_FAIL));
     kernel_.put(kernel_.spare(), sealed);
-    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data2(), enclave_.secs, kVa, 1),
+    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data2(), enclave_.secs, kVersions, 1),
               status(MAC_COMPARE_FAIL));
     EXPECT_EQ(with_pcmd([](PCMD& p) { p.ENCLAVEID = 99; }), success());  // a note for software
     EXPECT_TRUE(is_filled(kFree, 0x42));
@@ -161,26 +161,26 @@ TEST_F(Paging, NothingOfASealedPageCanBeChanged) {
 TEST_F(Paging, APageDoesNotMoveToAnotherEnclave) {
     const auto other = TestEnclave::make(kernel_, PageIndex{30});
     evict(data(), 1);
-    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data(), other.secs, kVa, 1),
+    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data(), other.secs, kVersions, 1),
               status(MAC_COMPARE_FAIL));
     EXPECT_EQ(load(kFree, 1), success());
 }
 
 TEST_F(Paging, EwbWantsABlockedAndTrackedPage) {
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), status(PAGE_NOT_BLOCKED));
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), status(PAGE_NOT_BLOCKED));
     ASSERT_EQ(kernel_.eblock(data()), success());
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), status(NOT_TRACKED));
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), status(NOT_TRACKED));
     ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), success());
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), epcm_pf(epc_linear(data())));
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), success());
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), epcm_pf(epc_linear(data())));
 }
 
 TEST_F(Paging, AnOccupiedSlotIsOverwrittenAndSaidSo) {
     evict(data(), 9);
     ASSERT_EQ(kernel_.eblock(enclave_.epc(4)), success());
     ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
-    EXPECT_EQ(kernel_.ewb(enclave_.epc(4), kernel_.spare(), kVa, 9), notice(VA_SLOT_OCCUPIED));
-    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data2(), enclave_.secs, kVa, 9),
+    EXPECT_EQ(kernel_.ewb(enclave_.epc(4), kernel_.spare(), kVersions, 9), notice(VA_SLOT_OCCUPIED));
+    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data2(), enclave_.secs, kVersions, 9),
               success());
 }
 
@@ -188,7 +188,7 @@ TEST_F(Paging, EwbChecksItsOperands) {
     ASSERT_EQ(kernel_.eblock(data()), success());
     ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
     const uint64_t page = epc_linear(data());
-    const uint64_t va = epc_linear(kVa);
+    const uint64_t va = epc_linear(kVersions);
     const PAGEINFO good{.LINADDR = 0, .SRCPGE = kernel_.spare(), .SECINFO = kernel_.pcmd(), .SECS = 0};
     const auto with = [&](const std::function<void(PAGEINFO&)>& change) {
         auto info = good;
@@ -221,10 +221,11 @@ TEST_F(Paging, EldChecksItsOperands) {
     EXPECT_EQ(load(enclave_.epc(4), 0), epcm_pf(epc_linear(enclave_.epc(4))));
     EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data(), enclave_.secs, kVa2, 0),
               epcm_pf(epc_linear(kVa2)));
-    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data(), kVa, kVa, 0),
-              epcm_pf(epc_linear(kVa)));
-    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare() + 8, enclave_.data(), enclave_.secs, kVa, 0),
-              gp());
+    EXPECT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), enclave_.data(), kVersions, kVersions, 0),
+              epcm_pf(epc_linear(kVersions)));
+    EXPECT_EQ(
+        kernel_.eld(Encls::ELDU, kFree, kernel_.spare() + 8, enclave_.data(), enclave_.secs, kVersions, 0),
+        gp());
     EXPECT_EQ(load(kFree, 0), success());
 }
 
@@ -232,11 +233,11 @@ TEST_F(Paging, AnEnclaveIsPagedOutWholeAndRunsAgain) {
     for (uint32_t page = 0; page < TestEnclave::kPages - 1; ++page)
         ASSERT_EQ(kernel_.eblock(enclave_.epc(page)), success());
     ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
-    EXPECT_EQ(kernel_.ewb(enclave_.secs, kernel_.spare(), kVa, 0), status(CHILD_PRESENT));
+    EXPECT_EQ(kernel_.ewb(enclave_.secs, kernel_.spare(), kVersions, 0), status(CHILD_PRESENT));
     std::array<PageBytes, TestEnclave::kPages> sealed{};
     std::array<PCMD, TestEnclave::kPages> pcmds{};
     const auto evict_to = [&](PageIndex page, uint32_t slot) {
-        ASSERT_EQ(kernel_.ewb(page, kernel_.spare(), kVa, slot), success());
+        ASSERT_EQ(kernel_.ewb(page, kernel_.spare(), kVersions, slot), success());
         sealed.at(slot) = kernel_.get<PageBytes>(kernel_.spare());
         pcmds.at(slot) = kernel_.get<PCMD>(kernel_.pcmd());
     };
@@ -246,16 +247,16 @@ TEST_F(Paging, AnEnclaveIsPagedOutWholeAndRunsAgain) {
     EXPECT_TRUE(machine_.engine().report().enclaves.empty());
     // And the versions, under another's.
     ASSERT_EQ(kernel_.epa(kVa2), success());
-    ASSERT_EQ(kernel_.ewb(kVa, kernel_.spare(), kVa2, 511), success());
+    ASSERT_EQ(kernel_.ewb(kVersions, kernel_.spare(), kVa2, 511), success());
     EXPECT_EQ(kernel_.get<PCMD>(kernel_.pcmd()).ENCLAVEID, 0U);
     EXPECT_EQ(machine_.engine().report().valid_pages, 1U);
 
-    ASSERT_EQ(kernel_.eld(Encls::ELDU, kVa, kernel_.spare(), 0, std::nullopt, kVa2, 511), success());
+    ASSERT_EQ(kernel_.eld(Encls::ELDU, kVersions, kernel_.spare(), 0, std::nullopt, kVa2, 511), success());
     const auto load_from = [&](PageIndex page, uint32_t slot, uint64_t linear,
                                std::optional<PageIndex> secs) {
         kernel_.put(kernel_.spare(), sealed.at(slot));
         kernel_.put(kernel_.pcmd(), pcmds.at(slot));
-        return kernel_.eld(Encls::ELDU, page, kernel_.spare(), linear, secs, kVa, slot);
+        return kernel_.eld(Encls::ELDU, page, kernel_.spare(), linear, secs, kVersions, slot);
     };
     constexpr PageIndex kNewSecs{40};
     ASSERT_EQ(load_from(kNewSecs, 0, 0, std::nullopt), success());
@@ -275,8 +276,8 @@ TEST_F(Paging, AnEnclaveCanBePagedOutWhileItIsBuilt) {
     constexpr uint64_t kReg = secinfo::R | secinfo::pt(PageType::REG);
     auto secs = EnclaveMaker::secs(kBase, 16 * kPageSize);
     ASSERT_EQ(kernel_.ecreate(kSecs, secs), success());
-    ASSERT_EQ(kernel_.ewb(kSecs, kernel_.spare(), kVa, 0), success());
-    ASSERT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), 0, std::nullopt, kVa, 0), success());
+    ASSERT_EQ(kernel_.ewb(kSecs, kernel_.spare(), kVersions, 0), success());
+    ASSERT_EQ(kernel_.eld(Encls::ELDU, kFree, kernel_.spare(), 0, std::nullopt, kVersions, 0), success());
     ASSERT_EQ(kernel_.eadd(kSecs, kFree, kBase, kReg), success());
     auto sigstruct = EnclaveMaker::unsigned_sigstruct(secs, kernel_.measurement());
     sign(sigstruct, test_signing_key()).value();
@@ -289,11 +290,11 @@ TEST_F(Paging, EtrackWaitsForThoseWhoEnteredBefore) {
     ASSERT_EQ(thread.enter(enclave_.tcs()), success());
     ASSERT_EQ(kernel_.eblock(data()), success());
     EXPECT_EQ(kernel_.etrack(enclave_.secs), success());
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), status(NOT_TRACKED));
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), status(NOT_TRACKED));
     EXPECT_EQ(kernel_.etrack(enclave_.secs), status(PREV_TRK_INCMPL));
     thread.interrupt();
     EXPECT_EQ(kernel_.etrack(enclave_.secs), success());
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), success());
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), success());
 }
 
 TEST_F(Paging, WhoReenteredAfterEtrackIsNotWaitedFor) {
@@ -304,7 +305,7 @@ TEST_F(Paging, WhoReenteredAfterEtrackIsNotWaitedFor) {
     ASSERT_EQ(kernel_.etrack(enclave_.secs), success());
     thread.interrupt();
     ASSERT_EQ(thread.resume(enclave_.tcs()), success());
-    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVa, 0), success());
+    EXPECT_EQ(kernel_.ewb(data(), kernel_.spare(), kVersions, 0), success());
     thread.interrupt();
 }
 

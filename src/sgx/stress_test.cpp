@@ -23,7 +23,7 @@ using enum StatusCode;
 
 constexpr uint32_t kThreads = 4;
 constexpr int kSteps = 1500;
-constexpr PageIndex kVa{16};
+constexpr PageIndex kStressVa{16};
 constexpr PageIndex kFirstFree{17};
 constexpr uint32_t kFreePages = 10;
 constexpr uint64_t kDebug = attributes::MODE64BIT | attributes::DEBUG;
@@ -43,7 +43,7 @@ class Stress : public testing::Test {
         for (uint32_t i = 0; i < 2; ++i)
             enclaves_[i] = TestEnclave::make(setup_, PageIndex{i * 8}, kDebug,
                                              TestEnclave::kBase + i * TestEnclave::kSize);
-        EXPECT_EQ(setup_.epa(kVa), success());
+        EXPECT_EQ(setup_.epa(kStressVa), success());
     }
 
     // A pattern that says whose the page is.
@@ -91,7 +91,7 @@ class Stress : public testing::Test {
                     break;
                 case 3: {
                     const uint32_t slot = id * 64 + pick(64);
-                    const auto answer = kernel.ewb(page, kernel.spare(), kVa, slot);
+                    const auto answer = kernel.ewb(page, kernel.spare(), kStressVa, slot);
                     require_answer("EWB", answer,
                                    {success(),
                                     gp(),
@@ -157,8 +157,9 @@ class Stress : public testing::Test {
         }
         kernel.put(kernel.spare(), sealed->bytes);
         kernel.put(kernel.pcmd(), sealed->pcmd);
-        const auto answer = kernel.eld(blocked ? Encls::ELDB : Encls::ELDU, page, kernel.spare(),
-                                       sealed->linear, enclaves_[sealed->enclave].secs, kVa, sealed->slot);
+        const auto answer =
+            kernel.eld(blocked ? Encls::ELDB : Encls::ELDU, page, kernel.spare(), sealed->linear,
+                       enclaves_[sealed->enclave].secs, kStressVa, sealed->slot);
         const Exception invalid{vector::PF, 0x8003, epc_linear(page)};
         require_answer("ELD", answer, {success(), gp(), {.fault = invalid}, status(MAC_COMPARE_FAIL)});
         if (answer != success()) return;

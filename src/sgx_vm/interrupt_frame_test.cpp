@@ -8,10 +8,10 @@
 namespace alcove::sgx_vm {
 namespace {
 
-constexpr uint64_t kLinear = 0xffff'8000'0000'0000;
-constexpr uint64_t kGdt = kLinear;
-constexpr uint64_t kIdt = kLinear + 0x100;
-constexpr uint64_t kStack = kLinear + 0x800;
+constexpr uint64_t kFrame = 0xffff'8000'0000'0000;
+constexpr uint64_t kGdt = kFrame;
+constexpr uint64_t kIdt = kFrame + 0x100;
+constexpr uint64_t kStack = kFrame + 0x800;
 constexpr uint16_t kKernelCode = 0x08;
 constexpr uint16_t kUserData = 0x23;
 constexpr uint16_t kUserCode = 0x2b;
@@ -19,7 +19,7 @@ constexpr uint16_t kUserCode = 0x2b;
 class InterruptFrameTest : public testing::Test {
   protected:
     InterruptFrameTest() {
-        maker_.map(kLinear, 0x3000, kWritable);
+        maker_.map(kFrame, 0x3000, kWritable);
         put(kGdt + 8, 0x00af'9b00'0000'ffff);
         put(kGdt + 0x20, 0x00cf'f300'0000'ffff);
         put(kGdt + 0x28, 0x00af'fb00'0000'ffff);
@@ -28,7 +28,7 @@ class InterruptFrameTest : public testing::Test {
         in_handler_.cs.selector = kKernelCode;
     }
     void put(uint64_t linear, uint64_t value) {
-        ram_->write<Le64>(memory::GuestAddress(linear - kLinear + 0x3000), value).value();
+        ram_->write<Le64>(memory::GuestAddress(linear - kFrame + 0x3000), value).value();
     }
     GuestPageTables tables() { return {physical_, {.cr3 = maker_.root()}}; }
 
@@ -93,7 +93,7 @@ TEST_F(InterruptFrameTest, WhatNoProcessorPushesIsRefused) {
         frame.ss = ss;
         EXPECT_FALSE(unwind(tables(), in_handler_, frame).has_value()) << ss;
     }
-    EXPECT_FALSE(read_frame(tables(), kLinear + 0x1000 - 8).has_value());
+    EXPECT_FALSE(read_frame(tables(), kFrame + 0x1000 - 8).has_value());
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ constexpr std::array<uint64_t, 7> kDescriptors = {
 constexpr uint32_t kGdtLimit = sizeof kDescriptors - 1;
 
 constexpr unsigned kVectors = 256;
-constexpr uint32_t kInterruptGate = 0x8e00;  // present, of ring 0: INT n is #GP
+constexpr uint32_t kStubGate = 0x8e00;  // present, of ring 0: INT n is #GP
 constexpr uint64_t kStubSize = 8;
 // out %al, $port; then a jump to itself, which is never reached.
 constexpr uint8_t kPort = 0xe9;
@@ -101,7 +101,7 @@ void PrivatePages::fill_shared() {
         const uint64_t stub = kOwnBase + kStubs + vector * kStubSize;
         const std::array<Le32, 4> gate = {
             static_cast<uint32_t>(uint64_t{kCode0} << 16 | (stub & 0xffff)),
-            static_cast<uint32_t>((stub & 0xffff'0000) | kInterruptGate | stack_of(vector)),
+            static_cast<uint32_t>((stub & 0xffff'0000) | kStubGate | stack_of(vector)),
             static_cast<uint32_t>(stub >> 32), 0U};
         std::memcpy(mapping_.data() + kIdt + vector * sizeof gate, gate.data(), sizeof gate);
     }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr memory::GuestAddress kBase(0x10'0000'0000);
 constexpr Requester kRing3{.cpl = 3};
-constexpr uint64_t kLinear = 0x7f00'0000'0000;
+constexpr uint64_t kMapped = 0x7f00'0000'0000;
 constexpr ShadowPage kCode{.page = memory::GuestAddress(0x5000), .writable = false, .executable = true};
 constexpr ShadowPage kData{.page = memory::GuestAddress(0x6000), .writable = true, .executable = false};
 
@@ -81,31 +81,31 @@ TEST_F(PrivatePagesTest, AFrameIsReadWithAndWithoutErrorCode) {
 
 TEST_F(PrivatePagesTest, ShadowTablesGiveWhatWasMappedAndNoMore) {
     auto tables = pages_.make_tables(0);
-    ASSERT_TRUE(tables.map(kLinear, kCode));
-    ASSERT_TRUE(tables.map(kLinear + 4096, kData));
+    ASSERT_TRUE(tables.map(kMapped, kCode));
+    ASSERT_TRUE(tables.map(kMapped + 4096, kData));
     const auto guest = walker(tables);
 
-    const auto code = guest.walk(kLinear + 5, sgx::Access::Execute, kRing3);
+    const auto code = guest.walk(kMapped + 5, sgx::Access::Execute, kRing3);
     ASSERT_TRUE(code.has_value());
     EXPECT_EQ((*code).address.value(), 0x5005U);
-    EXPECT_FALSE(guest.walk(kLinear, sgx::Access::Write, kRing3).has_value());
-    EXPECT_TRUE(guest.walk(kLinear + 4096, sgx::Access::Write, kRing3).has_value());
-    EXPECT_FALSE(guest.walk(kLinear + 4096, sgx::Access::Execute, kRing3).has_value());
-    EXPECT_FALSE(guest.walk(kLinear + 8192, sgx::Access::Read, kRing3).has_value());
+    EXPECT_FALSE(guest.walk(kMapped, sgx::Access::Write, kRing3).has_value());
+    EXPECT_TRUE(guest.walk(kMapped + 4096, sgx::Access::Write, kRing3).has_value());
+    EXPECT_FALSE(guest.walk(kMapped + 4096, sgx::Access::Execute, kRing3).has_value());
+    EXPECT_FALSE(guest.walk(kMapped + 8192, sgx::Access::Read, kRing3).has_value());
 }
 
 TEST_F(PrivatePagesTest, WhatIsUnmappedOrResetIsGone) {
     auto tables = pages_.make_tables(0);
-    ASSERT_TRUE(tables.map(kLinear, kCode));
-    ASSERT_TRUE(tables.map(kLinear + 4096, kData));
+    ASSERT_TRUE(tables.map(kMapped, kCode));
+    ASSERT_TRUE(tables.map(kMapped + 4096, kData));
     const uint64_t root = tables.root();
 
-    tables.unmap(kLinear);
-    EXPECT_FALSE(walker(tables).walk(kLinear, sgx::Access::Read, kRing3).has_value());
-    EXPECT_EQ(tables.find(kLinear), std::nullopt);
+    tables.unmap(kMapped);
+    EXPECT_FALSE(walker(tables).walk(kMapped, sgx::Access::Read, kRing3).has_value());
+    EXPECT_EQ(tables.find(kMapped), std::nullopt);
     tables.reset();
     EXPECT_NE(tables.root(), root) << "another CR3 makes a processor forget";
-    EXPECT_FALSE(walker(tables).walk(kLinear + 4096, sgx::Access::Read, kRing3).has_value());
+    EXPECT_FALSE(walker(tables).walk(kMapped + 4096, sgx::Access::Read, kRing3).has_value());
     EXPECT_TRUE(tables.pages().empty());
 }
 

@@ -108,18 +108,18 @@ TEST_F(MmioTransportTest, NarrowAndUnalignedRegisterWritesDoNothing) {
 
 TEST_F(MmioTransportTest, FeaturesThatWereNotOfferedAreRefused) {
     EXPECT_FALSE(driver_.negotiate(FakeDriver::kUsualFeatures | bit<uint64_t>(5)));
-    EXPECT_FALSE(driver_.negotiate(feature::EVENT_IDX)) << "VERSION_1 is not optional";
-    EXPECT_TRUE(driver_.negotiate(feature::VERSION_1 | bit<uint64_t>(40)));
+    EXPECT_FALSE(driver_.negotiate(virtio::feature::EVENT_IDX)) << "VERSION_1 is not optional";
+    EXPECT_TRUE(driver_.negotiate(virtio::feature::VERSION_1 | bit<uint64_t>(40)));
 }
 
 TEST_F(MmioTransportTest, FeaturesAreFixedOnceAccepted) {
-    ASSERT_TRUE(driver_.negotiate(feature::VERSION_1));
+    ASSERT_TRUE(driver_.negotiate(virtio::feature::VERSION_1));
     driver_.write(mmio::DriverFeaturesSel, 0);
     driver_.write(mmio::DriverFeatures, 0xffffffff);
     driver_.write(mmio::Status, kReadyStatus);
     machine_.run();
 
-    EXPECT_EQ(device_.active.features, feature::VERSION_1);
+    EXPECT_EQ(device_.active.features, virtio::feature::VERSION_1);
 }
 
 TEST_F(MmioTransportTest, ADriverIsServedFromStartToReset) {

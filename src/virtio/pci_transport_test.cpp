@@ -257,8 +257,8 @@ TEST_F(PciTransportTest, FieldsAreWrittenInTheirOwnWidthOnly) {
 
 TEST_F(PciTransportTest, FeaturesThatWereNotOfferedAreRefused) {
     EXPECT_FALSE(driver_.negotiate(FakePciDriver::kUsualFeatures | bit<uint64_t>(40 - 1)));
-    EXPECT_FALSE(driver_.negotiate(feature::EVENT_IDX));
-    EXPECT_TRUE(driver_.negotiate(feature::VERSION_1));
+    EXPECT_FALSE(driver_.negotiate(virtio::feature::EVENT_IDX));
+    EXPECT_TRUE(driver_.negotiate(virtio::feature::VERSION_1));
 }
 
 TEST_F(PciTransportTest, ABrokenRingNeedsAResetAndTellsSo) {

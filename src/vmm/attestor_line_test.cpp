@@ -10,7 +10,7 @@
 namespace alcove::vmm {
 namespace {
 
-namespace wire = api::attestor;
+namespace attestation = api::attestor;
 using Status = api::vmm::AttestorLineStatus;
 using std::chrono::milliseconds;
 
@@ -49,7 +49,7 @@ struct AttestorLineTest : testing::Test {
                              std::move(descriptors));
     }
     void ask_attestor() {
-        socket->ask(1, api::encode(wire::Describe{.request = 1, .reserved = {}}),
+        socket->ask(1, api::encode(attestation::Describe{.request = 1, .reserved = {}}),
                     [this](Result<Bytes> result) { answers.push_back(std::move(result)); });
     }
 };
@@ -62,7 +62,7 @@ TEST_F(AttestorLineTest, ALostLineIsAskedForOnceAndReplaced) {
 
     ASSERT_TRUE(answer(Status::Resumed, make_line()));
 
-    EXPECT_EQ(api::open_envelope(attestor.receive()->data)->type, wire::Describe::kType);
+    EXPECT_EQ(api::open_envelope(attestor.receive()->data)->type, attestation::Describe::kType);
     EXPECT_TRUE(socket->is_connected());
     EXPECT_EQ(sent.size(), 1U);
 }

@@ -19,7 +19,7 @@ namespace alcove::vmm {
 
 namespace {
 
-namespace messages = api::lives;
+namespace lives = api::lives;
 
 constexpr std::chrono::seconds kHelloPatience(60);
 
@@ -29,7 +29,7 @@ Result<Fd> next_life(const Channel& shim) {
     if (!received && received.error().code() == ErrorCode::ConnectionLost) return Fd();
     auto message = TRY(std::move(received));
     const auto envelope = TRY(api::open_envelope(message.data));
-    TRY(api::decode<messages::BeginLife>(envelope));
+    TRY(api::decode<lives::BeginLife>(envelope));
     if (message.descriptors.size() != 1)
         return fail(ErrorCode::InvalidMessage, "a life begins with one descriptor");
     return std::move(message.descriptors.front());
@@ -44,7 +44,7 @@ Result<Fd> next_life(const Channel& shim) {
 }
 
 // Until the child has ended, or the shim has hung up: then the child is killed.
-Result<messages::LifeEnded> wait_for_end(const Channel& shim, pid_t child) {
+Result<lives::LifeEnded> wait_for_end(const Channel& shim, pid_t child) {
     const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
     if (!pidfd.is_open()) return fail_errno(errno, "pidfd_open of a VMM");
     std::array<pollfd, 2> watched = {pollfd{.fd = pidfd.get(), .events = POLLIN, .revents = 0},
@@ -55,14 +55,14 @@ Result<messages::LifeEnded> wait_for_end(const Channel& shim, pid_t child) {
     siginfo_t info{};
     while (::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED) < 0)
         if (errno != EINTR) return fail_errno(errno, "waitid");
-    return messages::LifeEnded{.by_signal = info.si_code == CLD_EXITED ? 0U : 1U,
-                               .value = static_cast<uint32_t>(info.si_status)};
+    return lives::LifeEnded{.by_signal = info.si_code == CLD_EXITED ? 0U : 1U,
+                            .value = static_cast<uint32_t>(info.si_status)};
 }
 
 }  // namespace
 
 Result<void> run_lives(const Channel& shim, const Live& live) {
-    TRY(api::exchange_hello(shim, api::Protocol::Lives, messages::kVersions, kHelloPatience));
+    TRY(api::exchange_hello(shim, api::Protocol::Lives, lives::kVersions, kHelloPatience));
     const pid_t self = ::getpid();
     while (true) {
         auto channel = TRY(next_life(shim));
@@ -75,7 +75,7 @@ Result<void> run_lives(const Channel& shim, const Live& live) {
             live_in_child(self, std::move(channel), live);
         }
         channel.reset();
-        TRY(shim.send(api::encode(messages::LifeBegun{.vmm_pid = static_cast<uint32_t>(child)})));
+        TRY(shim.send(api::encode(lives::LifeBegun{.vmm_pid = static_cast<uint32_t>(child)})));
         const auto ended = TRY(wait_for_end(shim, child));
         const auto told = shim.send(api::encode(ended));
         if (!told) return {};  // nobody is there who wants to know

@@ -15,7 +15,7 @@
 namespace alcove::vmm {
 namespace {
 
-namespace messages = api::lives;
+namespace lives = api::lives;
 
 constexpr std::chrono::seconds kPatience(10);
 
@@ -31,7 +31,7 @@ struct LivesTest : testing::Test {
             ::_exit(run_lives(Channel(std::move(ends.second)), live) ? 0 : 1);
         }
         parent = Channel(std::move(ends.first));
-        api::exchange_hello(parent, api::Protocol::Lives, messages::kVersions, kPatience).value();
+        api::exchange_hello(parent, api::Protocol::Lives, lives::kVersions, kPatience).value();
     }
     ~LivesTest() override {
         parent = Channel();
@@ -41,7 +41,7 @@ struct LivesTest : testing::Test {
     // The life's channel, our end.
     Channel begin() {
         auto ends = sys::socket_pair(SOCK_SEQPACKET).value();
-        parent.send(api::encode(messages::BeginLife{}), {ends.second.get()}).value();
+        parent.send(api::encode(lives::BeginLife{}), {ends.second.get()}).value();
         return Channel(std::move(ends.first));
     }
     template <typename T>
@@ -55,11 +55,11 @@ TEST_F(LivesTest, OneLifeFollowsTheOtherInAProcessOfItsOwn) {
     start([](const Channel& channel) { return channel.send(as_byte_view("I live")); });
 
     const auto first_line = begin();
-    const auto first = next<messages::LifeBegun>();
-    const auto first_end = next<messages::LifeEnded>();
+    const auto first = next<lives::LifeBegun>();
+    const auto first_end = next<lives::LifeEnded>();
     const auto second_line = begin();
-    const auto second = next<messages::LifeBegun>();
-    next<messages::LifeEnded>();
+    const auto second = next<lives::LifeBegun>();
+    next<lives::LifeEnded>();
 
     EXPECT_EQ(as_text(first_line.receive().value().data), "I live");
     EXPECT_EQ(as_text(second_line.receive().value().data), "I live");
@@ -77,11 +77,11 @@ TEST_F(LivesTest, HowALifeEndedIsTold) {
     });
 
     ASSERT_TRUE(begin().send(as_byte_view("fail")));
-    next<messages::LifeBegun>();
-    const auto failed = next<messages::LifeEnded>();
+    next<lives::LifeBegun>();
+    const auto failed = next<lives::LifeEnded>();
     ASSERT_TRUE(begin().send(as_byte_view("crash")));
-    next<messages::LifeBegun>();
-    const auto crashed = next<messages::LifeEnded>();
+    next<lives::LifeBegun>();
+    const auto crashed = next<lives::LifeEnded>();
 
     EXPECT_EQ(failed.by_signal, 0U);
     EXPECT_EQ(failed.value, 1U);
@@ -95,7 +95,7 @@ TEST_F(LivesTest, NoLifeOutlivesTheShim) {
             ::pause();
     });
     const auto line = begin();
-    next<messages::LifeBegun>();
+    next<lives::LifeBegun>();
 
     parent = Channel();
     int status = 0;
@@ -108,7 +108,7 @@ TEST_F(LivesTest, NoLifeOutlivesTheShim) {
 TEST_F(LivesTest, ALifeWithoutALineIsNotBegun) {
     start([](const Channel&) { return Result<void>(); });
 
-    ASSERT_TRUE(parent.send(api::encode(messages::BeginLife{})));
+    ASSERT_TRUE(parent.send(api::encode(lives::BeginLife{})));
 
     EXPECT_EQ(parent.receive_within(kPatience).error().code(), ErrorCode::ConnectionLost);
 }

@@ -12,10 +12,10 @@
 namespace alcove::vmm {
 namespace {
 
-using wire = api::ne::Policy;
+using api::ne::Policy;
 
 // Nobody of the host listens anywhere.
-struct NoPrograms : vsock::PortOpener {
+struct DeafHost : vsock::PortOpener {
     void open(vsock::Port port, Done done) override {
         ports.push_back(port);
         done(fail(ErrorCode::NotFound, "nobody listens"));
@@ -50,9 +50,9 @@ class PolicyPortTest : public testing::Test {
     }
 
     std::unique_ptr<EventLoop> loop = EventLoop::create().value();
-    NoPrograms programs;
+    DeafHost programs;
     std::vector<uint32_t> asked;
-    Result<uint32_t> outcome{uint32_t{wire::kDedicated}};
+    Result<uint32_t> outcome{uint32_t{Policy::kDedicated}};
     PolicyPort port{*loop, programs, [this](uint32_t wanted, const auto& answered) {
                         asked.push_back(wanted);
                         answered(outcome);
@@ -61,11 +61,11 @@ class PolicyPortTest : public testing::Test {
 
 TEST_F(PolicyPortTest, SaysAndSetsThePolicy) {
     EXPECT_EQ(say(connect(), "policy\n"), "ok dedicated\n");
-    outcome = uint32_t{wire::kShared};
+    outcome = uint32_t{Policy::kShared};
     EXPECT_EQ(say(connect(), "policy shared\n"), "ok shared\n");
     EXPECT_EQ(say(connect(), "policy dedicated\n"), "ok shared\n") << "what holds, whatever was asked for";
 
-    EXPECT_EQ(asked, (std::vector<uint32_t>{wire::kAsk, wire::kShared, wire::kDedicated}));
+    EXPECT_EQ(asked, (std::vector<uint32_t>{Policy::kAsk, Policy::kShared, Policy::kDedicated}));
     EXPECT_EQ(port.client_count(), 0U);
 }
 

@@ -11,7 +11,7 @@
 namespace alcove::vsock {
 namespace {
 
-constexpr Port kPort{9000};
+constexpr Port kHostilePort{9000};
 constexpr Cid kHostile{16};
 constexpr uint64_t kWrittenOffset = 64;
 constexpr uint64_t kTakenOffset = 128;
@@ -21,13 +21,13 @@ class HostilePeerTest : public testing::Test {
     HostilePeerTest() {
         primary_.fabric.join(kHostile, std::move(pair_.first)).value();
         join(primary_, honest_);
-        primary_.sockets.listen(kPort);
-        honest_.sockets.listen(kPort);
+        primary_.sockets.listen(kHostilePort);
+        honest_.sockets.listen(kHostilePort);
     }
     void run() { run_all({&primary_, &honest_}); }
     void ring() { api::FabricDoorbell(sys::duplicate(pair_.second.doorbell.get()).value()).ring(); }
 
-    static Header header(Op op, uint32_t own_port = 1000, Port primarys_port = kPort) {
+    static Header header(Op op, uint32_t own_port = 1000, Port primarys_port = kHostilePort) {
         auto result = make_header(op, kHostile, Port{own_port}, Cid::Parent, primarys_port);
         result.buf_alloc = 256 * 1024;
         return result;
@@ -66,7 +66,7 @@ class HostilePeerTest : public testing::Test {
         EXPECT_TRUE(stream.is_closed());
         EXPECT_FALSE(primary_.fabric.serves(kHostile));
         EXPECT_EQ(primary_.gone, std::vector{kHostile});
-        auto& other = primary_.sockets.connect(kPort, Cid{17});
+        auto& other = primary_.sockets.connect(kHostilePort, Cid{17});
         run();
         EXPECT_TRUE(other.is_open());
         EXPECT_FALSE(other.is_closed());
@@ -177,7 +177,7 @@ TEST_F(HostilePeerTest, ItsConnectStormFillsItsOwnTableOnly) {
     EXPECT_LE(primary_.fabric.stream_count(), FabricLink::Options().max_streams);
 
     primary_.guest.set_refill(true);
-    auto& other = honest_.sockets.connect(kPort, Cid::Parent);
+    auto& other = honest_.sockets.connect(kHostilePort, Cid::Parent);
     run();
     EXPECT_TRUE(other.is_open());
 }
@@ -215,7 +215,7 @@ TEST_F(HostilePeerTest, APeerWhoseProcessIsGoneIsGone) {
 
 class HostileGuestTest : public HostilePeerTest {
   protected:
-    Header from_guest(Op op) const { return primary_.header(op, kPort, Port{1000}, kHostile); }
+    Header from_guest(Op op) const { return primary_.header(op, kHostilePort, Port{1000}, kHostile); }
     uint64_t violations() const { return primary_.fabric.counters().violations; }
 };
 

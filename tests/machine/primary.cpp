@@ -15,8 +15,8 @@ namespace alcove::tests {
 
 namespace {
 
-const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
-                                     .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+const boot::SystemIdentity kPrimaryIdentity{.asset_tag = "i-0123456789abcdef0",
+                                            .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
 // Less than the smallest region, so that each takes several.
 constexpr uint64_t kChunk = 512_KiB;
@@ -36,7 +36,7 @@ Result<std::unique_ptr<Primary>> Primary::create(PrimaryOptions options) {
     plan.ram = TRY(sys::duplicate(primary->ram_.get()));
     plan.memory_bytes = size;
     plan.vcpu_count = primary->options_.vcpus;
-    plan.primary = {.identity = kIdentity, .memory_block = primary->options_.memory_block};
+    plan.primary = {.identity = kPrimaryIdentity, .memory_block = primary->options_.memory_block};
     plan.console = [primary = primary.get()](uint8_t byte) {
         primary->console_.with([&](std::string& text) { text.push_back(static_cast<char>(byte)); });
     };
