@@ -2,7 +2,8 @@
 //
 // fabric_pair KERNEL INITRD COMMAND-LINE WORDS CPU CPU: boots a primary VM's guest (CID 3) and an enclave's
 // (CID 16) that are joined, each with all its threads on one CPU, and prints the former's console. Each is a
-// process, as their VMMs are. The former's command line has WORDS besides.
+// process, as their VMMs are: the former with PCI, the latter without. The former's command line has WORDS
+// besides.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
                                   .console = {}};
     };
     auto primary = guest(vsock::Cid::Parent, kEnclave, command_line + " " + argv[4]);
-    auto enclave = guest(kEnclave, vsock::Cid::Parent, command_line);
+    auto enclave = guest(kEnclave, vsock::Cid::Parent, command_line + " pci=off");
     primary.end = std::move(pair->first);
     enclave.end = std::move(pair->second);
     primary.console = [](uint8_t byte) {

@@ -35,6 +35,8 @@ class DriverLink {
     // Used buffer notification: for the queues whose take_interrupt() or publish_and_check() said yes.
     // Several at once cost one interrupt where the transport has no more than one.
     virtual void interrupt(QueueMask queues) = 0;
+    // An interrupt for one of them makes the driver look at the other one too.
+    virtual bool share_interrupt(uint16_t one, uint16_t other) const = 0;
     // The configuration space changed: config() is read again and the driver is told.
     virtual void config_changed() = 0;
     // The driver broke a ring, found outside of process_queue(): sets DEVICE_NEEDS_RESET, tells the driver,

@@ -59,6 +59,7 @@ class MmioTransport : public bus::BusDevice, public bus::StateUnit, private Tran
     void show_config(ByteView config, uint32_t generation) override;
     void clear_interrupts() override;
     void raise_queues(QueueMask queues) override;
+    bool share_interrupt(uint16_t /*one*/, uint16_t /*other*/) const override { return true; }
     void raise_config() override;
     void raise(uint32_t bits);
 

@@ -286,6 +286,11 @@ void PciTransport::raise_queues(QueueMask queues) {
         if (vectors.test(vector)) msix().trigger(vector);
 }
 
+bool PciTransport::share_interrupt(uint16_t one, uint16_t other) const {
+    return shown_.with(
+        [&](const Shown& shown) { return shown.queue_vectors.at(one) == shown.queue_vectors.at(other); });
+}
+
 void PciTransport::raise_config() {
     isr_.fetch_or(virtio_pci::ISR_CONFIG, std::memory_order_acq_rel);
     const uint16_t vector =

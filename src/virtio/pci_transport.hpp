@@ -88,6 +88,7 @@ class PciTransport : public pci::Function, private TransportFace {
     void show_config(ByteView config, uint32_t generation) override;
     void clear_interrupts() override;
     void raise_queues(QueueMask queues) override;
+    bool share_interrupt(uint16_t one, uint16_t other) const override;
     void raise_config() override;
 
     VirtioDevice& device_;

@@ -240,6 +240,14 @@ TEST_F(PciTransportTest, TheIsrStatusClearsWhenRead) {
     EXPECT_EQ(isr(), 0U);
 }
 
+TEST_F(PciTransportTest, QueuesShareAnInterruptWhereTheirVectorsAreTheSame) {
+    driver_.start();
+    EXPECT_FALSE(device_.active.link->share_interrupt(0, 1));
+    driver_.write(offsetof(CommonConfig, queue_select), 1, 2);
+    driver_.write(offsetof(CommonConfig, queue_msix_vector), 0, 2);
+    EXPECT_TRUE(device_.active.link->share_interrupt(0, 1));
+}
+
 TEST_F(PciTransportTest, FieldsAreWrittenInTheirOwnWidthOnly) {
     driver_.write(offsetof(CommonConfig, device_status), 1, 2);
     driver_.write(offsetof(CommonConfig, device_status), 1, 4);

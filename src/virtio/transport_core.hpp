@@ -75,6 +75,7 @@ class TransportFace {
     // A reset is being completed: no interrupt is outstanding, no vector assigned. show() follows.
     virtual void clear_interrupts() = 0;
     virtual void raise_queues(QueueMask queues) = 0;  // on the loop's thread
+    virtual bool share_interrupt(uint16_t one, uint16_t other) const = 0;
     // On the loop's thread, or on a vCPU's under the registers' lock.
     virtual void raise_config() = 0;
 };
@@ -171,6 +172,9 @@ class TransportCore : private DriverLink {
     void on_notification(uint16_t index);
     void process(uint16_t index);
     void interrupt(QueueMask queues) override;
+    bool share_interrupt(uint16_t one, uint16_t other) const override {
+        return face_.share_interrupt(one, other);
+    }
     void config_changed() override;
     void needs_reset(const Error& reason) override;
     void violation(const std::string& text);

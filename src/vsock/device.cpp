@@ -254,11 +254,13 @@ Result<void> VsockDevice::flush_receive() {
     }
     const bool interrupt = TRY(rx_->flush());
     if (!interrupt) return {};
-    // One interrupt makes the guest look at its transmit queue too, where they share one.
-    const bool interrupt_transmit = TRY(tx_->take_interrupt());
-    unsignalled_descriptors_ = 0;
-    link_->interrupt(virtio::queue_bit(queue_index::kRx) |
-                     (interrupt_transmit ? virtio::queue_bit(queue_index::kTx) : 0));
+    virtio::QueueMask queues = virtio::queue_bit(queue_index::kRx);
+    if (link_->share_interrupt(queue_index::kRx, queue_index::kTx)) {
+        unsignalled_descriptors_ = 0;
+        const bool interrupt_transmit = TRY(tx_->take_interrupt());
+        if (interrupt_transmit) queues |= virtio::queue_bit(queue_index::kTx);
+    }
+    link_->interrupt(queues);
     return {};
 }
 

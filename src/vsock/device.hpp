@@ -10,7 +10,7 @@
 //   queue rings only when packets wait for buffers.
 // - A batch ends with one interrupt decision. Returned transmit buffers are shown to the guest at once but
 //   do not interrupt it on their own account: a guest that wants one gets it with the next packet it
-//   receives (one line serves all queues), when a quarter of its queue is waiting, or after
+//   receives (where one interrupt serves both queues), when a quarter of its queue is waiting, or after
 //   transmit_patience. Nobody waits for them in between but the allocator.
 //
 // The transmit queue is always drained, whatever the state of the receive queue: Linux stops reading its

@@ -25,7 +25,8 @@ JoinedGuest guest(vsock::Cid cid, vsock::Cid peer, api::FabricEnd end, const std
             .end = std::move(end),
             .kernel = find_test_file("debian-kernel").value(),
             .initrd = find_test_file("fabric.cpio").value(),
-            .command_line = "reboot=k panic=30 pci=off console=ttyS0 quiet " + words,
+            .command_line = "reboot=k panic=30 console=ttyS0 quiet " + words +
+                            (cid == vsock::Cid::Parent ? "" : " pci=off"),
             .memory_bytes = 256_MiB,
             .deadline = std::chrono::seconds(600),
             .console = [&console](uint8_t byte) {

@@ -12,6 +12,8 @@ namespace alcove::tests {
 
 namespace {
 
+constexpr uint8_t kVsockSlot = 3;
+
 Result<Mapping> map_file(const std::string& path) {
     const auto file = TRY(sys::open(path, O_RDONLY));
     const auto size = TRY(sys::file_size(file));
@@ -35,7 +37,11 @@ Result<void> run_joined_guest(JoinedGuest guest) {
     TRY(sys::truncate(plan.ram, guest.memory_bytes));
     plan.memory_bytes = guest.memory_bytes;
     plan.vcpu_count = 1;
-    plan.discovery = boot::discovery_for(guest.command_line);
+    const bool is_primary = guest.cid == vsock::Cid::Parent;
+    if (is_primary)
+        plan.primary = {.identity = {.asset_tag = "i-0123456789abcdef0", .uuid = {}}};
+    else
+        plan.discovery = boot::discovery_for(guest.command_line);
     plan.console = guest.console;
 
     std::unique_ptr<machine::Machine> machine;
@@ -43,7 +49,10 @@ Result<void> run_joined_guest(JoinedGuest guest) {
         *loop, {.guest_cid = guest.cid, .link = {}, .on_peer_gone = [&](vsock::Cid) { machine->stop(); }});
     vsock::VsockDevice device(*loop, guest.cid, {&fabric});
     machine = TRY(machine::Machine::create(std::move(plan), *loop));
-    TRY(machine->add_virtio(device));
+    if (is_primary)
+        TRY(machine->add_virtio_pci(kVsockSlot, device));
+    else
+        TRY(machine->add_virtio(device));
     TRY(machine->load(std::move(inputs)));
     TRY(machine->start([&](const machine::MachineEnd&) { loop->stop(); }));
     TRY(fabric.join(guest.peer, std::move(guest.end)));
