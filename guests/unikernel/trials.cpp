@@ -9,37 +9,10 @@ using alcove::sgx::kPageSize;
 
 namespace {
 
-constexpr uint64_t kLapic = 0xfee0'0000;
-constexpr uint64_t kDataPage = 4;  // of the enclave's linear pages: TCS, two of SSA, code, data
 constexpr uint64_t kDataEpc = 5;
 constexpr uint64_t kTrialLinear = uint64_t{3} << 39;  // for page tables that lie in EPC
 
 alignas(kPageSize) uint64_t scratch[512];
-
-bool was_exception() {
-    return last_exception.vector != kException;
-}
-
-// Of the kernel's own.
-void report(const char* name, uint64_t result) {
-    if (!was_exception()) return line(name, result);
-    print_text(name);
-    print_exception();
-    print_text("\n");
-}
-
-// Of the enclave's. After an exception it is entered once more, where it has a look at its saved state and
-// makes the interrupted code leave; EXITINFO is what that gives.
-void report_inside(const char* name, uint64_t command, uint64_t argument) {
-    const uint64_t result = enter(command, argument);
-    if (!was_exception()) return line(name, result);
-    const uint64_t at_aep = last_exception.rip == address(run_enclave_aep) ? last_exception.rax : 0;
-    print_text(name);
-    print_exception();
-    line(" rax", at_aep);
-    enter(kNothing);
-    line("  exitinfo", resume());
-}
 
 uint64_t load(uint64_t linear) {
     return *reinterpret_cast<volatile uint64_t*>(linear);
@@ -88,28 +61,6 @@ void try_leaves() {
     line("eremove ram", encls(leaf(Encls::EREMOVE), 0, address(scratch) & ~(kPageSize - 1), 0));
 }
 
-void write_lapic(uint64_t at, uint32_t value) {
-    *reinterpret_cast<volatile uint32_t*>(kLapic + at) = value;
-}
-
-// A timer's interrupts end the enclave's loop again and again; it resumes by itself until there were five.
-void try_interrupts() {
-    write_lapic(0xf0, 0x1ff);
-    write_lapic(0x3e0, 0xb);             // not divided
-    write_lapic(0x320, 0x40 | 1 << 17);  // periodic
-    timer_done = 1;
-    enter(kSpin, address(&timer_done));  // its pages are in the tables now
-    timer_done = 0;
-    mark();
-    write_lapic(0x380, 10'000'000);
-    const uint64_t spins = enter(kSpin, address(&timer_done));
-    write_lapic(0x380, 0);
-    mark();
-    line("interrupts", timer_interrupts >= 5 ? 1 : 0);
-    line("spun", spins > 0 && spins != kException ? 1 : 0);
-    line("sum", enter(kSum));
-}
-
 void try_memory() {
     report_inside("load outside", kLoad, address(&timer_done));
     report_inside("store outside", kStore, address(scratch));
@@ -153,11 +104,47 @@ void try_instructions() {
 
 void print_exception() {
     print_text(" exception ");
-    print_number(last_exception.vector);
+    print_number(last_exception().vector);
     print_text(" ");
-    print_number(last_exception.error);
+    print_number(last_exception().error);
     print_text(" ");
-    print_number(last_exception.address);
+    print_number(last_exception().address);
+}
+
+void report(const char* name, uint64_t result) {
+    if (!was_exception()) return line(name, result);
+    print_text(name);
+    print_exception();
+    print_text("\n");
+}
+
+void report_inside(const char* name, uint64_t command, uint64_t argument) {
+    const uint64_t result = enter(command, argument);
+    if (!was_exception()) return line(name, result);
+    const uint64_t at_aep = last_exception().rip == address(run_enclave_aep) ? last_exception().rax : 0;
+    print_text(name);
+    print_exception();
+    line(" rax", at_aep);
+    enter(kNothing);
+    line("  exitinfo", resume());
+}
+
+// A timer's interrupts end the enclave's loop again and again; it resumes by itself until there were five.
+void try_interrupts() {
+    write_lapic(0xf0, 0x1ff);
+    write_lapic(0x3e0, 0xb);             // not divided
+    write_lapic(0x320, 0x40 | 1 << 17);  // periodic
+    timer_done = 1;
+    enter(kSpin, address(&timer_done));  // its pages are in the tables now
+    timer_done = 0;
+    mark();
+    write_lapic(0x380, 10'000'000);
+    const uint64_t spins = enter(kSpin, address(&timer_done));
+    write_lapic(0x380, 0);
+    mark();
+    line("interrupts", timer_interrupts >= 5 ? 1 : 0);
+    line("spun", spins > 0 && spins != kException ? 1 : 0);
+    line("sum", enter(kSum));
 }
 
 void run_trials() {

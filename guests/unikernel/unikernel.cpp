@@ -29,7 +29,8 @@ constexpr uint64_t kLarge = 7 | 0x80;  // and 2 MiB
 constexpr uint64_t kPageUser = 7;
 
 alignas(kPageSize) uint64_t window_pdpt[512], window_pd[512];
-alignas(kPageSize) uint64_t enclave_pdpt[512], enclave_pd[512], enclave_pt[512];
+alignas(kPageSize) uint64_t enclave_pdpt[512], enclave_pd[512], enclave_pt[512], heap_pt[512];
+alignas(kPageSize) uint64_t neighbour_pdpt[512], neighbour_pd[512], neighbour_pt[512];
 alignas(kPageSize) uint8_t source_page[kPageSize];
 alignas(kPageSize) sgx::EINITTOKEN token;
 alignas(64) sgx::SECINFO secinfo;
@@ -38,36 +39,26 @@ alignas(16) uint64_t idt[2 * 256];
 uint64_t epc;       // physical
 uint64_t epc_size;  // bytes
 
-struct Cpuid {
-    uint32_t eax, ebx, ecx, edx;
-};
-Cpuid cpuid(uint32_t leaf, uint32_t subleaf) {
-    Cpuid out{};
-    asm volatile("cpuid"
-                 : "=a"(out.eax), "=b"(out.ebx), "=c"(out.ecx), "=d"(out.edx)
-                 : "a"(leaf), "c"(subleaf));
-    return out;
-}
-void wrmsr(uint32_t index, uint64_t value) {
-    asm volatile("wrmsr" ::"c"(index), "a"(static_cast<uint32_t>(value)),
-                 "d"(static_cast<uint32_t>(value >> 32)));
-}
 void set_gate(unsigned vector, uint64_t handler, uint64_t dpl) {
     idt[2 * vector] =
         (handler & 0xffff) | 8 << 16 | (uint64_t{0x8e00} | dpl << 13) << 32 | (handler >> 16 & 0xffff) << 48;
     idt[2 * vector + 1] = handler >> 32;
 }
 
+void out(uint16_t port, uint8_t value) {
+    asm volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+
 void set_up() {
-    struct [[gnu::packed]] {
-        uint16_t limit;
-        uint64_t base;
-    } pointer{256 * 16 - 1, address(idt)};
+    out(0x21, 0xff);  // nothing comes by the PICs, whose vectors would look like exceptions
+    out(0xa1, 0xff);
+    interrupt_table = {.limit = sizeof idt - 1, .base = address(idt)};
     for (unsigned vector = 0; vector < 32; ++vector)
         set_gate(vector, address(kernel_stubs) + 16 * vector, 0);
     set_gate(0x40, address(reinterpret_cast<void*>(&timer_interrupt)), 0);
     set_gate(0x80, address(reinterpret_cast<void*>(&return_to_kernel)), 3);
-    asm volatile("lidt %0" ::"m"(pointer));
+    set_gate(2, address(reinterpret_cast<void*>(&nmi_interrupt)), 0);
+    asm volatile("lidt %0" ::"m"(interrupt_table));
 
     identity_pml4[0] |= kTable;
     identity_pdpt[0] |= kTable;
@@ -78,8 +69,12 @@ void set_up() {
     window_pdpt[0] = address(window_pd) | kTable;
     identity_pml4[1] = address(window_pdpt) | kTable;
     enclave_pd[0] = address(enclave_pt) | kTable;
+    enclave_pd[kHeap >> 21] = address(heap_pt) | kTable;
     enclave_pdpt[0] = address(enclave_pd) | kTable;
     identity_pml4[2] = address(enclave_pdpt) | kTable;
+    neighbour_pd[0] = address(neighbour_pt) | kTable;
+    neighbour_pdpt[0] = address(neighbour_pd) | kTable;
+    identity_pml4[4] = address(neighbour_pdpt) | kTable;
     reload_page_tables();
 }
 
@@ -91,52 +86,87 @@ bool find_epc() {
     return true;
 }
 
-uint64_t create() {
+uint64_t create(const Place& place, bool debug) {
     auto* secs = reinterpret_cast<sgx::SECS*>(source_page);
     memset(secs, 0, kPageSize);
     secs->SIZE = enclave_layout.size;
-    secs->BASEADDR = kEnclave;
+    secs->BASEADDR = place.linear;
     secs->SSAFRAMESIZE = static_cast<uint32_t>(enclave_layout.frame_pages);
-    secs->ATTRIBUTES.FLAGS = sgx::attributes::MODE64BIT;
+    secs->ATTRIBUTES.FLAGS = sgx::attributes::MODE64BIT | (debug ? sgx::attributes::DEBUG : 0);
     secs->ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
     secinfo = {};
     pageinfo = {};
     pageinfo.SRCPGE = address(secs);
     pageinfo.SECINFO = address(&secinfo);
-    return encls(leaf(Encls::ECREATE), address(&pageinfo), epc_page(0), 0);
+    return encls(leaf(Encls::ECREATE), address(&pageinfo), epc_page(place.epc), 0) & kFaulted;
 }
 
 // EADD and sixteen EEXTENDs.
-uint64_t add(uint64_t number) {
+uint64_t add(const Place& place, uint64_t number) {
     const auto& page = enclave_layout.pages[number];
+    const uint64_t epc_number = place.epc + number + 1;
     secinfo = {};
     secinfo.FLAGS = page.flags;
     pageinfo = {};
-    pageinfo.LINADDR = kEnclave + page.offset;
+    pageinfo.LINADDR = place.linear + page.offset;
     pageinfo.SRCPGE = address(page.source);
     pageinfo.SECINFO = address(&secinfo);
-    pageinfo.SECS = epc_page(0);
-    uint64_t failed = encls(leaf(Encls::EADD), address(&pageinfo), epc_page(number + 1), 0);
+    pageinfo.SECS = epc_page(place.epc);
+    uint64_t failed = encls(leaf(Encls::EADD), address(&pageinfo), epc_page(epc_number), 0);
     for (uint64_t at = 0; at < kPageSize; at += sgx::kChunkSize)
-        failed |= encls(leaf(Encls::EEXTEND), epc_page(0), epc_page(number + 1) + at, 0);
-    enclave_pt[page.offset / kPageSize] = (epc + (number + 1) * kPageSize) | kPageUser;
+        failed |= encls(leaf(Encls::EEXTEND), epc_page(place.epc), epc_page(epc_number) + at, 0);
+    place.table[page.offset / kPageSize] = epc_address(epc_number) | kPageUser;
     return failed & kFaulted;
 }
 
-// "stay", alone or first.
-bool is_asked_to_stay(const StartInfo& info) {
+uint64_t add_all(const Place& place) {
+    uint64_t failed = 0;
+    for (uint64_t page = 0; page < enclave_layout.count; ++page)
+        failed |= add(place, page);
+    return failed;
+}
+
+// The command line begins with this word.
+bool is_asked_to(const char* wanted, const StartInfo& info) {
     const auto* text = reinterpret_cast<const char*>(info.command_line);
-    for (const char* wanted = "stay"; *wanted != 0; ++wanted, ++text)
-        if (info.command_line == 0 || *text != *wanted) return false;
+    if (info.command_line == 0) return false;
+    for (; *wanted != 0; ++wanted, ++text)
+        if (*text != *wanted) return false;
     return *text == 0 || *text == ' ';
 }
 
+// What the command line's first word stands for; without one it is the trials.
+struct Word {
+    const char* text;
+    void (*run)();
+};
+constexpr Word kWords[] = {
+    {"count", [] {}},  // what there is to count has been done
+    {"interrupts", try_interrupts},
+    {"time", run_timing},
+    {"compute", run_computing},
+    {"sweep", run_sweeps},
+    {"neighbours", run_neighbours},
+    {"devices", run_devices},
+    {"processors", run_processors},
+    {"cr3", load_epc_into_cr3},
+    {"smi", send_smi},
+};
+
+void run_asked(const StartInfo& info) {
+    for (const auto& word : kWords)
+        if (is_asked_to(word.text, info)) return word.run();
+    run_trials();
+}
+
 // Launch control is open: the signer of this enclave is who may launch.
-uint64_t init() {
+uint64_t init(const Place& place) {
     for (uint32_t i = 0; i < 4; ++i)
         wrmsr(0x8c + i, enclave_mrsigner[i]);
-    return encls(leaf(Encls::EINIT), address(&enclave_sigstruct), epc_page(0), address(&token));
+    return encls(leaf(Encls::EINIT), address(&enclave_sigstruct), epc_page(place.epc), address(&token));
 }
+
+constexpr Place kFirst{.linear = kEnclave, .epc = 0, .table = enclave_pt};
 
 }  // namespace
 
@@ -159,32 +189,81 @@ uint64_t* enclave_entry(uint64_t page) {
     return &enclave_pt[page];
 }
 
+uint64_t* heap_entry(uint64_t page) {
+    return &heap_pt[page];
+}
+
 void reload_page_tables() {
     asm volatile("mov %0, %%cr3" ::"r"(address(identity_pml4)) : "memory");
 }
 
-uint64_t enter(uint64_t command, uint64_t argument) {
-    return run_enclave(static_cast<uint64_t>(Enclu::EENTER), kTcs, command, argument);
+Cpuid cpuid(uint32_t leaf, uint32_t subleaf) {
+    Cpuid out{};
+    asm volatile("cpuid"
+                 : "=a"(out.eax), "=b"(out.ebx), "=c"(out.ecx), "=d"(out.edx)
+                 : "a"(leaf), "c"(subleaf));
+    return out;
 }
 
-uint64_t resume() {
-    return run_enclave(static_cast<uint64_t>(Enclu::ERESUME), kTcs, 0, 0);
+void wrmsr(uint32_t index, uint64_t value) {
+    asm volatile("wrmsr" ::"c"(index), "a"(static_cast<uint32_t>(value)),
+                 "d"(static_cast<uint32_t>(value >> 32)));
+}
+
+uint64_t tcs_of(uint64_t thread) {
+    constexpr uint64_t kMore = 16;  // enclave.S: MORE_THREADS
+    return kEnclave + (thread == 0 ? 0 : kMore + 3 * (thread - 1)) * kPageSize;
+}
+
+uint64_t enter_at(uint64_t tcs, uint64_t command, uint64_t argument) {
+    return run_enclave(static_cast<uint64_t>(Enclu::EENTER), tcs, command, argument);
+}
+
+uint64_t enter(uint64_t command, uint64_t argument) {
+    return enter_at(kEnclave, command, argument);
+}
+
+uint64_t resume(uint64_t tcs) {
+    return run_enclave(static_cast<uint64_t>(Enclu::ERESUME), tcs, 0, 0);
+}
+
+uint64_t build_at(const Place& place, bool debug) {
+    const uint64_t failed = create(place, debug) | add_all(place);
+    return failed != 0 ? failed : init(place);
+}
+
+uint64_t build_neighbour() {
+    return build_at({.linear = kNeighbour, .epc = kEpcPages, .table = neighbour_pt}, true);
 }
 
 void build() {
     uint64_t failed = 0;
-    for (uint64_t page = 0; page < epc_size / kPageSize; ++page)
+    for (uint64_t page = epc_size / kPageSize; page-- > 0;)  // a SECS is below what belongs to it
         failed |= encls(leaf(Encls::EREMOVE), 0, epc_page(page), 0);
     line("eremove", failed);
-    line("ecreate", create() & kFaulted);
+    line("ecreate", create(kFirst, false));
     failed = 0;
     for (uint64_t page = 0; page < enclave_layout.count; ++page) {
         if (page == 1) mark();
-        failed |= add(page);
+        failed |= add(kFirst, page);
         if (page == 1) mark();
     }
     line("eadd", failed);
-    line("einit", init());
+    line("einit", init(kFirst));
+}
+
+void build_heap() {
+    uint64_t failed = 0;
+    for (uint64_t page = 0; page < kHeapPages; ++page) {
+        pageinfo = {};
+        pageinfo.LINADDR = kEnclave + kHeap + page * kPageSize;
+        pageinfo.SECS = epc_page(0);
+        failed |= encls(leaf(Encls::EAUG), address(&pageinfo), epc_page(kEpcPages + page), 0);
+        heap_pt[page] = epc_address(kEpcPages + page) | kPageUser;
+    }
+    line("eaug", failed);
+    uint64_t pages[2] = {kEnclave + kHeap, kHeapPages};
+    line("accepted", enter(kAccept, address(pages)));
 }
 
 void unikernel_main(const StartInfo* info) {
@@ -197,14 +276,14 @@ void unikernel_main(const StartInfo* info) {
     // ENCLS something has to.
     line("epc", epc);
     line("epc size", epc_size);
-    if (is_asked_to_stay(*info)) stay();
+    if (is_asked_to("stay", *info)) stay();
     build();
     enter(kAdd, 40);
     line("sum", enter(kAdd, 2));
     mark();
     enter(kNothing);
     mark();
-    run_trials();
+    run_asked(*info);
     print_text("done\n");
 }
 

@@ -14,8 +14,11 @@ class ExitHandler {
     virtual ~ExitHandler() = default;
 
     enum class Answer { Done, NotMine };
-    // On the vCPU's thread, after each exit (not after an interruption). An error ends the machine.
+    // On the vCPU's thread, after each exit. An error ends the machine, here and below.
     virtual Result<Answer> handle() = 0;
+    // On the same thread, after KVM_RUN was interrupted instead: by VcpuThread::kick(), or to be parked, and
+    // that is over.
+    virtual Result<void> interrupted() { return {}; }
 };
 
 }  // namespace alcove::cpu

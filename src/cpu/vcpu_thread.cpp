@@ -92,7 +92,11 @@ void VcpuThread::request_stop() {
 void VcpuThread::direct(Parking::Guest direction) {
     const bool leave = direction == Parking::Guest::Leave;
     vcpu_.request_exit(leave);
-    if (leave && thread_.joinable()) ::pthread_kill(thread_.native_handle(), kick_signal());
+    if (leave) kick();
+}
+
+void VcpuThread::kick() {
+    if (thread_.joinable()) ::pthread_kill(thread_.native_handle(), kick_signal());
 }
 
 void VcpuThread::join() {
@@ -108,11 +112,17 @@ void VcpuThread::loop() {
             return;
         }
         // After an exit KVM may have an access to complete yet, and does so before it is interrupted.
-        if (*outcome == kvm::RunOutcome::Interrupted)
-            parking_.wait();
-        else if (!handle_exit())
-            return;
+        const bool goes_on = *outcome == kvm::RunOutcome::Interrupted ? handle_interruption() : handle_exit();
+        if (!goes_on) return;
     }
+}
+
+bool VcpuThread::handle_interruption() {
+    parking_.wait();
+    if (!exit_handler_) return true;
+    const auto done = exit_handler_->interrupted();
+    if (!done) failed_(api::StopReason::VcpuError, done.error().to_string());
+    return done.has_value();
 }
 
 bool VcpuThread::handle_exit() {

@@ -57,6 +57,8 @@ class VcpuThread {
     // ends first. One request at a time, each ended by release(); any thread.
     void request_park(std::function<void()> parked) { parking_.request(std::move(parked)); }
     void release() { parking_.release(); }
+    // Interrupts KVM_RUN once, or not, if the vCPU is just not in there. By the thread that starts and joins.
+    void kick();
 
     kvm::Vcpu& vcpu() { return vcpu_; }  // before start() only
     const VcpuCounters& counters() const { return counters_; }
@@ -66,6 +68,7 @@ class VcpuThread {
     void loop();
     void direct(Parking::Guest direction);
     bool handle_exit();  // false: the thread ends
+    bool handle_interruption();
     bool handle_ordinary_exit();
     void handle_io();
     void handle_mmio();

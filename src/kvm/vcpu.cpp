@@ -140,6 +140,14 @@ Result<void> Vcpu::set_guest_debug(const kvm_guest_debug& debug) const {
     return {};
 }
 
+Result<void> Vcpu::enforce_paravirtual_features() const {
+    kvm_enable_cap request{};
+    request.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
+    request.args[0] = 1;
+    if (::ioctl(fd_.get(), KVM_ENABLE_CAP, &request) < 0) return refused("KVM_ENABLE_CAP");
+    return {};
+}
+
 Result<kvm_vcpu_events> Vcpu::events() const {
     kvm_vcpu_events events{};
     if (::ioctl(fd_.get(), KVM_GET_VCPU_EVENTS, &events) < 0) return refused("KVM_GET_VCPU_EVENTS");

@@ -54,6 +54,8 @@ class Vcpu {
     Result<void> set_debug_registers(const kvm_debugregs& registers) const;
     // Hardware breakpoints of ours, instead of the guest's: every #DB ends KVM_RUN while there are any.
     Result<void> set_guest_debug(const kvm_guest_debug& debug) const;
+    // What CPUID does not offer of KVM's own (KVM_FEATURE_*) is not there: its MSRs are #GP.
+    Result<void> enforce_paravirtual_features() const;
     Result<kvm_vcpu_events> events() const;
     Result<void> set_events(const kvm_vcpu_events& events) const;
     Result<uint32_t> mp_state() const;

@@ -11,6 +11,16 @@
 
 namespace alcove::kvm {
 
+namespace {
+
+// KVM gives a VM up whose guest did what it cannot go on from (an SMI, with no memory where its state would
+// go): every request is EIO from then on, and what was attached goes with the VM.
+bool was_given_up() {
+    return errno == EIO;
+}
+
+}  // namespace
+
 Result<int> Vm::check_extension(uint32_t capability) const {
     const int value = ::ioctl(fd_.get(), KVM_CHECK_EXTENSION, static_cast<unsigned long>(capability));
     if (value < 0) return refused("KVM_CHECK_EXTENSION");
@@ -97,7 +107,7 @@ Result<void> Vm::detach_irqfd(const EventFd& event, uint32_t gsi) const {
     request.fd = static_cast<uint32_t>(event.fd().get());
     request.gsi = gsi;
     request.flags = KVM_IRQFD_FLAG_DEASSIGN;
-    if (::ioctl(fd_.get(), KVM_IRQFD, &request) < 0) return refused("KVM_IRQFD");
+    if (::ioctl(fd_.get(), KVM_IRQFD, &request) < 0 && !was_given_up()) return refused("KVM_IRQFD");
     return {};
 }
 
@@ -118,7 +128,9 @@ Result<void> Vm::ioeventfd(const EventFd& event, uint64_t guest_address, std::op
         request.len = sizeof *value;
         request.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
     }
-    if (::ioctl(fd_.get(), KVM_IOEVENTFD, &request) < 0) return refused("KVM_IOEVENTFD");
+    const bool detaches = (flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0;
+    if (::ioctl(fd_.get(), KVM_IOEVENTFD, &request) < 0 && !(detaches && was_given_up()))
+        return refused("KVM_IOEVENTFD");
     return {};
 }
 

@@ -58,7 +58,7 @@ class Vm {
     // A 32-bit write of `value` at the address signals the eventfd instead of ending KVM_RUN.
     Result<void> attach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const;
     Result<void> detach_ioeventfd(const EventFd& event, uint64_t guest_address, uint32_t value) const;
-    // The same for a write of any width and value.
+    // The same for a write of any width and value. Detaching from a VM that KVM has given up succeeds.
     Result<void> attach_any_ioeventfd(const EventFd& event, uint64_t guest_address) const;
     Result<void> detach_any_ioeventfd(const EventFd& event, uint64_t guest_address) const;
 

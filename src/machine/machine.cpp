@@ -187,7 +187,23 @@ Result<void> Machine::add_vcpus(cpu::Topology topology) {
             vcpus_.back()->set_exit_handler(std::move(handler));
         }
     }
+    if (sgx_ && topology.vcpu_count > 1)
+        sgx_->watch().start([this] { loop_.post(if_there([](Machine& self) { self.look_later(); })); },
+                            [this](uint32_t vcpu) { vcpus_[vcpu]->kick(); });
     return {};
+}
+
+// At who is in an enclave.
+void Machine::look_later() {
+    loop_.after(sgx_vm::EnclaveWatch::kPeriod, if_there([](Machine& self) {
+                    if (!self.finished_ && self.sgx_->watch().look()) self.look_later();
+                }));
+}
+
+std::function<void()> Machine::if_there(std::function<void(Machine&)> task) const {
+    return [weak = std::weak_ptr(self_), task = std::move(task)] {
+        if (const auto self = weak.lock()) task(**self);
+    };
 }
 
 Result<void> Machine::add_virtio(virtio::VirtioDevice& device) {
@@ -282,9 +298,7 @@ void Machine::park_for_next_work() {
     for (auto& vcpu : vcpus_)
         vcpu->request_park([this] {
             if (vcpus_to_park_.fetch_sub(1) != 1) return;
-            loop_.post([weak = std::weak_ptr(self_)] {
-                if (const auto self = weak.lock()) (*self)->run_parked_work();
-            });
+            loop_.post(if_there([](Machine& self) { self.run_parked_work(); }));
         });
 }
 
@@ -299,9 +313,7 @@ void Machine::run_parked_work() {
 
 void Machine::end_from_vcpu(MachineEnd end) {
     if (ending_.exchange(true)) return;
-    loop_.post([weak = std::weak_ptr(self_), end = std::move(end)] {
-        if (const auto self = weak.lock()) (*self)->finish(end);
-    });
+    loop_.post(if_there([end = std::move(end)](Machine& self) { self.finish(end); }));
 }
 
 void Machine::finish(const MachineEnd& end) {

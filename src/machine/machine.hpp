@@ -136,6 +136,9 @@ class Machine : public Carvable {
     void finish(const MachineEnd& end);
     void park_for_next_work();
     void run_parked_work();
+    void look_later();
+    // A task for the loop that does nothing when the machine is gone by then.
+    std::function<void()> if_there(std::function<void(Machine&)> task) const;
 
     EventLoop& loop_;
     kvm::Kvm kvm_;
@@ -169,7 +172,7 @@ class Machine : public Carvable {
     EndedHandler ended_;
     bool finished_ = false;
     std::atomic<bool> ending_{false};  // set by the first end, from any thread: exchange decides who it is
-    // Tasks posted from vCPU threads hold this weakly: none runs after the machine is gone.
+    // Tasks of the loop hold this weakly (if_there()).
     std::shared_ptr<Machine*> self_ = std::make_shared<Machine*>(this);
     std::vector<std::unique_ptr<cpu::VcpuThread>> vcpus_;  // last: their threads use everything above
 };

@@ -86,7 +86,8 @@ Outcome<PageIndex> Entering::frame_page(uint64_t linear) const {
 Outcome<SsaFrame> Entering::find_frame(uint32_t slot) const {
     SsaFrame frame{.address = inside_.world.base + tcs_.OSSA + frame_size_ * slot, .size = frame_size_};
     frame.first = TRY_LEAF(frame_page(frame.address));
-    frame.last = TRY_LEAF(frame_page(frame.address + frame.size - kPageSize));
+    frame.last = frame.first;
+    if (frame.size > kPageSize) frame.last = TRY_LEAF(frame_page(frame.address + frame.size - kPageSize));
     return frame;
 }
 

@@ -39,8 +39,10 @@ bool is_illegal_two_byte(ByteView opcode) {
     switch (opcode[0]) {
         case 0x00:  // SLDT, STR
             return reg_of(modrm) <= 1;
-        case 0x01:  // SGDT, SIDT, SMSW
-            return (modrm < 0xc0 && reg_of(modrm) <= 1) || reg_of(modrm) == 4;
+        case 0x01:  // SGDT, SIDT, SMSW; VMCALL and VMMCALL, of which KVM makes #GP in ring 3 where it is not
+                    // the processor's own
+            return (modrm < 0xc0 && reg_of(modrm) <= 1) || reg_of(modrm) == 4 || modrm == 0xc1 ||
+                   modrm == 0xd9;
         case 0x05:  // SYSCALL
         case 0x33:  // RDPMC
         case 0x34:  // SYSENTER

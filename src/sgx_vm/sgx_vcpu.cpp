@@ -46,6 +46,7 @@ SgxVcpu::SgxVcpu(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts)
 
 Result<std::unique_ptr<SgxVcpu>> SgxVcpu::create(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts) {
     TRY(kvm::ViewSwitch::prepare(vcpu, parts.nowhere));
+    TRY(vcpu.enforce_paravirtual_features());
     vcpu.synchronize_registers();
     return std::unique_ptr<SgxVcpu>(new SgxVcpu(vcpu, index, parts));
 }
@@ -53,8 +54,11 @@ Result<std::unique_ptr<SgxVcpu>> SgxVcpu::create(kvm::Vcpu& vcpu, uint32_t index
 Result<cpu::ExitHandler::Answer> SgxVcpu::handle() {
     if (processor_.is_inside()) return handle_inside();
     const auto& special = vcpu_.synchronized().sregs;
-    if (has_page_tables(special)) TRY(trap_.follow(vcpu_, tables_of(special), special.idt));
-    switch (vcpu_.run_area().exit_reason) {
+    const auto& area = vcpu_.run_area();
+    // A breakpoint that has just been hit is where it should be.
+    const bool is_sprung = area.exit_reason == KVM_EXIT_DEBUG && trap_.is_sprung(area.debug.arch);
+    if (!is_sprung && has_page_tables(special)) TRY(trap_.follow(vcpu_, tables_of(special), special.idt));
+    switch (area.exit_reason) {
         case KVM_EXIT_DEBUG:
             return handle_debug();
         case KVM_EXIT_X86_RDMSR:
@@ -71,7 +75,8 @@ Result<cpu::ExitHandler::Answer> SgxVcpu::handle() {
 Result<cpu::ExitHandler::Answer> SgxVcpu::handle_debug() {
     const auto debug = vcpu_.run_area().debug.arch;
     if (!trap_.is_sprung(debug)) {
-        TRY(hand_back_debug_exception(debug));
+        const bool is_nobodys = TRY(is_step_of_kvms(debug));
+        if (!is_nobodys) TRY(hand_back_debug_exception(debug));
         return Answer::Done;
     }
     const bool was_ours = TRY(handle_undefined_opcode());
@@ -160,6 +165,15 @@ Result<void> SgxVcpu::hand_back_debug_exception(const kvm_debug_exit_arch& debug
     return kvm::ViewSwitch::set(
         vcpu_, kvm::View::Ordinary,
         {.kind = kvm::Delivery::Kind::Exception, .vector = sgx::vector::DB, .error_code = {}});
+}
+
+// KVM-AMD single-steps a guest to find the moment at which an NMI may follow another one, and because our
+// breakpoint is set it shows us that step as if it were the guest's: but TF is clear, and the NMI is waiting.
+Result<bool> SgxVcpu::is_step_of_kvms(const kvm_debug_exit_arch& debug) const {
+    const bool guest_steps = (vcpu_.synchronized().regs.rflags & sgx::rflags::TF) != 0;
+    if ((debug.dr6 & kDr6Bs) == 0 || guest_steps) return false;
+    const auto events = TRY(vcpu_.events());
+    return events.nmi.pending != 0;
 }
 
 Result<void> SgxVcpu::store_dr6(uint64_t value) {

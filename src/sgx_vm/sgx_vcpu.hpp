@@ -15,6 +15,7 @@
 #include "cpu/exit_handler.hpp"
 #include "kvm/view_switch.hpp"
 #include "sgx_vm/enclave_memory.hpp"
+#include "sgx_vm/enclave_watch.hpp"
 #include "sgx_vm/private_pages.hpp"
 #include "sgx_vm/resident_mappings.hpp"
 #include "sgx_vm/undefined_opcode_trap.hpp"
@@ -31,6 +32,7 @@ struct VcpuParts {
     uint64_t nowhere;           // ViewSwitch::prepare()
     bool umip;                  // the guest's processor has it, so ours may
     ResidentMappings& mappings;
+    EnclaveWatch& watch;
 };
 
 class SgxVcpu : public cpu::ExitHandler {
@@ -39,9 +41,10 @@ class SgxVcpu : public cpu::ExitHandler {
     static Result<std::unique_ptr<SgxVcpu>> create(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts);
 
     Result<Answer> handle() override;
+    Result<void> interrupted() override;
 
-    // While the vCPU is parked (cpu/parking.hpp), from the thread that parked it: if it is inside, it leaves
-    // by an asynchronous exit.
+    // Not while the vCPU is in KVM_RUN: by its thread, or by the one that parked it (cpu/parking.hpp). If it
+    // is inside, it leaves by an asynchronous exit.
     Result<void> leave_enclave();
 
   private:
@@ -52,6 +55,7 @@ class SgxVcpu : public cpu::ExitHandler {
     Result<bool> handle_undefined_opcode();  // false: it is genuine
     Result<void> finish_outside(sgx::Outcome<void> outcome);
     Result<void> hand_back_debug_exception(const kvm_debug_exit_arch& debug);
+    Result<bool> is_step_of_kvms(const kvm_debug_exit_arch& debug) const;
     void handle_rdmsr();
     void handle_wrmsr();
 
@@ -77,6 +81,8 @@ class SgxVcpu : public cpu::ExitHandler {
     GuestPageTables tables_of(const kvm_sregs& special) const {
         return {parts_.physical, VcpuState::paging_mode(special)};
     }
+
+    static constexpr uint64_t kDr6Bs = bit<uint64_t>(14);  // single step
 
     kvm::Vcpu& vcpu_;
     uint32_t index_;

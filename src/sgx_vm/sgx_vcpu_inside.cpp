@@ -20,8 +20,6 @@ constexpr uint8_t kMachineCheck = 18;
 constexpr uint8_t kFirstForInterrupts = 16;  // of the local APIC
 constexpr uint8_t kFirstFree = 32;           // no exception has it
 
-constexpr uint64_t kDr6Bs = bit<uint64_t>(14);  // single step
-
 // With bit 0, CPUID in ring 3 is #GP(0) (SDM vol. 4, "MISC_FEATURES_ENABLES"); KVM emulates it.
 constexpr uint32_t kMiscFeaturesEnables = 0x140;
 constexpr uint64_t kCpuidFaults = bit<uint64_t>(0);
@@ -63,6 +61,14 @@ Result<cpu::ExitHandler::Answer> SgxVcpu::handle_inside() {
         default:
             return Answer::NotMine;
     }
+}
+
+// An INIT waits for as long as the vCPU is inside (enclave_watch.hpp). Outside it is KVM's business.
+Result<void> SgxVcpu::interrupted() {
+    if (!processor_.is_inside()) return {};
+    const auto events = TRY(vcpu_.events());
+    if (events.smi.latched_init == 0) return {};
+    return leave_enclave();
 }
 
 Result<void> SgxVcpu::leave_enclave() {
@@ -158,14 +164,16 @@ Result<void> SgxVcpu::handle_exception(const sgx::Exception& raw) {
 Result<void> SgxVcpu::handle_debug_inside() {
     memory_.pause();
     const auto& now = vcpu_.synchronized();
-    const uint64_t dr6 = vcpu_.run_area().debug.arch.dr6;
+    const auto debug = vcpu_.run_area().debug.arch;
+    const bool is_nobodys = TRY(is_step_of_kvms(debug));
     state_.take_inside(now.regs, now.sregs, frame_of(now.regs));
-    if ((dr6 & kDr6Bs) != 0 && !processor_.inside->debug_opt_in) {  // POPF can not set TF there
-        state_.registers().rflags &= ~sgx::rflags::TF;
+    const bool is_undone = (debug.dr6 & kDr6Bs) != 0 && !processor_.inside->debug_opt_in;
+    if (is_nobodys || is_undone) {  // POPF can not set TF there
+        if (is_undone) state_.registers().rflags &= ~sgx::rflags::TF;
         load_inside();
         return {};
     }
-    TRY(store_dr6(dr6));
+    TRY(store_dr6(debug.dr6));
     const sgx::Exception exception{.vector = sgx::vector::DB};
     return exit_asynchronously({.kind = EventKind::Trap, .exception = exception}, delivery_of(exception));
 }
@@ -200,11 +208,13 @@ Result<void> SgxVcpu::enter_view() {
     TRY(vcpu_.set_msr(kMiscFeaturesEnables, feature_enables_ | kCpuidFaults));
     iopl_ = sgx::rflags::IOPL::get(state_.registers().rflags);
     memory_.enter(processor_, state_.tables(), state_.kept().cr3);
+    parts_.watch.entered(index_);
     load_inside();
     return {};
 }
 
 Result<void> SgxVcpu::leave_view(const kvm::Delivery& delivery, std::optional<uint64_t> cr2) {
+    parts_.watch.left(index_);
     TRY(set_view(kvm::View::Ordinary, delivery));
     TRY(load_xcr0());
     TRY(vcpu_.set_msr(kMiscFeaturesEnables, feature_enables_));

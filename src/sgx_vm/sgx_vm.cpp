@@ -53,8 +53,8 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
     auto engine =
         TRY(sgx::Engine::create(std::move(sections), std::move(features), std::move(store.pages), plan.root));
     TRY(vm.trap_msrs(kTrappedMsrs));
-    return std::unique_ptr<SgxVm>(
-        new SgxVm(std::move(mappings), std::move(engine), store.spilling, std::move(ram), std::move(memory)));
+    return std::unique_ptr<SgxVm>(new SgxVm(std::move(mappings), std::move(engine), store.spilling,
+                                            std::move(ram), std::move(memory), vcpus));
 }
 
 Result<SgxVm::Store> SgxVm::make_store(const SgxPlan& plan, const Fd& epc, uint32_t pages,
@@ -112,7 +112,8 @@ Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint
                           .ones = memory_.ones(),
                           .nowhere = private_end() + 1_MiB,
                           .umip = umip_,
-                          .mappings = *mappings_};
+                          .mappings = *mappings_,
+                          .watch = *watch_};
     auto made = TRY(SgxVcpu::create(vcpu, index, parts));
     vcpus_.push_back(made.get());
     return std::unique_ptr<cpu::ExitHandler>(std::move(made));

@@ -12,6 +12,7 @@
 #include "kvm/vm.hpp"
 #include "sgx/configuration.hpp"
 #include "sgx/engine.hpp"
+#include "sgx_vm/enclave_watch.hpp"
 #include "sgx_vm/guest_physical.hpp"
 #include "sgx_vm/protected_memory.hpp"
 #include "sgx_vm/resident_mappings.hpp"
@@ -55,6 +56,7 @@ class SgxVm {
     Result<void> drop();
 
     sgx::Engine& engine() { return *engine_; }
+    EnclaveWatch& watch() { return *watch_; }
     const sgx::Engine& engine() const { return *engine_; }
 
     // Of population `oversubscribe`, while the machine runs too: what may be in memory from now on.
@@ -72,18 +74,20 @@ class SgxVm {
 
     SgxVm(std::unique_ptr<ResidentMappings> mappings, std::unique_ptr<sgx::Engine> engine,
           sgx::SpillingStore* spilling, std::shared_ptr<const memory::GuestMemory> ram,
-          ProtectedMemory memory)
+          ProtectedMemory memory, uint32_t vcpus)
         : mappings_(std::move(mappings)),
           engine_(std::move(engine)),
           spilling_(spilling),
           physical_(std::move(ram)),
-          memory_(std::move(memory)) {}
+          memory_(std::move(memory)),
+          watch_(std::make_unique<EnclaveWatch>(vcpus)) {}
 
     std::unique_ptr<ResidentMappings> mappings_;  // before the store, which asks it
     std::unique_ptr<sgx::Engine> engine_;
     sgx::SpillingStore* spilling_;  // the engine's, or null
     GuestPhysical physical_;
     ProtectedMemory memory_;
+    std::unique_ptr<EnclaveWatch> watch_;
     bool umip_ = false;
     std::vector<SgxVcpu*> vcpus_;  // the machine has them
 };

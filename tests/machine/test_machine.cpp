@@ -18,8 +18,9 @@ const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
                                      .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
 Mark mark(machine::Machine& machine) {
-    Mark mark{.runs = machine.vcpus().front()->counters().runs, .asynchronous_exits = 0};
+    Mark mark{.runs = machine.vcpus().front()->counters().runs, .asynchronous_exits = 0, .evictions = 0};
     if (machine.sgx() == nullptr) return mark;
+    mark.evictions = machine.sgx()->spill_statistics().evictions;
     for (const auto& enclave : machine.sgx()->engine().report().enclaves)
         mark.asynchronous_exits += enclave.asynchronous_exits;
     return mark;

@@ -37,11 +37,12 @@ struct GuestOptions {
 };
 
 // What had happened when the guest sent kMark to its console: vCPU 0's returns of KVM_RUN (the mark's own is
-// one), exits of all enclaves.
+// one), exits of all enclaves, EPC pages that left memory.
 inline constexpr uint8_t kMark = 1;
 struct Mark {
     uint64_t runs;
     uint64_t asynchronous_exits;
+    uint64_t evictions;
 };
 
 struct GuestRun {

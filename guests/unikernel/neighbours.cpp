@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// With `neighbours`: two enclaves of one image, the second one open to debuggers. A kernel that shows one the
+// other's pages; debug leaves; a report from one to the other, and keys. Each line is compared by a test.
+#include "sgx/spec_report.hpp"
+#include "unikernel/unikernel.hpp"
+
+namespace sgx = alcove::sgx;
+using alcove::sgx::Encls;
+using alcove::sgx::kPageSize;
+
+namespace {
+
+constexpr uint64_t kHole = 9;             // a linear page that nothing was added to
+constexpr uint64_t kOwn = 1 + kDataPage;  // EPC pages with data
+constexpr uint64_t kOther = kEpcPages + kOwn;
+constexpr uint64_t kPresent = 7;  // writable, for ring 3
+constexpr uint64_t kNeighboursData = kNeighbour + kDataPage * kPageSize;
+
+void show(const char* name, uint64_t page, uint64_t physical) {
+    uint64_t* entry = enclave_entry(page);
+    const uint64_t right = *entry;
+    *entry = physical | kPresent;
+    report_inside(name, kLoad, kEnclave + page * kPageSize);
+    *entry = right;
+}
+
+void try_mappings() {
+    enter_at(kNeighbour, kAdd, 77);
+    report_inside("load neighbour", kLoad, kNeighboursData);
+    report_inside("store neighbour", kStore, kNeighboursData);
+    report_inside("jump to neighbour", kJump, kNeighbour + 3 * kPageSize);
+    show("neighbour's page", kHole, epc_address(kOther));
+    show("neighbour's page at its place", kDataPage, epc_address(kOther));
+    show("own page twice", kHole, epc_address(kOwn));
+    show("own secs", kHole, epc_address(0));
+    show("device", kHole, 0xd000'0000);
+    show("nothing", kHole, uint64_t{1} << 38);
+    line("sum", enter(kSum));
+    line("neighbour's sum", enter_at(kNeighbour, kSum));
+}
+
+void try_debug_leaves() {
+    const uint64_t own = epc_page(kOwn);
+    const uint64_t other = epc_page(kOther);
+    line("edbgrd", encls(leaf(Encls::EDBGRD), 0, own, 0));
+    line("edbgwr", encls(leaf(Encls::EDBGWR), 1, own, 0));
+    line("edbgrd of debug", encls(leaf(Encls::EDBGRD), 0, other, 0));
+    line("it read", encls_rbx);
+    line("edbgwr of debug", encls(leaf(Encls::EDBGWR), 99, other, 0));
+    line("neighbour's sum", enter_at(kNeighbour, kSum));
+    line("sum", enter(kSum));
+}
+
+struct {
+    sgx::TARGETINFO target;
+    sgx::REPORT report;
+} report_io;
+struct {
+    sgx::KEYREQUEST request;
+    uint64_t key[2];
+} key_io;
+
+void print_words(const char* name, const volatile void* from, uint64_t bytes) {
+    print_text(name);
+    for (uint64_t i = 0; i < bytes / 8; ++i) {
+        print_text(" ");
+        print_number(static_cast<const volatile uint64_t*>(from)[i]);
+    }
+    print_text("\n");
+}
+
+void get_key(const char* name, uint64_t tcs, sgx::KeyName key, uint16_t policy) {
+    key_io.request = {};
+    key_io.request.KEYNAME = static_cast<uint16_t>(key);
+    key_io.request.KEYPOLICY = policy;
+    key_io.request.KEYID = report_io.report.KEYID;
+    const uint64_t status = enter_at(tcs, kGetKey, address(&key_io));
+    if (status != 0 || was_exception()) return line(name, status);
+    print_words(name, key_io.key, sizeof key_io.key);
+}
+
+void report_to_neighbour() {
+    report_io = {};
+    report_io.target.MEASUREMENT = enclave_sigstruct.ENCLAVEHASH;
+    report_io.target.ATTRIBUTES.FLAGS = sgx::attributes::INIT | sgx::attributes::MODE64BIT;
+    report_io.target.ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
+    enter_at(kNeighbour, kReport, address(&report_io));
+    print_words("report", &report_io.report, sizeof report_io.report);
+    print_words("mrenclave", &enclave_sigstruct.ENCLAVEHASH, sizeof enclave_sigstruct.ENCLAVEHASH);
+    get_key("report key", kEnclave, sgx::KeyName::REPORT_KEY, 0);
+    get_key("neighbour's report key", kNeighbour, sgx::KeyName::REPORT_KEY, 0);
+}
+
+void seal() {
+    using sgx::keypolicy::MRENCLAVE;
+    get_key("seal key", kEnclave, sgx::KeyName::SEAL_KEY, MRENCLAVE);
+    get_key("neighbour's seal key", kNeighbour, sgx::KeyName::SEAL_KEY, MRENCLAVE);
+    get_key("provision key", kEnclave, sgx::KeyName::PROVISION_KEY, 0);
+    build();
+    get_key("seal key again", kEnclave, sgx::KeyName::SEAL_KEY, MRENCLAVE);
+}
+
+}  // namespace
+
+void run_neighbours() {
+    line("neighbour", build_neighbour());
+    try_mappings();
+    try_debug_leaves();
+    report_to_neighbour();
+    seal();
+}
