@@ -7,6 +7,7 @@
 
 #include "codec/hex.hpp"
 #include "sgx/configuration_json.hpp"
+#include "sgx/leaf_table.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::daemon {
@@ -15,14 +16,10 @@ using codec::json::Json;
 
 namespace {
 
-// By their numbers (SDM vol. 3D, "ENCLU").
-constexpr std::array kEnclu = {"EREPORT", "EGETKEY", "EENTER", "ERESUME",
-                               "EEXIT",   "EACCEPT", "EMODPE", "EACCEPTCOPY"};
-
 Json enclu_json(const api::vmm::SgxEnclaveEntry& enclave) {
     Json leaves = Json::object();
-    for (size_t i = 0; i < kEnclu.size(); ++i)
-        leaves[kEnclu.at(i)] = uint64_t{enclave.enclu.at(i)};
+    for (const auto& leaf : sgx::enclu_leaves())
+        leaves[std::string(leaf.name)] = uint64_t{enclave.enclu.at(leaf.number)};
     return leaves;
 }
 

@@ -16,14 +16,10 @@ Result<void> check_sgx(const sgx::Configuration& configuration, uint64_t memory_
     TRY(sgx::check_available(configuration));
     if (configuration.size_mib() * 1_MiB > api::kMaxMemoryBytes)
         return fail(ErrorCode::MachineConfig, "the EPC sections of a VM are at most 512 GiB together");
-    auto occupied = layout::device_ranges();
-    uint64_t above_ram = layout::kHighRamStart;
-    for (const auto& region : layout::ram_regions(memory_bytes)) {
-        occupied.push_back(region.range);
-        above_ram = std::max(above_ram, region.range.end());
-    }
-    TRY(sgx::place_sections(configuration, memory::GuestAddress(above_ram), occupied,
-                            layout::kSgxPrivate.base.value()));
+    std::vector<memory::GuestRange> ram;
+    for (const auto& region : layout::ram_regions(memory_bytes))
+        ram.push_back(region.range);
+    TRY(sgx::place_sections(configuration, ram, layout::device_ranges(), layout::kSgxPrivate.base.value()));
     return {};
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "codec/hex.hpp"
+#include "memory/layout.hpp"
 #include "support/bits.hpp"
 #include "support/endian.hpp"
 
@@ -235,6 +236,18 @@ Result<Sections> place_sections(const Configuration& configuration, memory::Gues
         ranges.push_back(range);
     }
     return Sections::create(std::move(ranges));
+}
+
+Result<Sections> place_sections(const Configuration& configuration,
+                                const std::vector<memory::GuestRange>& ram,
+                                const std::vector<memory::GuestRange>& devices, uint64_t address_limit) {
+    auto occupied = devices;
+    uint64_t above_ram = memory::layout::kHighRamStart;
+    for (const auto& range : ram) {
+        occupied.push_back(range);
+        above_ram = std::max(above_ram, range.end());
+    }
+    return place_sections(configuration, memory::GuestAddress(above_ram), occupied, address_limit);
 }
 
 Features features_of(const Configuration& configuration, uint64_t xfrm,

@@ -35,14 +35,11 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
                                              std::shared_ptr<const memory::GuestMemory> ram,
                                              const Place& place, uint32_t vcpus) {
     TRY(check_kvm(vm));
-    auto occupied = place.occupied;
-    uint64_t above_ram = 4_GiB;
-    for (const auto& mapped : ram->mapped_regions()) {
-        occupied.push_back(mapped.region.range);
-        above_ram = std::max(above_ram, mapped.region.range.end());
-    }
-    auto sections = TRY(sgx::place_sections(plan.configuration, memory::GuestAddress(above_ram), occupied,
-                                            place.private_base.value()));
+    std::vector<memory::GuestRange> ranges;
+    for (const auto& mapped : ram->mapped_regions())
+        ranges.push_back(mapped.region.range);
+    auto sections =
+        TRY(sgx::place_sections(plan.configuration, ranges, place.occupied, place.private_base.value()));
     const auto epc = TRY(sys::memfd("sgx-epc"));
     const uint64_t bytes = uint64_t{sections.pages()} * sgx::kPageSize;
     TRY(sys::truncate(epc, bytes));
