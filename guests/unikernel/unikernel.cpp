@@ -123,11 +123,12 @@ uint64_t add(uint64_t number) {
     return failed & kFaulted;
 }
 
-// "stay", alone or first.
-bool is_asked_to_stay(const StartInfo& info) {
+// The command line begins with this word.
+bool is_asked_to(const char* wanted, const StartInfo& info) {
     const auto* text = reinterpret_cast<const char*>(info.command_line);
-    for (const char* wanted = "stay"; *wanted != 0; ++wanted, ++text)
-        if (info.command_line == 0 || *text != *wanted) return false;
+    if (info.command_line == 0) return false;
+    for (; *wanted != 0; ++wanted, ++text)
+        if (*text != *wanted) return false;
     return *text == 0 || *text == ' ';
 }
 
@@ -197,7 +198,8 @@ void unikernel_main(const StartInfo* info) {
     // ENCLS something has to.
     line("epc", epc);
     line("epc size", epc_size);
-    if (is_asked_to_stay(*info)) stay();
+    if (is_asked_to("stay", *info)) stay();
+    if (is_asked_to("ballast", *info)) carry_ballast();
     build();
     enter(kAdd, 40);
     line("sum", enter(kAdd, 2));

@@ -79,3 +79,4 @@ void print_exception();  // the last one
 
 void run_trials();
 void stay();
+void carry_ballast();
