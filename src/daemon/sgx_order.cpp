@@ -24,7 +24,7 @@ Result<void> check_sgx(const sgx::Configuration& configuration, uint64_t memory_
 }
 
 uint64_t epc_memory(const sgx::Configuration& configuration) {
-    return align_up<uint64_t>(configuration.size_mib() * 1_MiB, 2_MiB);
+    return align_up<uint64_t>(configuration.resident_mib() * 1_MiB, 2_MiB);
 }
 
 api::Sgx sgx_order(const sgx::Configuration& configuration) {
@@ -35,6 +35,7 @@ api::Sgx sgx_order(const sgx::Configuration& configuration) {
                                 .size_mib = static_cast<uint32_t>(section.size_mib),
                                 .node = section.node};
     }
+    order.budget_mib = static_cast<uint32_t>(configuration.budget_mib.value_or(0));
     std::copy(configuration.launch_hash.begin(), configuration.launch_hash.end(), order.launch_hash.begin());
     order.flags = (configuration.sgx1 ? api::Sgx::kSgx1 : 0U) | (configuration.sgx2 ? api::Sgx::kSgx2 : 0U) |
                   (configuration.launch_hash_writable ? api::Sgx::kLaunchHashWritable : 0U) |

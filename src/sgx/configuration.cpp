@@ -130,6 +130,10 @@ uint64_t Configuration::size_mib() const {
     return size;
 }
 
+uint64_t Configuration::resident_mib() const {
+    return budget_mib.value_or(size_mib());
+}
+
 Result<Backend> parse_backend(std::string_view text) {
     return parse<Backend>("sgx.backend", text, kBackends);
 }
@@ -199,10 +203,10 @@ Result<std::vector<std::string>> check(const Configuration& configuration) {
 }
 
 Result<void> check_available(const Configuration& configuration) {
-    if (configuration.population != Population::Static)
+    if (configuration.population == Population::Balloon)
         return not_yet(
-            "VMs whose EPC is oversubscribed or ballooned can not be started yet: sgx.population is "
-            "\"static\"");
+            "VMs whose EPC is ballooned can not be started yet: sgx.population is \"static\" or "
+            "\"oversubscribe\"");
     if (configuration.backend == Backend::Hardware)
         return not_yet(
             "EPC of this host's hardware can not be given to VMs yet: sgx.backend is \"software\" or "

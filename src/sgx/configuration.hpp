@@ -49,6 +49,7 @@ struct Configuration {
     OnMigrate on_migrate = OnMigrate::Drop;
 
     uint64_t size_mib() const;
+    uint64_t resident_mib() const;  // of it, in memory at most
     bool operator==(const Configuration&) const = default;
 };
 

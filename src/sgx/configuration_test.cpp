@@ -89,6 +89,8 @@ TEST(SgxConfiguration, WhatIsNotThereYetIsSaid) {
     EXPECT_TRUE(check_available(with_epc()));
     auto configuration = with_epc();
     configuration.population = Population::Oversubscribe;
+    EXPECT_TRUE(check_available(configuration));
+    configuration.population = Population::Balloon;
     EXPECT_THAT(check_available(configuration).error().to_string(),
                 HasSubstr("sgx.population is \"static\""));
     configuration = with_epc();
