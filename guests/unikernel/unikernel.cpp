@@ -277,6 +277,7 @@ void unikernel_main(const StartInfo* info) {
     line("epc", epc);
     line("epc size", epc_size);
     if (is_asked_to("stay", *info)) stay();
+    if (is_asked_to("ballast", *info)) carry_ballast();
     build();
     enter(kAdd, 40);
     line("sum", enter(kAdd, 2));

@@ -181,3 +181,4 @@ void stay();
 void try_interrupts();
 void load_epc_into_cr3();
 void send_smi();
+void carry_ballast();

@@ -8,6 +8,7 @@
 //     Remove           ->  Done                 everything of the VM is gone: processes, cgroup, folder
 //     List             ->  Listing              what there is, for a daemon that has been restarted
 //     AssignCores      ->  CoresAssigned        the VMM runs on other CPUs from now on
+//     LimitMemory      ->  Done                 the VM may use other memory from now on
 //     any              ->  Failed               (api/protocol.hpp)
 //
 // The broker believes a process whose user is alcoved's, and of it only what it can check.
@@ -24,14 +25,15 @@
 
 namespace alcove::api::broker {
 
-inline constexpr VersionRange kVersions{.min = 4, .max = 4};
+inline constexpr VersionRange kVersions{.min = 5, .max = 5};
 
 // With 1 + disk_count descriptors, regular files or block devices: the image, open for reading only, and the
-// disks, open for reading only or for both, as the guest may then do. Then one for each network. A carved
-// enclave's one descriptor is the RAM file of its primary VM, open for both: its image comes out of there,
-// with all its memory, and what it will be is said to its shim later (shim::Begin): vcpu_count, image_size,
-// guest_cid and threads_per_core are 0, debug and dedicated mode are not set, and memory_bytes is the most
-// that it can come to have.
+// disks, open for reading only or for both, as the guest may then do. Then one for each network, and of EPC
+// with a budget a regular file as large as all EPC, open for both, where what is beyond the budget goes. A
+// carved enclave's one descriptor is the RAM file of its primary VM, open for both: its image comes out of
+// there, with all its memory, and what it will be is said to its shim later (shim::Begin): vcpu_count,
+// image_size, guest_cid and threads_per_core are 0, debug and dedicated mode are not set, and memory_bytes is
+// the most that it can come to have.
 struct Launch {
     static constexpr uint16_t kType = 16;
     static constexpr uint32_t kDebug = 1;  // of an enclave: a console; PCR0 to 2 are zero
@@ -66,6 +68,8 @@ struct Launch {
     Sgx sgx;
 };
 static_assert(sizeof(Launch) == 760);
+// Each number by itself, and the role's rules. ErrorCode::InvalidArgument says which is wrong.
+Result<void> check_numbers(const Launch& launch);
 
 // With one descriptor: a pidfd of the shim.
 struct Launched {
@@ -96,6 +100,15 @@ struct CoresAssigned {
 
     Le32 request;
     Le32 flags;  // Launched::kExclusiveCores
+};
+
+// The memory that a VM which runs may use follows from the same numbers as at its launch, of which those of
+// `launch` are the ones that hold now: its EPC has another budget. What was there is not changed otherwise.
+// ErrorCode::Busy when it uses more than that; then nothing is changed.
+struct LimitMemory {
+    static constexpr uint16_t kType = 25;
+
+    Launch launch;  // with the id of this request
 };
 
 struct Kill {

@@ -296,6 +296,26 @@ TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
     EXPECT_EQ(name_of(received->descriptors.vmm_kill), "/memfd:kill (deleted)");
 }
 
+TEST(ShimStart, OfAVmWhoseEpcHasABudgetHasASpillFile) {
+    const auto ends = make_ends();
+    auto order = make_start();
+    order.start.role = static_cast<uint32_t>(VmRole::Primary);
+    order.start.guest_cid = kParentCid;
+    order.start.disk_count = 1;
+    order.descriptors.attestor.reset();
+    order.descriptors.disks.push_back(any_descriptor("disk"));
+    order.start.sgx.sections[0] = {.base = EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    order.start.sgx.budget_mib = 1;
+    order.descriptors.spill = any_descriptor("spill");
+
+    ASSERT_TRUE(start::send_start(ends.a, order));
+    const auto received = start::receive_start(ends.b);
+
+    ASSERT_TRUE(received) << received.error().to_string();
+    EXPECT_EQ(name_of(received->descriptors.spill), "/memfd:spill (deleted)");
+    EXPECT_EQ(name_of(received->descriptors.disks.at(0)), "/memfd:disk (deleted)");
+}
+
 // A carved enclave: what it will be is said later.
 void make_carved(start::Start& start) {
     start.flags = start::Start::kCarved;

@@ -29,13 +29,18 @@ uint64_t Sgx::epc_bytes() const {
     return bytes;
 }
 
+uint64_t Sgx::resident_bytes() const {
+    return has_spill_file() ? budget_mib * 1_MiB : epc_bytes();
+}
+
 bool is_sgx_of(VmRole role, const Sgx& sgx) {
     constexpr uint32_t kFlags = Sgx::kSgx1 | Sgx::kSgx2 | Sgx::kLaunchHashWritable | Sgx::kProvisionKey;
     if (!sgx.is_there())
         return std::ranges::all_of(object_bytes(sgx), [](uint8_t byte) { return byte == 0; });
-    return role == VmRole::Primary && (sgx.flags & ~kFlags) == 0 && sgx.reserved == 0 &&
+    return role == VmRole::Primary && (sgx.flags & ~kFlags) == 0 &&
            std::ranges::all_of(sgx.sections, is_section) &&
-           std::ranges::is_partitioned(sgx.sections, has_size) && sgx.epc_bytes() <= kMaxMemoryBytes;
+           std::ranges::is_partitioned(sgx.sections, has_size) && sgx.epc_bytes() <= kMaxMemoryBytes &&
+           sgx.resident_bytes() <= sgx.epc_bytes();
 }
 
 }  // namespace alcove::api

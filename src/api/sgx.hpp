@@ -34,16 +34,19 @@ struct Sgx {
     std::array<EpcSection, kMaxEpcSections> sections;
     std::array<Le64, 4> launch_hash;  // IA32_SGXLEPUBKEYHASH0 to 3
     Le32 flags;
-    Le32 reserved;
+    Le32 budget_mib;  // how much EPC is in memory; the rest is in a spill file. 0: all is in memory
     // What all keys of its enclaves come from. Zero until the broker has had it from alcove-attestor.
     SgxRootSecret root{};
 
     bool is_there() const { return sections[0].size_mib != 0; }
+    bool has_spill_file() const { return budget_mib != 0; }
     uint64_t epc_bytes() const;
+    uint64_t resident_bytes() const;  // of it, in memory at most
 };
 static_assert(sizeof(Sgx) == 184);
 
-// Each number by itself, no gap, at most kMaxMemoryBytes together, and none of an enclave.
+// Each number by itself, no gap, at most kMaxMemoryBytes together, no budget above that, and none of an
+// enclave.
 bool is_sgx_of(VmRole role, const Sgx& sgx);
 
 }  // namespace alcove::api

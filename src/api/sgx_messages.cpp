@@ -33,9 +33,11 @@ bool is_leaf_name(const SgxLeafEntry& leaf) {
 
 }  // namespace
 
-std::optional<SgxAction> sgx_action_from(uint32_t value) {
-    if (value > static_cast<uint32_t>(SgxAction::Drop)) return std::nullopt;
-    return static_cast<SgxAction>(value);
+std::optional<SgxAction> sgx_action_of(const SgxRequest& request) {
+    if (request.action > static_cast<uint32_t>(SgxAction::SetBudget)) return std::nullopt;
+    const auto action = static_cast<SgxAction>(uint32_t{request.action});
+    if ((action == SgxAction::SetBudget) != (request.budget_mib != 0)) return std::nullopt;
+    return action;
 }
 
 Bytes encode_sgx_report(uint32_t request, const SgxState& state) {
@@ -51,7 +53,12 @@ Bytes encode_sgx_report(uint32_t request, const SgxState& state) {
                          .enclaves_in_all = state.enclaves_in_all,
                          .valid_pages = state.valid_pages,
                          .resident_pages = state.resident_pages,
-                         .evicted_pages = state.evicted_pages};
+                         .evicted_pages = state.evicted_pages,
+                         .budget_pages = state.budget_pages,
+                         .reserved = {},
+                         .evictions = state.evictions,
+                         .loads = state.loads,
+                         .overdrafts = state.overdrafts};
     Bytes tail;
     append(tail, std::span<const SgxSectionEntry>(state.sections));
     append(tail, std::span<const SgxLeafEntry>(state.leaves));
@@ -72,7 +79,11 @@ Result<SgxReply> decode_sgx_report(const Envelope& envelope) {
                    .state = {.enclaves_in_all = body.enclaves_in_all,
                              .valid_pages = body.valid_pages,
                              .resident_pages = body.resident_pages,
-                             .evicted_pages = body.evicted_pages}};
+                             .evicted_pages = body.evicted_pages,
+                             .budget_pages = body.budget_pages,
+                             .evictions = body.evictions,
+                             .loads = body.loads,
+                             .overdrafts = body.overdrafts}};
     ByteView tail = report.tail;
     reply.state.sections = take<SgxSectionEntry>(tail, body.sections);
     reply.state.leaves = take<SgxLeafEntry>(tail, body.leaves);

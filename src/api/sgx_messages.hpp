@@ -15,15 +15,19 @@ namespace alcove::api::vmm {
 
 enum class SgxAction : uint32_t {
     Report = 0,
-    Drop = 1,  // all EPC is lost at once, as after a change of machines (sgx.md 7.5)
+    Drop = 1,       // all EPC is lost at once, as after a change of machines (sgx.md 7.5)
+    SetBudget = 2,  // of EPC with a budget: how much is in memory from now on
 };
 
 struct SgxRequest {
     static constexpr uint16_t kType = 41;
 
     Le32 request;
-    Le32 action;  // SgxAction
+    Le32 action;      // SgxAction
+    Le64 budget_mib;  // of SetBudget; else 0
 };
+// An action that there is, with what belongs to it.
+std::optional<SgxAction> sgx_action_of(const SgxRequest& request);
 
 struct SgxSectionEntry {
     Le64 base;
@@ -71,6 +75,11 @@ struct SgxReport {
     Le32 valid_pages;      // that belong to an enclave
     Le32 resident_pages;
     Le32 evicted_pages;
+    Le32 budget_pages;  // 0: all are in memory. Of EPC with a budget also:
+    Le32 reserved;
+    Le64 evictions;   // pages that went to the spill file
+    Le64 loads;       // and came back
+    Le64 overdrafts;  // that came although none could leave
 };
 
 struct SgxState {
@@ -78,6 +87,10 @@ struct SgxState {
     uint32_t valid_pages = 0;
     uint32_t resident_pages = 0;
     uint32_t evicted_pages = 0;
+    uint32_t budget_pages = 0;
+    uint64_t evictions = 0;
+    uint64_t loads = 0;
+    uint64_t overdrafts = 0;
     std::vector<SgxSectionEntry> sections{};
     std::vector<SgxLeafEntry> leaves{};
     std::vector<SgxEnclaveEntry> enclaves{};
@@ -90,7 +103,5 @@ struct SgxReply {
 };
 // ErrorCode::InvalidMessage when the lists are not as long as it says, or a name is none.
 Result<SgxReply> decode_sgx_report(const Envelope& envelope);
-
-std::optional<SgxAction> sgx_action_from(uint32_t value);
 
 }  // namespace alcove::api::vmm

@@ -39,15 +39,50 @@ TEST(Sgx, EachNumberIsChecked) {
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = ~0U; }));
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = kMaxMemoryBytes / 1_MiB; })) << "together";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = 16; }));
-    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.reserved = 1; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.budget_mib = 7; })) << "more than there is";
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections = {}, sgx.budget_mib = 1; })) << "of nothing";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[5].node = 1; })) << "of a section that there is not";
     Sgx rest;
     rest.root[3] = 1;
     EXPECT_FALSE(is_sgx_of(VmRole::Primary, rest)) << "a secret of nothing";
 }
 
+TEST(Sgx, WithABudgetItHasASpillFileAndLessInMemory) {
+    auto sgx = two_sections();
+    EXPECT_FALSE(sgx.has_spill_file());
+    EXPECT_EQ(sgx.resident_bytes(), 6_MiB);
+
+    sgx.budget_mib = 2;
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, sgx));
+    EXPECT_TRUE(sgx.has_spill_file());
+    EXPECT_EQ(sgx.resident_bytes(), 2_MiB);
+    sgx.budget_mib = 6;
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, sgx)) << "a VM that runs may come to have all in memory";
+}
+
+TEST(SgxRequest, ABudgetBelongsToOneActionAlone) {
+    using vmm::SgxAction;
+    const auto action = [](uint32_t number, uint64_t mib) {
+        return vmm::sgx_action_of({.request = 1, .action = number, .budget_mib = mib});
+    };
+    EXPECT_EQ(action(0, 0), SgxAction::Report);
+    EXPECT_EQ(action(1, 0), SgxAction::Drop);
+    EXPECT_EQ(action(2, 5), SgxAction::SetBudget);
+    EXPECT_EQ(action(0, 5), std::nullopt);
+    EXPECT_EQ(action(1, 5), std::nullopt);
+    EXPECT_EQ(action(2, 0), std::nullopt);
+    EXPECT_EQ(action(3, 0), std::nullopt);
+}
+
 vmm::SgxState some_state() {
-    vmm::SgxState state{.enclaves_in_all = 1, .valid_pages = 7, .resident_pages = 512};
+    vmm::SgxState state{.enclaves_in_all = 1,
+                        .valid_pages = 7,
+                        .resident_pages = 512,
+                        .evicted_pages = 11,
+                        .budget_pages = 512,
+                        .evictions = 30,
+                        .loads = 20,
+                        .overdrafts = 1};
     state.sections = {{.base = 4_GiB, .size = 2_MiB}};
     state.leaves = {{.name = TextField<16>::of("EADD"), .completed = 5, .faulted = 1},
                     {.name = TextField<16>::of("EENTER"), .completed = 2, .faulted = 0}};
@@ -66,6 +101,11 @@ TEST(SgxReport, ComesAsItWent) {
     EXPECT_EQ(reply.request, 9U);
     EXPECT_EQ(reply.state.valid_pages, 7U);
     EXPECT_EQ(reply.state.resident_pages, 512U);
+    EXPECT_EQ(reply.state.evicted_pages, 11U);
+    EXPECT_EQ(reply.state.budget_pages, 512U);
+    EXPECT_EQ(reply.state.evictions, 30U);
+    EXPECT_EQ(reply.state.loads, 20U);
+    EXPECT_EQ(reply.state.overdrafts, 1U);
     ASSERT_EQ(reply.state.sections.size(), 1U);
     EXPECT_EQ(reply.state.sections[0].base, 4_GiB);
     ASSERT_EQ(reply.state.leaves.size(), 2U);

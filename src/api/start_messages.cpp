@@ -50,6 +50,7 @@ Result<void> send_start(const Channel& channel, const Order& order) {
         descriptors.push_back((order.descriptors.*member).get());
     if (order.start.role == static_cast<uint32_t>(VmRole::Enclave))
         descriptors.push_back(order.descriptors.attestor.get());
+    if (order.start.sgx.has_spill_file()) descriptors.push_back(order.descriptors.spill.get());
     for (const auto& disk : order.descriptors.disks)
         descriptors.push_back(disk.get());
     for (const auto& network : order.descriptors.networks)
@@ -66,8 +67,9 @@ Result<Order> receive_start(const Channel& channel) {
     const auto start = TRY(decode<Start>(envelope));
     if (!is_in_range(start)) return fail(ErrorCode::InvalidMessage, "a start with a number out of range");
     const bool enclave = start.role == static_cast<uint32_t>(VmRole::Enclave);
-    const size_t networks = network_count(start.networks);
-    if (message.descriptors.size() != kOrder.size() + (enclave ? 1 : 0) + start.disk_count + networks)
+    const bool spills = start.sgx.has_spill_file();
+    if (message.descriptors.size() != kOrder.size() + (enclave ? 1 : 0) + (spills ? 1 : 0) +
+                                          start.disk_count + network_count(start.networks))
         return fail(ErrorCode::InvalidMessage,
                     "a start with " + std::to_string(message.descriptors.size()) + " descriptors");
     Order order{.start = start, .descriptors = {}};
@@ -75,6 +77,7 @@ Result<Order> receive_start(const Channel& channel) {
     for (const auto member : kOrder)
         order.descriptors.*member = std::move(*next++);
     if (enclave) order.descriptors.attestor = std::move(*next++);
+    if (spills) order.descriptors.spill = std::move(*next++);
     for (uint32_t i = 0; i < start.disk_count; ++i)
         order.descriptors.disks.push_back(std::move(*next++));
     while (next != message.descriptors.end())

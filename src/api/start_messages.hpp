@@ -13,7 +13,7 @@
 
 namespace alcove::api::start {
 
-inline constexpr VersionRange kVersions{.min = 5, .max = 5};
+inline constexpr VersionRange kVersions{.min = 6, .max = 6};
 inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() begins
 
 struct Start {
@@ -57,6 +57,7 @@ struct Descriptors {
     Fd vmm_pidfd;           // the child
     Fd vmm_kill;            // cgroup.kill of the VMM's cgroup: "1" kills it, which the shim's user could not
     Fd attestor;            // of an enclave: its connection, opened by the broker
+    Fd spill;               // where EPC beyond its budget goes, with room for all of it; of a VM with such
     std::vector<Fd> disks;  // of a primary VM, in the order of the guest's slots
     std::vector<Fd> networks;
 };

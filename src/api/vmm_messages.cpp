@@ -41,6 +41,7 @@ std::vector<Fd*> places_of(LaunchOrder& order) {
     std::vector<Fd*> places = {&fds.kvm, &fds.ram, &fds.image, &fds.connect_socket};
     if (!order.launch.is_primary()) places.push_back(&fds.attestor);
     if ((order.launch.flags & Launch::kConsole) != 0) places.push_back(&fds.console_ring);
+    if (order.launch.sgx.has_spill_file()) places.push_back(&fds.spill);
     fds.disks.resize(order.launch.disk_count);
     for (auto& disk : fds.disks)
         places.push_back(&disk);

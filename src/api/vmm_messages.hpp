@@ -36,7 +36,7 @@
 
 namespace alcove::api::vmm {
 
-inline constexpr VersionRange kVersions{.min = 6, .max = 6};
+inline constexpr VersionRange kVersions{.min = 7, .max = 7};
 inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() begins
 
 // shim -> VMM, with the descriptors of LaunchDescriptors.
@@ -74,6 +74,7 @@ struct LaunchDescriptors {
     Fd connect_socket;  // listening Unix stream socket: a host program connects and says "CONNECT <port>\n"
     Fd attestor;        // an enclave's connection to alcove-attestor, its measurements already set
     Fd console_ring;    // memfd; only with Launch::kConsole
+    Fd spill;  // of EPC with a budget: a file with room for all EPC, whose former contents are of no interest
     std::vector<Fd> disks;  // of a primary VM; one that is open for reading only is that for the guest, too
     std::vector<Fd> networks;
 };

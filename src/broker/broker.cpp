@@ -40,6 +40,13 @@ Result<void> check_image(const Fd& image, const message::Launch& launch) {
     return fail(ErrorCode::InvalidArgument, "launch: the image is smaller than it says");
 }
 
+Result<void> check_spill_file(const Fd& spill, uint64_t epc_bytes) {
+    const auto info = TRY(sys::stat(spill));
+    const bool both = (::fcntl(spill.get(), F_GETFL) & (O_ACCMODE | O_PATH | O_APPEND)) == O_RDWR;
+    if (both && S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) == epc_bytes) return {};
+    return fail(ErrorCode::InvalidArgument, "launch: the spill file is none, or not as large as the EPC");
+}
+
 // A primary VM's RAM, as its shim made it: its VMM can neither cut it nor seal it against who moves it.
 Result<void> check_parent_ram(const Fd& ram, const message::Launch& launch) {
     constexpr int kFixed = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
@@ -148,6 +155,11 @@ Result<void> Broker::on_request(uint64_t client, const api::Envelope& envelope, 
             refuse_if_failed(client, body.request, assign_cores(client, body));
             return {};
         }
+        case message::LimitMemory::kType: {
+            const auto body = TRY(api::decode<message::LimitMemory>(envelope));
+            refuse_if_failed(client, body.launch.request, limit_memory(client, body));
+            return {};
+        }
         case message::List::kType: {
             const auto body = TRY(api::decode<message::List>(envelope));
             refuse_if_failed(client, body.request, list(client, body));
@@ -182,15 +194,18 @@ Result<void> Broker::launch(uint64_t client, const message::Launch& body, std::v
 // Everything a launch needs that can be refused, before anything is made.
 Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> descriptors) {
     const auto& networks = plan.numbers.networks;
-    if (descriptors.size() != 1 + plan.numbers.disk_count + api::network_count(networks))
+    const size_t spills = plan.spills() ? 1 : 0;
+    if (descriptors.size() != 1 + plan.numbers.disk_count + api::network_count(networks) + spills)
         return fail(ErrorCode::InvalidMessage,
-                    "launch: not a descriptor for the image, each disk and each network");
+                    "launch: not a descriptor for the image, each disk, each network and what spills");
     VmDescriptors given;
     auto next = std::make_move_iterator(descriptors.begin());
     given.image = *next++;
     const auto first_network = next + plan.numbers.disk_count;
     given.disks.assign(next, first_network);
-    given.networks.assign(first_network, std::make_move_iterator(descriptors.end()));
+    given.networks.assign(first_network, std::make_move_iterator(descriptors.end()) - spills);
+    if (plan.spills()) given.spill = std::move(descriptors.back());
+    if (plan.spills()) TRY(check_spill_file(given.spill, plan.numbers.sgx.epc_bytes()));
     for (const auto& disk : given.disks)
         TRY(check_disk(disk));
     for (size_t i = 0; i < given.networks.size(); ++i)
@@ -270,6 +285,15 @@ Result<void> Broker::assign_cores(uint64_t client, const message::AssignCores& b
           api::encode(message::CoresAssigned{.request = body.request,
                                              .flags = exclusive ? message::Launched::kExclusiveCores : 0},
                       as_byte_view(note)));
+    return {};
+}
+
+Result<void> Broker::limit_memory(uint64_t client, const message::LimitMemory& body) {
+    const auto plan = TRY(plan_launch(body.launch, parts_.siblings_of));
+    if (!running_.contains(plan.id.text()))
+        return fail(ErrorCode::NotFound, "there is no VM " + plan.id.text());
+    TRY(parts_.folders.limit_memory(plan));
+    reply(client, done(body.launch.request));
     return {};
 }
 

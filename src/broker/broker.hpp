@@ -66,6 +66,7 @@ class Broker {
     void finish_launch(const std::string& id, Result<void> outcome);
     void remove(uint64_t client, uint32_t request, const api::VmId& id, EventLoop::Clock::time_point give_up);
     Result<void> assign_cores(uint64_t client, const api::broker::AssignCores& body);
+    Result<void> limit_memory(uint64_t client, const api::broker::LimitMemory& body);
     Result<void> list(uint64_t client, const api::broker::List& body);
 
     Result<void> keep(const api::VmId& id, Fd shim_pidfd);

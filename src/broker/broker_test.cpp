@@ -30,6 +30,7 @@ class FakeSpawner : public Spawner {
         disk_count = descriptors.disks.size();
         network_count = descriptors.networks.size();
         sgx_root = descriptors.sgx_root;
+        spill = std::move(descriptors.spill);
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::syscall(SYS_close_range, 3, ~0U, 0);  // as the real one does
@@ -55,6 +56,7 @@ class FakeSpawner : public Spawner {
     size_t disk_count = 0;
     size_t network_count = 0;
     api::SgxRootSecret sgx_root{};
+    Fd spill;
     Fd report;
 };
 
@@ -225,6 +227,59 @@ TEST_F(BrokerTest, AVmWithSgxHasItsSecretFromTheAttestor) {
 
     EXPECT_EQ(spawner.sgx_root[0], std::string("vm:dev").size()) << "asked for that owner";
     EXPECT_EQ(opened_at_attestor, "") << "and for nothing else";
+}
+
+TEST_F(BrokerTest, EpcWithABudgetHasAFileToGoToBehindTheNetworks) {
+    start();
+    const auto spill = sys::memfd("spill").value();
+    const auto stream = sys::socket_pair(SOCK_STREAM).value();
+    auto launch = good_spilling_launch();
+    launch.networks[0] = {.mac = {2, 0, 0, 0, 0, 1}, .kind = 2, .reserved = 0};
+    const auto for_reading = sys::open("/proc/self/fd/" + std::to_string(spill.get()), O_RDONLY).value();
+
+    ask_launch(launch, {stream.first.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidMessage) << "nothing";
+    ask_launch(launch, {stream.first.get(), spill.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument) << "too small";
+    ASSERT_TRUE(sys::truncate(spill, 4_MiB));
+    ask_launch(launch, {stream.first.get(), for_reading.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument) << "for reading only";
+    ask_launch(launch, {stream.first.get(), stream.second.get()});
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument) << "no file";
+    ask_launch(launch, {stream.first.get(), spill.get()});
+
+    ASSERT_TRUE(turn_until([&] { return spawner.spawned.size() == 1; }));
+    EXPECT_EQ(sys::file_size(spawner.spill).value(), 4_MiB);
+    EXPECT_EQ(spawner.network_count, 1U);
+}
+
+TEST_F(BrokerTest, TheMemoryOfAVmThatRunsIsLimitedAnew) {
+    start();
+    auto launch = good_spilling_launch();
+    const std::string vm(launch.vm_id.text().value());
+    launch.request = 14;
+    const auto ask = [&] {
+        const message::LimitMemory request{.launch = launch};
+        ASSERT_TRUE(daemon.send(api::encode(request)));
+    };
+    ask();
+    EXPECT_EQ(next_failure().code(), ErrorCode::NotFound);
+    const auto spill = sys::memfd("spill").value();
+    ASSERT_TRUE(sys::truncate(spill, 4_MiB));
+    ask_launch(launch, {spill.get()});
+    ASSERT_TRUE(turn_until([&] { return spawner.spawned.size() == 1; }));
+    spawner.report.reset();
+    next();
+
+    launch.sgx.budget_mib = 2;
+    ask();
+
+    EXPECT_EQ(next_done(), 14U);
+    EXPECT_EQ(cgroups.content(vm + "/memory.max"),
+              std::to_string(plan_launch(launch, two_cores)->memory_limit()));
+    launch.sgx.budget_mib = 9;
+    ask();
+    EXPECT_EQ(next_failure().code(), ErrorCode::InvalidArgument) << "checked as a launch is";
 }
 
 TEST_F(BrokerTest, WithoutItsSecretAVmWithSgxIsNotLaunched) {

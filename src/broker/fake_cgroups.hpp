@@ -33,6 +33,7 @@ class FakeCgroups : public Cgroups {
     std::set<std::string> missing_files;  // that this kernel does not have
     std::string refused_group;            // that can not be made
     mutable int broken_partitions = 0;    // that were valid before a write
+    mutable uint64_t reclaimable = 0;     // of what a group uses
     bool swaps = false;                   // the host has swap
 
     bool host_swaps() const override { return swaps; }
@@ -40,9 +41,10 @@ class FakeCgroups : public Cgroups {
         if (group == refused_group) return fail(ErrorCode::SystemCall, "refused by the test");
         if (::mkdir((root_ / group).c_str(), 0755) < 0)
             return fail_errno(errno, "mkdir", ErrorCode::AlreadyExists);
-        for (const char* file : {"cgroup.subtree_control", "cgroup.procs", "cgroup.threads", "cgroup.type",
-                                 "cgroup.kill", "cgroup.events", "memory.max", "memory.swap.max", "pids.max",
-                                 "cpuset.cpus", "cpuset.cpus.exclusive", "cpuset.cpus.partition"})
+        for (const char* file :
+             {"cgroup.subtree_control", "cgroup.procs", "cgroup.threads", "cgroup.type", "cgroup.kill",
+              "cgroup.events", "memory.max", "memory.current", "memory.swap.max", "pids.max", "cpuset.cpus",
+              "cpuset.cpus.exclusive", "cpuset.cpus.partition"})
             if (!missing_files.contains(file)) std::ofstream(root_ / group / file);
         return {};
     }
@@ -56,6 +58,7 @@ class FakeCgroups : public Cgroups {
     Result<void> write(const std::string& file, std::string_view text) const override {
         if (file.ends_with("/cpuset.cpus.exclusive") && is_taken(file, text))
             return fail_errno(EINVAL, "exclusive CPUs of another group");
+        if (file.ends_with("/memory.reclaim")) return reclaim(file, text);
         TRY(Cgroups::write(file, text));
         if (file.ends_with("/vmm/vcpus/cpuset.cpus.partition")) judge(file);
         const auto names = children(".");
@@ -71,6 +74,15 @@ class FakeCgroups : public Cgroups {
     void set(const std::string& file, const std::string& text) const { std::ofstream(root_ / file) << text; }
 
   private:
+    Result<void> reclaim(const std::string& file, std::string_view text) const {
+        const std::string current = file.substr(0, file.rfind('/')) + "/memory.current";
+        const auto wanted = std::stoull(std::string(text));
+        const auto taken = std::min<uint64_t>(wanted, reclaimable);
+        reclaimable -= taken;
+        set(current, std::to_string(std::stoull(content(current)) - taken) + "\n");
+        if (taken < wanted) return fail_errno(EAGAIN, "memory.reclaim");
+        return {};
+    }
     api::CpuMask exclusive(const std::string& group) const {
         return api::CpuMask::parse_list(content(group + "/cpuset.cpus.exclusive")).value();
     }
@@ -160,6 +172,12 @@ inline api::broker::Launch good_sgx_launch() {
     launch.sgx.sections[0] = {.base = api::EpcSection::kAnywhere, .size_mib = 4, .node = 0};
     launch.sgx.flags = api::Sgx::kSgx1;
     launch.sgx_root_owner = api::TextField<80>::of("vm:dev");
+    return launch;
+}
+
+inline api::broker::Launch good_spilling_launch() {
+    auto launch = good_sgx_launch();
+    launch.sgx.budget_mib = 1;
     return launch;
 }
 

@@ -32,6 +32,7 @@ struct LaunchPlan {
     bool enclaves() const { return (numbers.flags & api::broker::Launch::kEnclaves) != 0; }
     bool provisioned() const { return (numbers.flags & api::broker::Launch::kProvisioned) != 0; }
     bool sgx() const { return numbers.sgx.is_there(); }
+    bool spills() const { return numbers.sgx.has_spill_file(); }
     bool dedicated() const { return (numbers.flags & api::broker::Launch::kDedicated) != 0; }
     CorePlan cores() const { return {.id = id, .host_cpus = numbers.host_cpus, .dedicated = dedicated()}; }
     uint32_t vmm_uid() const {
@@ -44,13 +45,16 @@ struct LaunchPlan {
     // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes;
     // of a carved enclave also the chunk of its primary's that its shim reserves when it gives memory back.
     // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it. EPC is
-    // memory as RAM is; with it come pages of ones, and page tables for each vCPU.
+    // memory as RAM is, or as much of it as its budget allows and a page or two for each vCPU; with it come
+    // pages of ones, page tables for each vCPU, what is known of each page, and of a spill file what the
+    // kernel keeps until it is on the disk.
     uint64_t memory_limit() const {
         const uint64_t image = carved() ? std::min<uint64_t>(numbers.memory_bytes, api::kMaxImageBytes)
                                         : uint64_t{numbers.image_size};
-        const uint64_t epc = numbers.sgx.epc_bytes();
-        const uint64_t memory = numbers.memory_bytes + epc;
-        const uint64_t for_sgx = sgx() ? epc / 16 + 8_MiB + numbers.vcpu_count * 1_MiB : 0;
+        const uint64_t memory = numbers.memory_bytes + numbers.sgx.resident_bytes();
+        const uint64_t for_sgx = sgx() ? numbers.sgx.epc_bytes() / 16 + 8_MiB + numbers.vcpu_count * 1_MiB +
+                                             (spills() ? 16_MiB : 0)
+                                       : 0;
         return memory + memory / 64 + image + 96_MiB + fabric_peers() * 32_MiB + for_sgx;
     }
     // Threads, too. How many vCPUs a carved enclave will have is not known.

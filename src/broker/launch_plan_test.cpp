@@ -61,10 +61,28 @@ TEST(LaunchPlan, EpcIsMemoryOfTheVmsGroup) {
     EXPECT_GT(plan->memory_limit(), without->memory_limit() + 4_MiB);
 }
 
+TEST(LaunchPlan, EpcWithABudgetIsMemoryAsFarAsThatGoes) {
+    auto all = good_sgx_launch();
+    all.sgx.sections[0].size_mib = 1024;
+    auto some = all;
+    some.sgx.budget_mib = 256;
+
+    const auto large = plan_launch(all, two_cores);
+    const auto small = plan_launch(some, two_cores);
+
+    ASSERT_TRUE(large && small);
+    EXPECT_TRUE(small->spills());
+    EXPECT_FALSE(large->spills());
+    EXPECT_LT(small->memory_limit() + 700_MiB, large->memory_limit());
+    EXPECT_GT(small->memory_limit(),
+              plan_launch(good_primary_launch(0), two_cores)->memory_limit() + 256_MiB);
+}
+
 TEST(LaunchPlan, TheSgxOfALaunchIsChecked) {
     const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
         {"a secret", [](Launch& launch) { launch.sgx.root[0] = 1; }},
         {"flags", [](Launch& launch) { launch.sgx.flags = 64; }},
+        {"a budget above the EPC", [](Launch& launch) { launch.sgx.budget_mib = 5; }},
         {"no printable owner", [](Launch& launch) { launch.sgx_root_owner = api::TextField<80>::of("a b"); }},
         {"an owner of nothing", [](Launch& launch) { launch.sgx = {}; }},
     };

@@ -127,6 +127,7 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     fds.image = std::move(all.descriptors.image);
     fds.kvm = std::move(all.descriptors.kvm);
     fds.attestor = std::move(all.descriptors.attestor);
+    fds.spill = std::move(all.descriptors.spill);
     fds.vmm_channel = std::move(all.vmm_channel.first);
     fds.vmm_log = std::move(all.vmm_log.first);
     fds.vmm_kill = std::move(all.places.vmm_kill);

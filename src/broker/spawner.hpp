@@ -28,6 +28,7 @@ struct VmDescriptors {
     Fd image;  // of a carved enclave: the RAM file of its primary VM
     Fd kvm;
     Fd attestor;  // an enclave's connection, opened
+    Fd spill;     // of EPC with a budget
     std::vector<Fd> disks;
     std::vector<Fd> networks;
     api::SgxRootSecret sgx_root{};  // of a VM with SGX

@@ -108,6 +108,20 @@ Result<void> VmFolders::limit(const LaunchPlan& plan) {
     return cgroups_.write(id + "/pids.max", std::to_string(plan.process_limit()));
 }
 
+// The kernel would kill to enforce a limit below what is in use. Pages of files that are on a disk are in
+// use, too, until somebody asks for them (memory.reclaim, Linux 5.19).
+Result<void> VmFolders::limit_memory(const LaunchPlan& plan) {
+    const std::string& id = plan.id.text();
+    const uint64_t limit = plan.memory_limit();
+    for (bool asked = false;; asked = true) {
+        const auto text = TRY(cgroups_.read(id + "/memory.current"));
+        const uint64_t used = std::strtoull(text.c_str(), nullptr, 10);
+        if (used <= limit) return cgroups_.write(id + "/memory.max", std::to_string(limit));
+        if (asked) return fail(ErrorCode::Busy, "VM " + id + " uses " + std::to_string(used) + " bytes");
+        (void)cgroups_.write(id + "/memory.reclaim", std::to_string(used - limit)).has_value();
+    }
+}
+
 Result<std::string> VmFolders::assign_cores(const CorePlan& cores) {
     const auto claimed = cores.dedicated ? claim_cores(cores) : Result<void>();
     if (!cores.dedicated || !claimed) give_up_cores(cores.id);

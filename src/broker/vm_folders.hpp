@@ -45,6 +45,8 @@ class VmFolders {
     // Of a VM that runs. Its vCPU threads move there; the answer says why the cores are not exclusive,
     // and is empty when they are, or were not to be.
     Result<std::string> assign_cores(const CorePlan& cores);
+    // Of a VM that runs. Busy when it uses more than that.
+    Result<void> limit_memory(const LaunchPlan& plan);
     Result<void> kill_vmm(const api::VmId& id);  // NotFound
     Result<void> kill_all(const api::VmId& id);  // what is not there is not killed
     // Takes everything away. Busy while processes are in it: kill_all first, then again a little later.

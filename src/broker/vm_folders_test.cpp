@@ -38,6 +38,27 @@ TEST_F(VmFoldersTest, AVmGetsItsLimitsItsCpusAndAFolder) {
     EXPECT_EQ(cgroups.content("vm-1/vmm/cgroup.kill"), "1");
 }
 
+TEST_F(VmFoldersTest, TheMemoryOfAVmThatRunsIsLimitedAnewAndNeverBelowWhatItUses) {
+    auto launch = good_spilling_launch();
+    const std::string vm(launch.vm_id.text().value());
+    ASSERT_TRUE(folders.create(plan_launch(launch, two_cores).value()));
+    const auto small = plan_launch(launch, two_cores).value();
+    launch.sgx.budget_mib = 3;
+    const auto large = plan_launch(launch, two_cores).value();
+    const auto limit = [&] { return std::stoull(cgroups.content(vm + "/memory.max")); };
+
+    ASSERT_TRUE(folders.limit_memory(large));
+    EXPECT_EQ(limit(), large.memory_limit());
+    EXPECT_GE(limit(), small.memory_limit() + 2_MiB);
+
+    cgroups.set(vm + "/memory.current", std::to_string(large.memory_limit()) + "\n");
+    EXPECT_EQ(folders.limit_memory(small).error().code(), ErrorCode::Busy);
+    EXPECT_EQ(limit(), large.memory_limit());
+    cgroups.reclaimable = 3_MiB;
+    ASSERT_TRUE(folders.limit_memory(small)) << "what is on a disk, too, can go";
+    EXPECT_EQ(limit(), small.memory_limit());
+}
+
 TEST_F(VmFoldersTest, ASharedVmClaimsNoCores) {
     auto launch = good_launch();
     launch.flags = 0;

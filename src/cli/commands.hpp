@@ -60,6 +60,7 @@ Result<Exit> run(const HostInspect& command, const Context& context);
 
 Result<Exit> run(const SgxInfo& command, const Context& context);
 Result<Exit> run(const SgxList& command, const Context& context);
+Result<Exit> run(const SgxSet& command, const Context& context);
 Result<Exit> run(const SgxDrop& command, const Context& context);
 
 Result<Exit> run(const Explain& command, const Context& context);

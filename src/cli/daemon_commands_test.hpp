@@ -28,6 +28,7 @@ class DaemonCommandsTest : public testing::Test {
         config_.view_directory = directory_.path() + "/view";
         config_.state_directory = directory_.path() + "/state";
         config_.supervisor.retry_after = std::chrono::milliseconds(20);
+        config_.make_spill_file = [](uint64_t) { return sys::memfd("spill"); };
         daemon_ = daemon::Daemon::start(config_).value();
         while (!alcove({"host", "status", "--json"}).json()["resources"]["broker"]["connected"].get<bool>())
             ::usleep(10'000);

@@ -207,6 +207,11 @@ struct SgxInfo {};
 struct SgxList {
     std::string vm;  // empty: all that have SGX
 };
+// How much of a running VM's EPC is in memory.
+struct SgxSet {
+    std::string vm;
+    std::optional<uint64_t> budget_mib;  // always given
+};
 // All EPC of a running VM is lost, as after a change of machines.
 struct SgxDrop {
     std::string vm;
@@ -221,7 +226,7 @@ using Command =
     std::variant<EnclaveRun, EnclaveEgress, VmStart, VmPolicy, NePolicy, VmList, VmInspect, VmConsole, VmLogs,
                  VmStop, VmRemove, VmConnect, VmListen, ImageBuild, ImageDescribe, ImageVerify, ImageSign,
                  ImagePcr, AttestVerify, AttestRoot, HostStart, HostStop, HostStatus, HostShell, HostCheck,
-                 HostMap, HostInspect, SgxInfo, SgxList, SgxDrop, Explain, Version>;
+                 HostMap, HostInspect, SgxInfo, SgxList, SgxSet, SgxDrop, Explain, Version>;
 
 struct Invocation {
     Globals globals;

@@ -65,12 +65,13 @@ class Arguments {
         return sub;
     }
 
-    static void add_memory(CLI::App& sub, std::optional<uint64_t>& into, const std::string& text) {
-        sub.add_option_function<std::string>(
-            "--memory",
-            [&into](const std::string& given) {
+    static CLI::Option* add_memory(CLI::App& sub, const std::string& option, std::optional<uint64_t>& into,
+                                   const std::string& text) {
+        return sub.add_option_function<std::string>(
+            option,
+            [option, &into](const std::string& given) {
                 const auto mib = parse_memory_mib(given);
-                if (!mib) throw CLI::ValidationError("--memory", mib.error().message());
+                if (!mib) throw CLI::ValidationError(option, mib.error().message());
                 into = *mib;
             },
             text);
@@ -126,6 +127,7 @@ class Arguments {
     HostInspect host_inspect_;
     SgxInfo sgx_info_;
     SgxList sgx_list_;
+    SgxSet sgx_set_;
     SgxDrop sgx_drop_;
     Explain explain_;
     Version version_;
@@ -136,7 +138,8 @@ void Arguments::add_enclave() {
     auto* run = command(*enclave, "run", "Start an enclave from an image", run_);
     run->add_option("image,--image,--eif-path", run_.image, "The enclave image (EIF)")->required();
     run->add_option("--cpus", run_.vcpus, "vCPUs")->check(CLI::Range(1, 32))->capture_default_str();
-    add_memory(*run, run_.memory_mib, "Memory in MiB, or with M, G or T; four times the image without it");
+    add_memory(*run, "--memory", run_.memory_mib,
+               "Memory in MiB, or with M, G or T; four times the image without it");
     run->add_option("--pages", run_.pages, "Host pages behind it: 4k or 2m")
         ->check(CLI::IsMember({"4k", "2m"}));
     run->add_option("--policy", run_.policy, "Host CPUs: dedicated (whole cores) or shared")
@@ -189,7 +192,7 @@ void Arguments::add_vm() {
         ->expected(1)
         ->take_all();
     start->add_option("--cpus", vm_start_.vcpus, "vCPUs (2)")->check(CLI::Range(1, 32));
-    add_memory(*start, vm_start_.memory_mib, "Memory in MiB, or with M, G or T (1G)");
+    add_memory(*start, "--memory", vm_start_.memory_mib, "Memory in MiB, or with M, G or T (1G)");
     start->add_option("--pages", vm_start_.pages, "Host pages behind it: 4k (the default) or 2m")
         ->check(CLI::IsMember({"4k", "2m"}));
     start
@@ -378,7 +381,8 @@ void Arguments::add_attest() {
 void Arguments::add_host() {
     auto* host = group("host", "The host that enclaves run on");
     auto* start = command(*host, "start", "Start the embedded host", start_);
-    add_memory(*start, start_.memory_mib, "Memory of the embedded host, in MiB, or with M, G or T");
+    add_memory(*start, "--memory", start_.memory_mib,
+               "Memory of the embedded host, in MiB, or with M, G or T");
     command(*host, "stop", "Stop the embedded host and all enclaves in it", host_stop_);
     command(*host, "status", "What the host has, and who holds it", status_);
     auto* shell = command(*host, "shell", "A shell, or a command, inside the embedded host", shell_);
@@ -395,6 +399,11 @@ void Arguments::add_sgx() {
     command(*sgx, "info", "What SGX the host has, in hardware and in software", sgx_info_);
     auto* list = command(*sgx, "list", "EPC and enclaves of VMs", sgx_list_);
     list->add_option("vm", sgx_list_.vm, "Name or id; all VMs with SGX without it");
+    auto* set = command(*sgx, "set", "Set how much of a running VM's EPC is in memory", sgx_set_);
+    set->add_option("vm", sgx_set_.vm, "Name or id of a VM with sgx.population = \"oversubscribe\"")
+        ->required();
+    add_memory(*set, "--budget", sgx_set_.budget_mib, "The rest goes to its spill file: MiB, or with M or G")
+        ->required();
     auto* drop = command(*sgx, "drop", "Lose all EPC of a running VM at once, as after a change of machines",
                          sgx_drop_);
     drop->add_option("vm", sgx_drop_.vm, "Name or id")->required();

@@ -55,6 +55,14 @@ Result<Exit> run(const SgxList& command, const Context& context) {
     return Exit::Ok;
 }
 
+Result<Exit> run(const SgxSet& command, const Context& context) {
+    auto host = TRY(context.open_host());
+    const Json body = {{"budget_mib", command.budget_mib.value_or(0)}};
+    const auto json = TRY(host->api().post(vm_path(VmKind::Primary, command.vm) + "/sgx", body));
+    context.output.result(json, command.vm + "  " + render_sgx_budget(json) + "\n");
+    return Exit::Ok;
+}
+
 Result<Exit> run(const SgxDrop& command, const Context& context) {
     auto host = TRY(context.open_host());
     const auto json =

@@ -79,6 +79,12 @@ std::string leaves_text(const Json& leaves) {
     return text.empty() ? "none" : text;
 }
 
+std::string spill_text(const Json& spill) {
+    return std::to_string(number_at(spill, "evictions")) + " evictions, " +
+           std::to_string(number_at(spill, "loads")) + " loads, " +
+           std::to_string(number_at(spill, "overdrafts")) + " beyond the budget";
+}
+
 std::string render_enclaves(const Json& state) {
     const auto& enclaves = list_at(state, "enclaves");
     if (enclaves.empty()) return "  no enclaves\n";
@@ -110,6 +116,8 @@ std::string render_vm_sgx(const Json& vm) {
     Fields fields;
     const auto& configuration = list_at(vm, "configuration");
     fields.emplace_back("population", text_at(configuration, "population"));
+    const uint64_t budget = number_at(configuration, "budget_mib");
+    if (budget != 0) fields.emplace_back("budget", std::to_string(budget) + " MiB");
     fields.emplace_back("keys", text_at(configuration, "key_root"));
     const auto& state = list_at(vm, "state");
     if (state.empty()) {
@@ -123,6 +131,8 @@ std::string render_vm_sgx(const Json& vm) {
     fields.emplace_back("in use", pages_text(number_at(state, "valid_pages")));
     fields.emplace_back("resident", pages_text(number_at(state, "resident_pages")));
     fields.emplace_back("evicted", pages_text(number_at(state, "evicted_pages")));
+    const auto& spill = list_at(state, "spill");
+    if (!spill.empty()) fields.emplace_back("spilled", spill_text(spill));
     fields.emplace_back("leaves", leaves_text(list_at(state, "leaves")));
     return text + render_fields(fields, 2) + render_enclaves(state);
 }
@@ -156,6 +166,14 @@ std::string render_sgx_host(const Json& sgx) {
         rows.push_back({std::to_string(number_at(line, "node")), text_at(line, "owner"),
                         size_text(number_at(line, "bytes"))});
     return rows.size() == 1 ? text : text + "\n" + render_table(rows);
+}
+
+std::string render_sgx_budget(const Json& sgx) {
+    uint64_t size_mib = 0;
+    for (const auto& section : list_at(sgx, "configuration.epc"))
+        size_mib += number_at(section, "size_mib");
+    return std::to_string(number_at(sgx, "configuration.budget_mib")) + " MiB of " +
+           std::to_string(size_mib) + " MiB of EPC in memory";
 }
 
 std::string render_sgx_list(const Json& vms) {

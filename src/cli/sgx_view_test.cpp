@@ -55,6 +55,25 @@ TEST(SgxView, AVmIsShownWithItsEnclaves) {
     EXPECT_THAT(text, HasSubstr("  and 1 enclaves more\n"));
 }
 
+TEST(SgxView, OfEpcWithABudgetItIsShownWhatWentAndCame) {
+    sgx::Configuration configuration;
+    configuration.epc = {{.size_mib = 4}, {.size_mib = 2}};
+    configuration.population = sgx::Population::Oversubscribe;
+    configuration.budget_mib = 1;
+    auto state = busy_state();
+    state.budget_pages = 256;
+    state.evictions = 12;
+    state.loads = 7;
+    const Json json = daemon::to_json(daemon::sgx_view(configuration, std::move(state)));
+
+    const auto text = render_sgx_list(Json::array({json}));
+
+    EXPECT_THAT(text, HasSubstr("population  oversubscribe\n"));
+    EXPECT_THAT(text, HasSubstr("budget      1 MiB\n"));
+    EXPECT_THAT(text, HasSubstr("spilled     12 evictions, 7 loads, 0 beyond the budget\n"));
+    EXPECT_EQ(render_sgx_budget(json), "1 MiB of 6 MiB of EPC in memory");
+}
+
 TEST(SgxView, AVmThatDoesNotAnswerIsShownAsItWasAskedFor) {
     const auto text =
         render_sgx_list(Json::array({vm_of(fail(ErrorCode::EnclaveNotReady, "between two lives"))}));

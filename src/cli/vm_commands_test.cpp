@@ -135,6 +135,26 @@ TEST_F(VmCommands, EpcIsGivenShownAndLost) {
     EXPECT_EQ(alcove({"sgx", "drop", "dev", "--json"}).json()["state"]["valid_pages"], 0);
 }
 
+TEST_F(VmCommands, TheBudgetOfEpcIsSetAndShown) {
+    sys::replace_file(
+        path("sgx.toml"),
+        as_byte_view("[sgx]\npopulation = \"oversubscribe\"\nbudget_mib = 2\n[[sgx.epc]]\nsize = 8\n"), 0600)
+        .value();
+    const auto started = start({"--config", path("sgx.toml")});
+    ASSERT_EQ(started.exit, 0) << started.err;
+    EXPECT_NE(alcove({"sgx", "list"}).out.find("budget      2 MiB"), std::string::npos);
+
+    EXPECT_EQ(alcove({"sgx", "set", "dev", "--budget", "4M"}).out, "dev  4 MiB of 8 MiB of EPC in memory\n");
+    EXPECT_EQ(alcove({"sgx", "set", "dev", "--budget", "3", "--json"}).json()["configuration"]["budget_mib"],
+              3);
+
+    EXPECT_EQ(alcove({"sgx", "list", "--json"}).json()["vms"][0]["configuration"]["budget_mib"], 3);
+    EXPECT_EQ(alcove({"sgx", "set", "dev"}).exit, 2);
+    const auto refused = alcove({"sgx", "set", "dev", "--budget", "9"});
+    EXPECT_NE(refused.exit, 0);
+    EXPECT_NE(refused.err.find("which is 8 MiB"), std::string::npos) << refused.err;
+}
+
 TEST_F(VmCommands, AVmWithoutSgxHasNoneToShowOrLose) {
     ASSERT_EQ(start().exit, 0);
 
@@ -150,10 +170,9 @@ TEST_F(VmCommands, AnSgxThatCanNotBeHadIsRefusedBeforeAnythingIsDone) {
         return start({"--config", path("sgx.toml")});
     };
 
-    const auto oversubscribed =
-        configure("[sgx]\npopulation = \"oversubscribe\"\nbudget_mib = 1\n[[sgx.epc]]\nsize = 4\n");
-    EXPECT_NE(oversubscribed.exit, 0);
-    EXPECT_NE(oversubscribed.out.find("sgx.population is"), std::string::npos) << oversubscribed.out;
+    const auto ballooned = configure("[sgx]\npopulation = \"balloon\"\n[[sgx.epc]]\nsize = 4\n");
+    EXPECT_NE(ballooned.exit, 0);
+    EXPECT_NE(ballooned.out.find("sgx.population is"), std::string::npos) << ballooned.out;
     EXPECT_NE(configure("[sgx]\nkey_root = \"vm\"\n").out.find("[[sgx.epc]]"), std::string::npos);
     const auto locked = configure("[sgx]\nlaunch_control = { writable = false }\n[[sgx.epc]]\nsize = 4\n");
     EXPECT_EQ(locked.exit, 0) << locked.err;

@@ -13,6 +13,7 @@
 #include "daemon/api_json.hpp"
 #include "daemon/attestor_client.hpp"
 #include "daemon/loop_call.hpp"
+#include "daemon/sgx_order.hpp"
 #include "support/bits.hpp"
 #include "support/error_catalog.hpp"
 #include "support/system.hpp"
@@ -152,6 +153,7 @@ Result<HttpResponse> Api::route_vm(const HttpRequest& request, const VmRecord& r
     if (record.is_primary() && is_get && verb == "sgx") return sgx(record, api::vmm::SgxAction::Report);
     if (record.is_primary() && request.method == "POST" && verb == "drop-epc")
         return sgx(record, api::vmm::SgxAction::Drop);
+    if (record.is_primary() && request.method == "POST" && verb == "sgx") return set_sgx(request, record);
     if (request.method == "POST" && verb == "stop") return stop(request, record);
     if (request.method == "POST" && verb == "policy" && record.is_primary())
         return set_policy(request, record);
@@ -196,6 +198,13 @@ Result<LaunchDisk> Api::open_disk(const HttpRequest& request, const FileReferenc
                       .record = {.bytes = source.bytes, .read_only = disk.read_only, .serial = disk.disk}};
 }
 
+// Nothing where EPC has no budget. Here and not in the loop's thread: a disk may take its time.
+Result<Fd> Api::make_spill_file(const LaunchRequest& launch) const {
+    if (!launch.sgx || !launch.sgx->budget_mib) return Fd();
+    TRY(check_sgx(*launch.sgx, launch.memory_bytes));
+    return config_.make_spill_file(launch.sgx->size_mib() * 1_MiB);
+}
+
 Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
     const uint64_t requested_ns = monotonic_ns();
     const auto body = TRY(parse_launch_body(request.body, role));
@@ -237,6 +246,7 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
     launch.sgx = body.sgx;
     launch.cid = body.cid;
     launch.requested_ns = requested_ns;
+    launch.spill = TRY(make_spill_file(launch));
     const auto record =
         TRY(ask<VmRecord>(parts_.loop, config_.patience,
                           [supervisor = &parts_.supervisor, launch = std::move(launch)](auto answer) mutable {
@@ -328,6 +338,17 @@ Result<HttpResponse> Api::sgx(const VmRecord& record, api::vmm::SgxAction action
                                 });
     if (!state && action != api::vmm::SgxAction::Report) return Failure{std::move(state).error()};
     return json_response(to_json(sgx_view(*record.sgx, std::move(state))));
+}
+
+Result<HttpResponse> Api::set_sgx(const HttpRequest& request, const VmRecord& record) {
+    const uint64_t mib = TRY(parse_budget_body(request.body));
+    auto state = TRY(ask<api::vmm::SgxState>(
+        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id = record.id, mib](auto answer) {
+            supervisor->set_epc_budget(id, mib, std::move(answer));
+        }));
+    auto configuration = *record.sgx;  // a budget was set, so it has one
+    configuration.budget_mib = mib;
+    return json_response(to_json(sgx_view(configuration, std::move(state))));
 }
 
 Result<HttpResponse> Api::get_sockets(const VmRecord& record) {

@@ -39,6 +39,7 @@ class Api {
         bool embedded = false;        // images may be named by a disk's serial number
         std::string attestor_socket;  // asked for the host's root certificate
         std::string instance_id;
+        std::function<Result<Fd>(uint64_t bytes)> make_spill_file;
         std::chrono::milliseconds patience{20'000};  // for the loop's thread
         std::chrono::seconds longest_wait{600};      // of a client for a state
         size_t console_readers = 16;
@@ -63,6 +64,7 @@ class Api {
     Result<HttpResponse> inspect(const VmRecord& record);
     Result<HttpResponse> get_sockets(const VmRecord& record);
     Result<HttpResponse> sgx(const VmRecord& record, api::vmm::SgxAction action);
+    Result<HttpResponse> set_sgx(const HttpRequest& request, const VmRecord& record);
     Result<HttpResponse> set_policy(const HttpRequest& request, const VmRecord& asked);
     Result<HttpResponse> stop(const HttpRequest& request, const VmRecord& record);
     Result<HttpResponse> remove(const VmRecord& record);
@@ -78,6 +80,7 @@ class Api {
     Result<Fd> take_token(const HttpRequest& request, const std::string& token);
     Result<ImageSource> open_image(const HttpRequest& request, const FileReference& image);
     Result<LaunchDisk> open_disk(const HttpRequest& request, const FileReference& disk);
+    Result<Fd> make_spill_file(const LaunchRequest& launch) const;
     Result<Fd> console_ring(const std::string& id);
 
     Parts parts_;

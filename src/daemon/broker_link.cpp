@@ -110,6 +110,15 @@ void BrokerLink::assign_cores(api::broker::AssignCores order, Answer<std::string
                    });
 }
 
+void BrokerLink::limit_memory(api::broker::LimitMemory order, Answer<void> answer) {
+    if (!is_connected()) return refuse(std::move(answer));
+    const uint32_t id = peer_->next_request();
+    order.launch.request = id;
+    peer_->request(
+        id, api::encode(order), {}, kAnswerWithin,
+        [answer = std::move(answer)](Result<Peer::Message> reply) { answer(expect_done(std::move(reply))); });
+}
+
 template <typename Body>
 void BrokerLink::order_vm(const api::VmId& vm, Answer<void> answer) {
     if (!is_connected()) return refuse(std::move(answer));

@@ -45,6 +45,8 @@ class BrokerLink {
     void launch(api::broker::Launch order, std::vector<Fd> files, Answer<Launched> answer);
     // `order.request` is filled in here. The answer: why the cores are not exclusive although they should be.
     void assign_cores(api::broker::AssignCores order, Answer<std::string> answer);
+    // `order.launch.request` is filled in here.
+    void limit_memory(api::broker::LimitMemory order, Answer<void> answer);
     void kill(const api::VmId& id, Answer<void> answer);
     // A VM that is not there counts as removed.
     void remove(const api::VmId& id, Answer<void> answer);

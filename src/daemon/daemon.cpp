@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/descriptor_messages.hpp"
+#include "daemon/spill_file.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -101,6 +102,11 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
     auto view_listener =
         TRY(listen(config.view_directory + "/" + kViewSocketName, SOCK_STREAM, config.view_group));
 
+    auto make_spill = config.make_spill_file;
+    const std::string spill_directory =
+        config.spill_directory.empty() ? config.state_directory + "/spill" : config.spill_directory;
+    if (!make_spill)
+        make_spill = [spill_directory](uint64_t bytes) { return make_spill_file(spill_directory, bytes); };
     api_ = std::make_unique<Api>(Api::Parts{.loop = *loop_,
                                             .supervisor = *supervisor_,
                                             .store = *store_,
@@ -109,7 +115,8 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
                                             .changes = changes_},
                                  Api::Config{.embedded = config.embedded,
                                              .attestor_socket = config.attestor_socket,
-                                             .instance_id = store_->instance_id()});
+                                             .instance_id = store_->instance_id(),
+                                             .make_spill_file = std::move(make_spill)});
     loop_thread_ = std::thread([loop = loop_.get()] {
         const auto ended = loop->run();
         if (!ended) log::error("the event loop ended: {}", ended.error().to_string());

@@ -21,6 +21,9 @@ struct DaemonConfig {
     std::string attestor_socket = "/run/alcove-attestor/attestor.sock";
     std::string control_group = "alcove";
     std::string view_group = "alcove-view";
+    // Where EPC beyond its budget goes: `spill` in the state directory without it, which is to be on a disk.
+    std::string spill_directory;
+    std::function<Result<Fd>(uint64_t bytes)> make_spill_file;  // for tests; spill_file.hpp's without it
     bool embedded = false;
     host::LendingRules lending;
     HttpLimits http;

@@ -31,6 +31,7 @@ class DaemonTest : public testing::Test {
         config_.state_directory = directory_.path() + "/state";
         config_.attestor_socket = directory_.path() + "/attestor.sock";
         config_.supervisor.retry_after = std::chrono::milliseconds(20);
+        config_.make_spill_file = [](uint64_t) { return sys::memfd("spill"); };
         start();
     }
     void start() {
@@ -99,6 +100,27 @@ TEST_F(DaemonRunTest, AVmsSgxIsToldAndItsEpcDropped) {
     ASSERT_EQ(json_of(get(control_, "/v1/vms/dev?wait=stopped&timeout=10"))["state"], "stopped");
     EXPECT_TRUE(json_of(get(control_, "/v1/vms/dev/sgx"))["state"].is_null());
     EXPECT_EQ(json_of(get(view_, "/v1/host"))["sgx"]["software"]["lent_bytes"], 0);
+}
+
+TEST_F(DaemonRunTest, TheBudgetOfAVmsEpcIsSet) {
+    const auto token = offer("the image").value();
+    const std::string sgx = R"({"epc":[{"size_mib":8}],"population":"oversubscribe","budget_mib":2})";
+    const auto created = post(
+        control_, "/v1/vms",
+        R"({"image":{"token":")" + token + R"("},"name":"dev","vcpus":1,"memory_mib":2,"sgx":)" + sgx + "}");
+    ASSERT_EQ(created.status, 201) << created.body;
+    ASSERT_EQ(json_of(get(control_, "/v1/vms/dev?wait=running&timeout=10"))["state"], "running");
+    EXPECT_EQ(json_of(get(view_, "/v1/host"))["sgx"]["software"]["lent_bytes"], 2 << 20);
+
+    EXPECT_EQ(post(view_, "/v1/vms/dev/sgx", R"({"budget_mib":4})").status, 403);
+    EXPECT_EQ(post(control_, "/v1/vms/dev/sgx", R"({"budget":4})").status, 400);
+    EXPECT_EQ(post(control_, "/v1/vms/dev/sgx", R"({"budget_mib":9})").status, 400);
+    const auto set = json_of(post(control_, "/v1/vms/dev/sgx", R"({"budget_mib":4})"));
+
+    EXPECT_EQ(set["configuration"]["budget_mib"], 4);
+    EXPECT_EQ(set["state"]["spill"]["budget_pages"], 1024);
+    EXPECT_EQ(json_of(get(view_, "/v1/vms/dev/sgx"))["configuration"]["budget_mib"], 4);
+    EXPECT_EQ(json_of(get(view_, "/v1/host"))["sgx"]["software"]["lent_bytes"], 4 << 20);
 }
 
 TEST_F(DaemonRunTest, AnEnclaveIsRunInspectedStoppedAndRemoved) {

@@ -30,6 +30,7 @@ struct FakeHost::Shim {
     Fd ram;
     Fd ne_line;
     int give_backs_to_refuse = 0;
+    uint32_t budget_mib = 0;
 };
 
 template <typename F>
@@ -101,6 +102,8 @@ void FakeHost::broker_message() {
         const api::broker::CoresAssigned answer{.request = assign.request, .flags = 0};
         return send(daemon_, api::encode(answer, {}));
     }
+    if (envelope.type == api::broker::LimitMemory::kType)
+        return limit_memory(api::decode<api::broker::LimitMemory>(envelope)->launch);
     const auto remove = api::decode<api::broker::Remove>(envelope).value();
     const std::string id(remove.vm_id.text().value());
     if (refuse_removal_)
@@ -133,6 +136,30 @@ void FakeHost::launch(const Channel::Message& message) {
     send(daemon_, api::encode(answer, {}), {pipe.first.get()});
 }
 
+void FakeHost::limit_memory(const api::broker::Launch& launch) {
+    orders_.push_back("limit " + std::string(launch.vm_id.text().value()) + " for " +
+                      std::to_string(launch.sgx.budget_mib) + " MiB of EPC");
+    if (const auto refused = std::exchange(refuse_limit_, std::nullopt))
+        return send(daemon_, api::encode_failed(launch.request, *refused));
+    send(daemon_, api::encode(api::broker::Done{.request = launch.request, .reserved = {}}));
+}
+
+void FakeHost::serve_sgx(Shim& shim, const api::shim::SgxRequest& question) {
+    const auto action = api::vmm::sgx_action_of(question);
+    const bool drop = action == api::vmm::SgxAction::Drop;
+    if (drop) orders_.push_back("drop the EPC of " + shim.id);
+    if (action == api::vmm::SgxAction::SetBudget) {
+        orders_.push_back("budget " + shim.id + " " + std::to_string(question.budget_mib) + " MiB");
+        if (const auto refused = std::exchange(refuse_budget_, std::nullopt))
+            return send(shim.daemon, api::encode_failed(question.request, *refused));
+        shim.budget_mib = static_cast<uint32_t>(uint64_t{question.budget_mib});
+    }
+    api::vmm::SgxState state{
+        .valid_pages = drop ? 0U : 7U, .resident_pages = 1024, .budget_pages = 256 * shim.budget_mib};
+    state.sections = {{.base = uint64_t{4} << 30, .size = uint64_t{4} << 20}};
+    send(shim.daemon, api::vmm::encode_sgx_report(question.request, state));
+}
+
 void FakeHost::start_shim(const std::string& id, const api::broker::Launch& order) {
     auto shim = std::make_unique<Shim>();
     auto* raw = shim.get();
@@ -140,6 +167,7 @@ void FakeHost::start_shim(const std::string& id, const api::broker::Launch& orde
     shim->state.vm_id = order.vm_id;
     const bool carved = (order.flags & api::broker::Launch::kCarved) != 0;
     shim->carved = carved;
+    shim->budget_mib = order.sgx.budget_mib;
     shim->state.phase =
         static_cast<uint32_t>(carved ? api::shim::Phase::Gathering : api::shim::Phase::Copying);
     shim->state.begun_ns = 1000;
@@ -273,14 +301,8 @@ void FakeHost::shim_message(Shim& shim) {
                                                                     {.id = 999, .index = 0, .value = 1}};
             return send(shim.daemon, api::vmm::encode_statistics(request, entries));
         }
-        case api::shim::SgxRequest::kType: {
-            const bool drop = api::decode<api::shim::SgxRequest>(envelope)->action ==
-                              static_cast<uint32_t>(api::vmm::SgxAction::Drop);
-            if (drop) orders_.push_back("drop the EPC of " + shim.id);
-            api::vmm::SgxState state{.valid_pages = drop ? 0U : 7U, .resident_pages = 1024};
-            state.sections = {{.base = uint64_t{4} << 30, .size = uint64_t{4} << 20}};
-            return send(shim.daemon, api::vmm::encode_sgx_report(request, state));
-        }
+        case api::shim::SgxRequest::kType:
+            return serve_sgx(shim, api::decode<api::shim::SgxRequest>(envelope).value());
         case api::shim::Console::kType:
             if (!shim.ring.is_open())
                 return send(shim.daemon,
@@ -400,6 +422,12 @@ void FakeHost::refuse_next_memory(Error error) {
 }
 std::vector<std::string> FakeHost::orders() {
     return on_thread([this] { return orders_; });
+}
+void FakeHost::refuse_next_budget(Error error) {
+    on_thread([this, error] { refuse_budget_ = error; });
+}
+void FakeHost::refuse_next_limit(Error error) {
+    on_thread([this, error] { refuse_limit_ = error; });
 }
 void FakeHost::close_broker() {
     on_thread([this] {

@@ -55,6 +55,8 @@ class FakeHost {
     Fd ne_line(const std::string& id);
     void refuse_give_backs(const std::string& id, int times);  // the host has no memory
     void refuse_next_memory(Error error);                      // of whatever enclave gets a region next
+    void refuse_next_budget(Error error);                      // so does a VMM
+    void refuse_next_limit(Error error);                       // so does the broker
     void close_broker();                                       // as if the broker had been killed
     void open_broker();
 
@@ -76,6 +78,8 @@ class FakeHost {
     void accept_daemon();
     void broker_message();
     void launch(const Channel::Message& message);
+    void limit_memory(const api::broker::Launch& launch);
+    void serve_sgx(Shim& shim, const api::shim::SgxRequest& question);
     void start_shim(const std::string& id, const api::broker::Launch& order);
     void accept_shim(Shim& shim);
     void shim_message(Shim& shim);
@@ -100,6 +104,8 @@ class FakeHost {
     Script script_ = Script::Ready;
     std::optional<Error> refuse_launch_;
     std::optional<Error> refuse_memory_;
+    std::optional<Error> refuse_budget_;
+    std::optional<Error> refuse_limit_;
     bool refuse_removal_ = false;
     bool hold_launch_ = false;
     bool ignore_stops_ = false;

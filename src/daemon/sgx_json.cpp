@@ -7,6 +7,7 @@
 
 #include "codec/hex.hpp"
 #include "sgx/configuration_json.hpp"
+#include "sgx/leaf_table.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::daemon {
@@ -15,14 +16,10 @@ using codec::json::Json;
 
 namespace {
 
-// By their numbers (SDM vol. 3D, "ENCLU").
-constexpr std::array kEnclu = {"EREPORT", "EGETKEY", "EENTER", "ERESUME",
-                               "EEXIT",   "EACCEPT", "EMODPE", "EACCEPTCOPY"};
-
 Json enclu_json(const api::vmm::SgxEnclaveEntry& enclave) {
     Json leaves = Json::object();
-    for (size_t i = 0; i < kEnclu.size(); ++i)
-        leaves[kEnclu.at(i)] = uint64_t{enclave.enclu.at(i)};
+    for (const auto& leaf : sgx::enclu_leaves())
+        leaves[std::string(leaf.name)] = uint64_t{enclave.enclu.at(leaf.number)};
     return leaves;
 }
 
@@ -43,6 +40,15 @@ Json enclave_json(const api::vmm::SgxEnclaveEntry& enclave) {
             {"leaves", enclu_json(enclave)}};
 }
 
+// Of EPC with a budget.
+Json spill_json(const api::vmm::SgxState& state) {
+    if (state.budget_pages == 0) return nullptr;
+    return {{"budget_pages", state.budget_pages},
+            {"evictions", state.evictions},
+            {"loads", state.loads},
+            {"overdrafts", state.overdrafts}};
+}
+
 Json state_json(const api::vmm::SgxState& state) {
     Json sections = Json::array();
     for (const auto& section : state.sections)
@@ -58,6 +64,7 @@ Json state_json(const api::vmm::SgxState& state) {
             {"valid_pages", state.valid_pages},
             {"resident_pages", state.resident_pages},
             {"evicted_pages", state.evicted_pages},
+            {"spill", spill_json(state)},
             {"leaves", std::move(leaves)},
             {"enclaves_in_all", state.enclaves_in_all},
             {"enclaves", std::move(enclaves)}};
@@ -75,6 +82,12 @@ Json to_json(const SgxView& view) {
     json["state"] = view.state ? state_json(*view.state) : Json(nullptr);
     if (!view.state) json["state_missing"] = view.missing;
     return json;
+}
+
+Result<uint64_t> parse_budget_body(std::string_view text) {
+    const auto json = TRY(codec::json::parse(text, {.bytes = 4096, .depth = 2}));
+    TRY(codec::json::check_fields(json, std::array<std::string_view, 1>{"budget_mib"}));
+    return codec::json::unsigned_field(json, "budget_mib");
 }
 
 Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAccount>& account) {

@@ -24,6 +24,9 @@ struct SgxView {
 SgxView sgx_view(const sgx::Configuration& configuration, Result<api::vmm::SgxState> state);
 codec::json::Json to_json(const SgxView& view);
 
+// The body of POST /v1/vms/ID/sgx: {"budget_mib": 4}. ErrorCode::JsonMalformed or InvalidArgument.
+Result<uint64_t> parse_budget_body(std::string_view text);
+
 // What the host's processors have, and how much of its memory is EPC of VMs and may be.
 codec::json::Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAccount>& account);
 

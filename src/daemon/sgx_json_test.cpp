@@ -36,6 +36,24 @@ TEST(SgxJson, AStateIsTold) {
     EXPECT_FALSE(json.contains("state_missing"));
 }
 
+TEST(SgxJson, OfEpcWithABudgetItIsToldWhatWentAndCame) {
+    EXPECT_TRUE(to_json(sgx_view(four_mib(), api::vmm::SgxState{}))["state"]["spill"].is_null());
+
+    const auto json = to_json(sgx_view(
+        four_mib(), api::vmm::SgxState{.budget_pages = 256, .evictions = 9, .loads = 8, .overdrafts = 1}));
+
+    EXPECT_EQ(json["state"]["spill"]["budget_pages"], 256);
+    EXPECT_EQ(json["state"]["spill"]["evictions"], 9);
+    EXPECT_EQ(json["state"]["spill"]["loads"], 8);
+    EXPECT_EQ(json["state"]["spill"]["overdrafts"], 1);
+}
+
+TEST(SgxJson, ABudgetIsANumberAndNothingElse) {
+    EXPECT_EQ(parse_budget_body(R"({"budget_mib": 4})").value(), 4U);
+    for (const char* text : {"", "{}", R"({"budget_mib": "4M"})", R"({"budget_mib": -1})", R"({"mib": 4})"})
+        EXPECT_FALSE(parse_budget_body(text)) << text;
+}
+
 TEST(SgxJson, AnEnclaveThatIsBeingBuiltHasNoMeasurementYet) {
     api::vmm::SgxState state;
     state.enclaves.emplace_back();

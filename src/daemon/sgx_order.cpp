@@ -16,19 +16,15 @@ Result<void> check_sgx(const sgx::Configuration& configuration, uint64_t memory_
     TRY(sgx::check_available(configuration));
     if (configuration.size_mib() * 1_MiB > api::kMaxMemoryBytes)
         return fail(ErrorCode::MachineConfig, "the EPC sections of a VM are at most 512 GiB together");
-    auto occupied = layout::device_ranges();
-    uint64_t above_ram = layout::kHighRamStart;
-    for (const auto& region : layout::ram_regions(memory_bytes)) {
-        occupied.push_back(region.range);
-        above_ram = std::max(above_ram, region.range.end());
-    }
-    TRY(sgx::place_sections(configuration, memory::GuestAddress(above_ram), occupied,
-                            layout::kSgxPrivate.base.value()));
+    std::vector<memory::GuestRange> ram;
+    for (const auto& region : layout::ram_regions(memory_bytes))
+        ram.push_back(region.range);
+    TRY(sgx::place_sections(configuration, ram, layout::device_ranges(), layout::kSgxPrivate.base.value()));
     return {};
 }
 
 uint64_t epc_memory(const sgx::Configuration& configuration) {
-    return align_up<uint64_t>(configuration.size_mib() * 1_MiB, 2_MiB);
+    return align_up<uint64_t>(configuration.resident_mib() * 1_MiB, 2_MiB);
 }
 
 api::Sgx sgx_order(const sgx::Configuration& configuration) {
@@ -39,6 +35,7 @@ api::Sgx sgx_order(const sgx::Configuration& configuration) {
                                 .size_mib = static_cast<uint32_t>(section.size_mib),
                                 .node = section.node};
     }
+    order.budget_mib = static_cast<uint32_t>(configuration.budget_mib.value_or(0));
     std::copy(configuration.launch_hash.begin(), configuration.launch_hash.end(), order.launch_hash.begin());
     order.flags = (configuration.sgx1 ? api::Sgx::kSgx1 : 0U) | (configuration.sgx2 ? api::Sgx::kSgx2 : 0U) |
                   (configuration.launch_hash_writable ? api::Sgx::kLaunchHashWritable : 0U) |

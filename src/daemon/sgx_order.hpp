@@ -14,7 +14,7 @@ namespace alcove::daemon {
 // does it, and its sections lie over nothing. ErrorCode::MachineConfig, Unsupported.
 Result<void> check_sgx(const sgx::Configuration& configuration, uint64_t memory_bytes);
 
-// The memory that the EPC is made of, as it is lent.
+// The memory that the EPC is made of, as it is lent: all of it, or its budget.
 uint64_t epc_memory(const sgx::Configuration& configuration);
 
 // Without its root secret, which alcoved never sees.

@@ -55,6 +55,17 @@ TEST(SgxOrder, TellsWhatWasAskedFor) {
     EXPECT_EQ(epc_memory(configuration), 6_MiB) << "lent in pieces of 2 MiB";
 }
 
+TEST(SgxOrder, EpcWithABudgetIsLentAsFarAsThatGoes) {
+    auto configuration = epc_of(64);
+    configuration.population = sgx::Population::Oversubscribe;
+    configuration.budget_mib = 5;
+
+    EXPECT_TRUE(check_sgx(configuration, 1_GiB));
+    EXPECT_EQ(epc_memory(configuration), 6_MiB);
+    EXPECT_EQ(sgx_order(configuration).budget_mib, 5U);
+    EXPECT_TRUE(api::is_sgx_of(api::VmRole::Primary, sgx_order(configuration)));
+}
+
 TEST(SgxOrder, TheRootIsTheVmsByItsName) {
     EXPECT_EQ(sgx_root_owner(sgx::KeyRoot::Vm, "i-1", "dev"), "vm:dev");
     EXPECT_EQ(sgx_root_owner(sgx::KeyRoot::Vm, "i-1", ""), "vm:i-1");

@@ -323,7 +323,7 @@ Result<void> Store::write_record(const VmRecord& record) {
         "reason = excluded.reason, detail = excluded.detail, vmm_pid = excluded.vmm_pid, "
         "exit_status = excluded.exit_status, error_code = excluded.error_code, "
         "error_message = excluded.error_message, restarts = excluded.restarts, enclave_policy = "
-        "excluded.enclave_policy"));
+        "excluded.enclave_policy, sgx = excluded.sgx"));
     int index = 1;
     const auto add = [&](auto value) { statement.bind(index++, value); };
     add(std::string_view(record.id));

@@ -123,6 +123,8 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (request.sgx && request.role != api::VmRole::Primary)
         return fail(ErrorCode::InvalidArgument, "only a VM has SGX, an enclave has none");
     if (request.sgx) TRY(check_sgx(*request.sgx, request.memory_bytes));
+    ALCOVE_CHECK(request.spill.is_open() == (request.sgx && request.sgx->budget_mib),
+                 "a budget and a spill file go together");
     if (request.cid && !api::is_guest_cid(*request.cid))
         return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) +
                                                     " and " + std::to_string(api::kMaxGuestCid));
@@ -279,6 +281,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
         files.push_back(std::move(disk.file));
     for (auto& network : request.networks)
         files.push_back(std::move(network.link));
+    if (request.spill.is_open()) files.push_back(std::move(request.spill));
     order_launch(vm, std::move(files));
     for (auto& enclave : enclaves)
         launch_provisioned(std::move(enclave));
@@ -338,16 +341,6 @@ void Supervisor::counters(const std::string& id_or_name, Answer<Counters> answer
     if (vm == nullptr) return answer(nobody(id_or_name));
     if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
     vm->link->statistics(std::move(answer));
-}
-
-void Supervisor::sgx(const std::string& id_or_name, api::vmm::SgxAction action,
-                     Answer<api::vmm::SgxState> answer) {
-    auto* vm = find_vm(id_or_name);
-    if (vm == nullptr) return answer(nobody(id_or_name));
-    if (!vm->record.sgx)
-        return answer(fail(ErrorCode::InvalidArgument, vm->record.id + " has no SGX: start it with EPC"));
-    if (vm->link == nullptr) return answer(fail(ErrorCode::EnclaveNotReady, "its VMM cannot be asked now"));
-    vm->link->sgx(action, std::move(answer));
 }
 
 void Supervisor::console(const std::string& id_or_name, Answer<Fd> answer) {

@@ -54,6 +54,7 @@ struct LaunchRequest {
     std::vector<LaunchDisk> disks;                  // of a primary VM
     std::vector<LaunchNetwork> networks;
     std::optional<sgx::Configuration> sgx;
+    Fd spill;  // of EPC with a budget (spill_file.hpp)
     // Of a primary VM: enclaves that start with it. vCPUs (of dedicated ones) and memory come out of the VM's
     // numbers above; pages and role are the VM's to say.
     std::vector<LaunchRequest> provisioned;
@@ -105,6 +106,9 @@ class Supervisor {
     void counters(const std::string& id_or_name, Answer<Counters> answer);
     // Of a VM with SGX: its state, after what is to be done. ErrorCode::InvalidArgument of one without.
     void sgx(const std::string& id_or_name, api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer);
+    // Of one whose EPC has a budget: another one. ErrorCode::InvalidArgument, NoFreeMemory, Busy (the last
+    // one is not there yet), EnclaveNotReady.
+    void set_epc_budget(const std::string& id_or_name, uint64_t mib, Answer<api::vmm::SgxState> answer);
     // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug of an enclave outside debug
     // mode.
     void console(const std::string& id_or_name, Answer<Fd> answer);
@@ -130,11 +134,12 @@ class Supervisor {
         int link_losses = 0;
         bool launching = false;  // the broker has not answered yet
         bool stop_sent = false;
-        bool cleaning = false;  // on the way from the end to being gone
-        bool adopting = false;  // its shim has not spoken since the daemon's start
-        bool unsaved = false;   // the store refused the last change
-        bool forget = false;    // remove the record when it is over
-        bool joined = false;    // of an enclave that was started with its primary VM: in its fabric
+        bool cleaning = false;         // on the way from the end to being gone
+        bool adopting = false;         // its shim has not spoken since the daemon's start
+        bool unsaved = false;          // the store refused the last change
+        bool forget = false;           // remove the record when it is over
+        bool joined = false;           // of an enclave that was started with its primary VM: in its fabric
+        bool budget_changing = false;  // of its EPC
 
         // Of a primary VM that may carve.
         std::unique_ptr<NeControl::Host> desk;
@@ -165,6 +170,7 @@ class Supervisor {
     static bool has_ended(const Vm& vm) { return !vm.record.reason.empty(); }
 
     // supervisor_life.cpp: what happens to one VM, by id, because it may be gone when it happens
+    api::broker::Launch launch_order(const Vm& vm) const;  // without its request's id
     void order_launch(Vm& vm, std::vector<Fd> files);
     void launched(const std::string& id, Result<BrokerLink::Launched> answer);
     void watch_shim(Vm& vm, Fd pidfd);
@@ -180,6 +186,15 @@ class Supervisor {
     void gone(const std::string& id);
     void adopt(Store::Saved saved);
     void remove_leftovers();
+
+    // supervisor_sgx.cpp: SGX of VMs that run
+    Result<void> check_budget(const Vm& vm, uint64_t mib) const;
+    Result<void> hold_epc(Vm& vm, uint64_t bytes);
+    void limit_memory(const std::string& id, uint64_t budget_mib, std::function<void(Result<void>)> done);
+    void order_budget(const std::string& id, uint64_t mib, Answer<api::vmm::SgxState> answer);
+    void budget_is(const std::string& id, uint64_t mib, std::function<void()> done);
+    void budget_is_not(const std::string& id, const Error& why);
+    void fit_memory(const std::string& id, std::function<void()> done);
 
     // supervisor_provisioning.cpp: enclaves that start with a primary VM
     struct Share {

@@ -86,7 +86,7 @@ ErrorCode known_code(uint32_t number) {
 
 }  // namespace
 
-void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
+api::broker::Launch Supervisor::launch_order(const Vm& vm) const {
     const auto& record = vm.record;
     api::broker::Launch order{};
     if (record.is_carved()) {
@@ -122,10 +122,14 @@ void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
         order.module_id = api::TextField<128>::of(record.id);
         order.pcr4 = eif::pcr_of_text(record.has_parent() ? record.parent : store_.instance_id());
     }
+    return order;
+}
+
+void Supervisor::order_launch(Vm& vm, std::vector<Fd> files) {
     vm.launching = true;
-    broker_.launch(order, std::move(files), [this, id = record.id](Result<BrokerLink::Launched> answer) {
-        launched(id, std::move(answer));
-    });
+    broker_.launch(
+        launch_order(vm), std::move(files),
+        [this, id = vm.record.id](Result<BrokerLink::Launched> answer) { launched(id, std::move(answer)); });
 }
 
 void Supervisor::launched(const std::string& id, Result<BrokerLink::Launched> answer) {

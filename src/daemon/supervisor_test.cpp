@@ -463,64 +463,6 @@ TEST_F(SupervisorTest, APrimaryVmsNetworksHaveTheirAddresses) {
     EXPECT_TRUE(until([&] { return host_.disk_count(record.id) == 3; })) << "a disk and two networks";
 }
 
-LaunchRequest with_epc(LaunchRequest request, uint64_t mib) {
-    request.role = api::VmRole::Primary;
-    request.sgx = sgx::Configuration{};
-    request.sgx->epc = {{.size_mib = mib}};
-    return request;
-}
-
-TEST_F(SupervisorTest, EpcIsLentBesideMemoryAndOrderedWithTheVm) {
-    const auto record = supervisor_->launch(with_epc(request("dev"), 3)).value();
-
-    ASSERT_TRUE(until([&] { return !host_.launches().empty(); }));
-    const auto order = host_.launches().at(0);
-    EXPECT_EQ(order.sgx.sections[0].size_mib, 3U);
-    EXPECT_EQ(order.sgx.root, api::SgxRootSecret{}) << "which alcoved never has";
-    EXPECT_EQ(order.sgx_root_owner.text(), "vm:dev");
-    EXPECT_EQ(supervisor_->grant(record.id)->epc_bytes(), 4_MiB) << "in pieces of 2 MiB";
-
-    ASSERT_TRUE(
-        until([&] { return supervisor_->find("dev", api::VmRole::Primary)->state == VmState::Running; }));
-    restart();
-    EXPECT_EQ(supervisor_->grant(record.id)->epc_bytes(), 4_MiB);
-    EXPECT_EQ(supervisor_->find("dev", api::VmRole::Primary)->sgx, record.sgx);
-}
-
-TEST_F(SupervisorTest, WhatIsNoSgxOrTooMuchOfItLeavesNothing) {
-    auto over_ram = with_epc(request("dev"), 4);
-    over_ram.sgx->epc[0].base = memory::GuestAddress(0);
-    EXPECT_EQ(supervisor_->launch(std::move(over_ram)).error().code(), ErrorCode::MachineConfig);
-    EXPECT_EQ(supervisor_->launch(with_epc(request("dev"), 2048)).error().code(), ErrorCode::NoFreeMemory);
-    auto enclave = with_epc(request("dev"), 4);
-    enclave.role = api::VmRole::Enclave;
-    EXPECT_EQ(supervisor_->launch(std::move(enclave)).error().code(), ErrorCode::InvalidArgument);
-
-    EXPECT_TRUE(supervisor_->launch(with_epc(request("dev"), 4)));
-}
-
-TEST_F(SupervisorTest, TheSgxOfAVmIsAskedForAndLost) {
-    const auto id = supervisor_->launch(with_epc(request("dev"), 4)).value().id;
-    const auto plain = supervisor_->launch(of_primary(request("plain"), 0)).value().id;
-    ASSERT_TRUE(
-        until([&] { return supervisor_->find("dev", api::VmRole::Primary)->state == VmState::Running; }));
-    const auto valid_pages = [&](api::vmm::SgxAction action) {
-        std::optional<uint32_t> pages;
-        supervisor_->sgx(id, action, [&](Result<api::vmm::SgxState> state) { pages = state->valid_pages; });
-        until([&] { return pages.has_value(); });
-        return pages;
-    };
-
-    EXPECT_EQ(valid_pages(api::vmm::SgxAction::Report), 7U);
-    EXPECT_EQ(valid_pages(api::vmm::SgxAction::Drop), 0U);
-
-    EXPECT_EQ(host_.orders(), std::vector<std::string>{"drop the EPC of " + id});
-    std::optional<ErrorCode> refused;
-    supervisor_->sgx(plain, api::vmm::SgxAction::Report,
-                     [&](const Result<api::vmm::SgxState>& state) { refused = state.error().code(); });
-    EXPECT_EQ(refused, ErrorCode::InvalidArgument);
-}
-
 TEST_F(SupervisorTest, VmsOfOneRoleAreNotFoundAmongTheOthers) {
     const auto primary = supervisor_->launch(of_primary(request("dev"), 0)).value().id;
 

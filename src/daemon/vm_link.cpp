@@ -130,8 +130,15 @@ void VmLink::statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer) {
 }
 
 void VmLink::sgx(api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer) {
-    ask(api::shim::SgxRequest{.request = {}, .action = static_cast<uint32_t>(action)}, {}, kAnswerWithin,
-        read_sgx, std::move(answer));
+    ask(api::shim::SgxRequest{.request = {}, .action = static_cast<uint32_t>(action), .budget_mib = {}}, {},
+        kAnswerWithin, read_sgx, std::move(answer));
+}
+
+void VmLink::set_epc_budget(uint64_t mib, Answer<api::vmm::SgxState> answer) {
+    ask(api::shim::SgxRequest{.request = {},
+                              .action = static_cast<uint32_t>(api::vmm::SgxAction::SetBudget),
+                              .budget_mib = mib},
+        {}, kBudgetWithin, read_sgx, std::move(answer));
 }
 
 void VmLink::console(Answer<Fd> answer) {

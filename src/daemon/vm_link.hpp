@@ -34,6 +34,7 @@ class VmLink {
     };
 
     static constexpr std::chrono::seconds kAnswerWithin{10};
+    static constexpr std::chrono::seconds kBudgetWithin{17};  // pages are written to a disk
     // Memory may be moved by the hundred gigabytes. The driver in the primary VM waits 120 s.
     static constexpr std::chrono::seconds kMoveWithin{115};
 
@@ -46,6 +47,7 @@ class VmLink {
     void stop(std::chrono::milliseconds force_after, Answer<void> answer);
     void statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer);
     void sgx(api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer);
+    void set_epc_budget(uint64_t mib, Answer<api::vmm::SgxState> answer);
     void console(Answer<Fd> answer);  // the console ring, debug enclaves only
     void release(Answer<void> answer);
 

@@ -16,25 +16,32 @@ void SgxRelay::ask(vmm::SgxRequest question, const Send& to_vmm) {
         return to_daemon_(
             api::encode_failed(question.request, Error(ErrorCode::Busy, "too many requests about SGX")));
     const uint32_t ours = ++last_;
-    const auto timer = loop_.after(
-        kTimeout, [this, ours] { fail_one(ours, Error(ErrorCode::Timeout, "the VMM does not answer")); });
-    waiting_.emplace(ours, Waiting{.request = question.request, .timer = timer});
+    const bool is_long = vmm::sgx_action_of(question) == vmm::SgxAction::SetBudget;
+    const auto timer = loop_.after(is_long ? kBudgetTimeout : kTimeout, [this, ours] {
+        fail_one(ours, Error(ErrorCode::Timeout, "the VMM does not answer"));
+    });
+    waiting_.emplace(ours, Waiting{.question = question, .timer = timer});
     question.request = ours;
     to_vmm(api::encode(question));
 }
 
-void SgxRelay::answer(const vmm::SgxReply& reply) {
-    const auto found = waiting_.find(reply.request);
-    if (found == waiting_.end()) return;  // late, or made up
-    loop_.cancel(found->second.timer);
-    to_daemon_(vmm::encode_sgx_report(found->second.request, reply.state));
-    waiting_.erase(found);
+std::optional<vmm::SgxRequest> SgxRelay::answer(const vmm::SgxReply& reply) {
+    const auto node = waiting_.extract(reply.request);
+    if (node.empty()) return std::nullopt;  // late, or made up
+    const auto& waiting = node.mapped();
+    loop_.cancel(waiting.timer);
+    to_daemon_(vmm::encode_sgx_report(waiting.question.request, reply.state));
+    return waiting.question;
+}
+
+void SgxRelay::refuse(const api::FailedRequest& refusal) {
+    if (waiting_.contains(refusal.request)) fail_one(refusal.request, refusal.error);
 }
 
 void SgxRelay::fail_one(uint32_t ours, const Error& error) {
     const auto node = waiting_.extract(ours);
     loop_.cancel(node.mapped().timer);
-    to_daemon_(api::encode_failed(node.mapped().request, error));
+    to_daemon_(api::encode_failed(node.mapped().question.request, error));
 }
 
 void SgxRelay::fail(const Error& error) {

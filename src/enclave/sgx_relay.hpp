@@ -15,7 +15,9 @@ namespace alcove::enclave {
 
 class SgxRelay {
   public:
-    static constexpr std::chrono::seconds kTimeout{8};  // all vCPUs have to stop for a loss
+    // All vCPUs have to stop for a loss; a smaller budget has pages written to a disk.
+    static constexpr std::chrono::seconds kTimeout{8};
+    static constexpr std::chrono::seconds kBudgetTimeout{15};
     using Send = std::function<void(Bytes)>;
 
     // The loop is borrowed and outlives the object.
@@ -26,14 +28,16 @@ class SgxRelay {
 
     // Of a VM that runs.
     void ask(api::vmm::SgxRequest question, const Send& to_vmm);
-    void answer(const api::vmm::SgxReply& reply);
+    // The question that it answers; nothing when it answers none.
+    std::optional<api::vmm::SgxRequest> answer(const api::vmm::SgxReply& reply);
+    void refuse(const api::FailedRequest& refusal);
     void fail(const Error& error);
     // Who waited has gone.
     void forget_waiting();
 
   private:
     struct Waiting {
-        uint32_t request;  // the daemon's
+        api::vmm::SgxRequest question;  // with the daemon's number
         EventLoop::TimerId timer;
     };
     void fail_one(uint32_t ours, const Error& error);

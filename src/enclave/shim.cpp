@@ -52,6 +52,10 @@ Result<void> copy_into(Fd& to, const Fd& from) {
     return {};
 }
 
+bool is_budget_of(const api::Sgx& sgx, uint64_t mib) {
+    return sgx.has_spill_file() && mib != 0 && mib <= sgx.epc_bytes() / 1_MiB;
+}
+
 // What a carved enclave will be, in the numbers that its launch needs.
 Result<void> check_begin(const shim::Begin& wish, uint64_t memory_bytes, uint32_t page_size) {
     const auto refuse = [](const char* what) {
@@ -205,7 +209,8 @@ VmmLink::Callbacks Shim::vmm_callbacks() {
         .on_attestor_lost = [this] { apply(lifecycle_.attestor_lost()); },
         .on_ne_line_wanted = [this] { apply(lifecycle_.ne_line_wanted()); },
         .on_statistics = [this](const vmm::StatisticsReply& reply) { statistics_.answer(reply); },
-        .on_sgx = [this](const vmm::SgxReply& reply) { sgx_.answer(reply); },
+        .on_sgx = [this](const vmm::SgxReply& reply) { sgx_answered(reply); },
+        .on_sgx_refused = [this](const api::FailedRequest& refusal) { sgx_.refuse(refusal); },
         .on_refused = [this](const Error& error) { apply(lifecycle_.launch_refused(error)); },
         .on_protocol_broken = [this](const Error& error) { apply(lifecycle_.protocol_broken(error)); },
         .on_channel_lost = [this] { apply(lifecycle_.channel_lost()); },
@@ -258,6 +263,7 @@ void Shim::let_go() {
     order_.descriptors.attestor.reset();
     order_.descriptors.connect_listener.reset();
     order_.descriptors.disks.clear();
+    order_.descriptors.spill.reset();
     order_.descriptors.networks.clear();
     fabric_.give_back();
 }
@@ -334,6 +340,7 @@ Result<vmm::LaunchDescriptors> Shim::launch_descriptors() {
     TRY(copy_into(given.image, image_));
     TRY(copy_into(given.connect_socket, ours.connect_listener));
     TRY(copy_into(given.console_ring, console_for_writing_));
+    if (ours.spill.is_open()) TRY(copy_into(given.spill, ours.spill));
     for (const auto& disk : ours.disks)
         TRY(copy_into(given.disks.emplace_back(), disk));
     for (const auto& network : ours.networks)
@@ -504,11 +511,21 @@ void Shim::ask_statistics(const shim::StatisticsRequest& wish) {
 void Shim::ask_sgx(const shim::SgxRequest& wish) {
     if (!order_.start.sgx.is_there())
         return refuse(wish.request, ErrorCode::InvalidArgument, "this VM has no SGX");
-    if (!vmm::sgx_action_from(wish.action))
-        return refuse(wish.request, ErrorCode::InvalidArgument, "SGX knows no such action");
+    const auto action = vmm::sgx_action_of(wish);
+    if (!action) return refuse(wish.request, ErrorCode::InvalidArgument, "SGX knows no such action");
+    if (action == vmm::SgxAction::SetBudget && !is_budget_of(order_.start.sgx, wish.budget_mib))
+        return refuse(wish.request, ErrorCode::InvalidArgument,
+                      "its EPC has no budget, or can not have this one");
     if (!lifecycle_.is_running())
         return refuse(wish.request, ErrorCode::EnclaveNotReady, "the VM is not running");
     sgx_.ask(wish, [this](Bytes question) { vmm_->send(std::move(question)); });
+}
+
+// The VM's next life has the budget that this one was given.
+void Shim::sgx_answered(const vmm::SgxReply& reply) {
+    const auto question = sgx_.answer(reply);
+    if (question && vmm::sgx_action_of(*question) == vmm::SgxAction::SetBudget)
+        order_.start.sgx.budget_mib = static_cast<uint32_t>(uint64_t{question->budget_mib});
 }
 
 // What the VMM that is gone was asked.

@@ -88,6 +88,7 @@ class Shim {
     void stop(const api::shim::Stop& wish);
     void ask_statistics(const api::shim::StatisticsRequest& wish);
     void ask_sgx(const api::shim::SgxRequest& wish);
+    void sgx_answered(const api::vmm::SgxReply& reply);
     void fail_questions(const Error& error);
     void give_console(const api::shim::Console& wish);
     void give_pidfd(const api::shim::GetPidfd& wish);

@@ -96,6 +96,8 @@ struct ShimTest : testing::Test {
     api::VmRole role = api::VmRole::Enclave;
     std::vector<Fd> disks;
     std::vector<Fd> streams;  // networks
+    api::Sgx sgx{};
+    Fd spill;
     uint64_t memory_bytes = 16_MiB;
     uid_t daemon_uid = ::getuid();
     PreparationWork work = PreparationWork::real();
@@ -160,6 +162,8 @@ struct ShimTest : testing::Test {
         fds.image = sys::duplicate(image.file.get()).value();
         if ((flags & api::start::Start::kCarved) != 0) make_carved(order);
         fds.kvm = sys::open("/dev/null", O_RDWR).value();
+        order.start.sgx = sgx;
+        fds.spill = std::move(spill);
         fds.disks = std::move(disks);
         fds.networks = std::move(streams);
         auto attestor_pair = sys::socket_pair(SOCK_SEQPACKET).value();

@@ -568,6 +568,55 @@ TEST_F(ShimTest, APrimaryVmLivesAgainWithFreshMemoryAndTheSameDiskAndNetwork) {
     EXPECT_EQ(sys::read_some(network.second, sent)->bytes, 0U) << "nobody keeps it longer than the VM";
 }
 
+// Takes the first budget that it is given and refuses the next, then resets; the second life says what it
+// has.
+int live_with_budgets(const Channel& channel, vmm::LaunchOrder& order) {
+    say_started(channel);
+    const auto size = sys::file_size(order.descriptors.spill);
+    const bool has_file = size && *size == 4_MiB;
+    if (order.launch.sgx.budget_mib != 1) {
+        say_stopped(channel, StopReason::PowerOff,
+                    std::to_string(order.launch.sgx.budget_mib) + (has_file ? " MiB, a file" : " MiB"));
+        return 0;
+    }
+    Channel::Message message;
+    const auto first = wait_for<vmm::SgxRequest>(channel, message);
+    const vmm::SgxState state{.budget_pages = static_cast<uint32_t>(256 * first.budget_mib)};
+    channel.send(vmm::encode_sgx_report(first.request, state)).value();
+    const auto second = wait_for<vmm::SgxRequest>(channel, message);
+    channel.send(api::encode_failed(second.request, Error(ErrorCode::SystemCall, "the disk"))).value();
+    say_stopped(channel, StopReason::I8042Reset, "");
+    return 0;
+}
+
+TEST_F(ShimTest, TheNextLifeHasTheSpillFileAndTheBudgetThatWasSet) {
+    role = api::VmRole::Primary;
+    sgx.sections[0] = {.base = api::EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    sgx.budget_mib = 1;
+    spill = sys::memfd("spill").value();
+    ASSERT_TRUE(sys::truncate(spill, 4_MiB));
+    start(live_with_budgets);
+    attach();
+    state_at(Phase::Running);
+    const auto set = [this](uint32_t request, uint64_t mib) {
+        ask(shim::SgxRequest{.request = request,
+                             .action = static_cast<uint32_t>(vmm::SgxAction::SetBudget),
+                             .budget_mib = mib});
+    };
+
+    set(2, 5);
+    EXPECT_EQ(next_failure(), ErrorCode::InvalidArgument) << "more than there is";
+    set(3, 3);
+    const auto answer = next_of<shim::SgxReport>();
+    EXPECT_EQ(vmm::decode_sgx_report(api::open_envelope(answer.data).value())->state.budget_pages, 3U * 256);
+    set(4, 2);
+    EXPECT_EQ(next_failure(), ErrorCode::SystemCall);
+
+    std::string detail;
+    state_at(Phase::Ended, &detail);
+    EXPECT_EQ(detail, "3 MiB, a file");
+}
+
 // Says in the end whom it was joined with, and that the descriptors came along.
 int list_joined(const Channel& channel, vmm::LaunchOrder&) {
     say_started(channel);

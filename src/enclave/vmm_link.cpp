@@ -86,7 +86,11 @@ Result<void> VmmLink::on_message(const api::Envelope& envelope, const std::vecto
         }
         case api::Failed::kType: {
             const auto message = TRY(api::decode_failed(envelope));
-            callbacks_.on_refused(message.error);
+            if (message.request != 0) {
+                callbacks_.on_sgx_refused(message);
+            } else {
+                callbacks_.on_refused(message.error);
+            }
             return {};
         }
         default:

@@ -25,6 +25,7 @@ class VmmLink {
         std::function<void()> on_ne_line_wanted;
         std::function<void(const api::vmm::StatisticsReply&)> on_statistics;
         std::function<void(const api::vmm::SgxReply&)> on_sgx;
+        std::function<void(const api::FailedRequest&)> on_sgx_refused;
         std::function<void(const Error&)> on_refused;          // it can not build the machine
         std::function<void(const Error&)> on_protocol_broken;  // the channel is closed then
         std::function<void()> on_channel_lost;

@@ -158,7 +158,7 @@ bool is_empty(const NodeGrant& part) {
     return part.cores.empty() && part.memory_bytes == 0 && part.epc_bytes == 0;
 }
 
-// Adds EPC to a grant, on its own nodes first; `free` is what there is in small pages without the grant.
+// Adds EPC to a grant, on its own nodes first; `free` is what there is in small pages beside the grant.
 // What found no place is left.
 template <typename Free>
 uint64_t add_epc(Grant& grant, uint64_t bytes, const std::vector<Free>& free, Placement placement) {
@@ -170,23 +170,30 @@ uint64_t add_epc(Grant& grant, uint64_t bytes, const std::vector<Free>& free, Pl
         for (const auto& node : free) {
             if (is_own(node.node) != of_its_nodes || (!of_its_nodes && placement == Placement::OneNode))
                 continue;
-            uint64_t room = node.bytes;
-            for (const auto& part : own)
-                if (part.node == node.node && grant.pages == PageSize::Size4K) room -= part.memory_bytes;
-            const uint64_t taken = std::min(bytes, align_down<uint64_t>(room, 2_MiB));
+            const uint64_t taken = std::min(bytes, align_down<uint64_t>(node.bytes, 2_MiB));
             if (taken == 0) continue;
-            part_of(grant, node.node).epc_bytes = taken;
+            part_of(grant, node.node).epc_bytes += taken;
             bytes -= taken;
         }
     }
     return bytes;
 }
 
-Failure epc_shortage(const Demand& demand, uint64_t missing) {
-    return fail(ErrorCode::NoFreeMemory, mib(demand.epc_bytes) +
+// The last nodes give first.
+void take_epc(Grant& grant, uint64_t bytes) {
+    for (auto part = grant.nodes.rbegin(); part != grant.nodes.rend(); ++part) {
+        const uint64_t taken = std::min(bytes, part->epc_bytes);
+        part->epc_bytes -= taken;
+        bytes -= taken;
+    }
+    std::erase_if(grant.nodes, is_empty);
+}
+
+Failure epc_shortage(uint64_t wanted, uint64_t missing) {
+    return fail(ErrorCode::NoFreeMemory, mib(wanted) +
                                              " of EPC asked for, which is memory of this "
                                              "host; " +
-                                             mib(demand.epc_bytes - missing) + " may still be lent");
+                                             mib(wanted - missing) + " may still be lent");
 }
 
 template <typename Free>
@@ -327,11 +334,15 @@ Result<Lease> Ledger::reserve(const Demand& demand) {
             .owner = demand.owner, .pages = demand.pages, .policy = demand.policy, .nodes = {}, .cpus = {}};
         grant.nodes = choose(free, demand, threads);
         if (grant.nodes.empty()) return shortage(demand, threads, free);
+        const auto entry = book.grants.emplace(demand.owner, grant).first;  // its memory is not free for EPC
         const uint64_t missing =
             add_epc(grant, demand.epc_bytes, book.free_by_node(PageSize::Size4K), demand.placement);
-        if (missing != 0) return epc_shortage(demand, missing);
+        if (missing != 0) {
+            book.grants.erase(entry);
+            return epc_shortage(demand.epc_bytes, missing);
+        }
         grant.cpus = book.cpus_of(grant);
-        book.grants.emplace(demand.owner, grant);
+        entry->second = grant;
         return grant;
     });
     if (!granted) return Failure{std::move(granted).error()};
@@ -387,6 +398,24 @@ Result<void> Ledger::transfer(Lease& from, Lease& to, const std::vector<CoreId>&
     });
     from.grant_ = std::move(giver);
     to.grant_ = std::move(taker);
+    return {};
+}
+
+Result<void> Ledger::change_epc(Lease& lease, uint64_t epc_bytes) {
+    ALCOVE_CHECK(lease.book_ == book_, "the lease is of this ledger");
+    if (!is_aligned<uint64_t>(epc_bytes, 2_MiB))
+        return fail(ErrorCode::InvalidArgument, "EPC is lent in pieces of 2 MiB");
+    Grant grant = lease.grant_;
+    const uint64_t before = grant.epc_bytes();
+    if (epc_bytes < before) take_epc(grant, before - epc_bytes);
+    const uint64_t missing = book_->entries.with([&](Entries& book) {
+        const uint64_t more = epc_bytes > before ? epc_bytes - before : 0;
+        const uint64_t left = add_epc(grant, more, book.free_by_node(PageSize::Size4K), Placement::AnyNodes);
+        if (left == 0) book.grants[grant.owner] = grant;
+        return left;
+    });
+    if (missing != 0) return epc_shortage(epc_bytes - before, missing);
+    lease.grant_ = std::move(grant);
     return {};
 }
 

@@ -109,6 +109,10 @@ class Ledger {
     // size and policy. ErrorCode::InvalidArgument when `from` has not so much; nothing has moved then.
     Result<void> transfer(Lease& from, Lease& to, const std::vector<CoreId>& cores, uint64_t memory_bytes);
 
+    // Another amount of EPC, a multiple of 2 MiB: what is more is taken from its own nodes first.
+    // ErrorCode::NoFreeMemory when there is not so much; nothing has changed then.
+    Result<void> change_epc(Lease& lease, uint64_t epc_bytes);
+
     std::vector<CpuId> reserve_cpus() const;   // the host's own, ascending
     std::vector<NodeAccount> account() const;  // by node
     std::vector<Grant> grants() const;         // by owner

@@ -206,6 +206,43 @@ TEST(Ledger, EpcIsTakenWhereTheVmIsAndElsewhereOnlyIfItMayBe) {
     EXPECT_EQ(lease.grant().nodes[1].epc_bytes, 4_MiB);
 }
 
+TEST(Ledger, EpcGrowsAndShrinksWithItsLease) {
+    auto ledger = Ledger::create(make_capacity(2, 2, 64_MiB, 0)).value();
+    auto wanted = demand("a", 2, 60_MiB);
+    wanted.epc_bytes = 2_MiB;
+    auto lease = ledger.reserve(wanted).value();
+
+    ASSERT_TRUE(ledger.change_epc(lease, 8_MiB));
+    EXPECT_EQ(lease.grant().nodes[0].epc_bytes, 4_MiB) << "its own node first";
+    EXPECT_EQ(lease.grant().nodes[1].epc_bytes, 4_MiB);
+    EXPECT_EQ(ledger.grants().at(0), lease.grant());
+
+    const auto refused = ledger.change_epc(lease, 70_MiB);
+    EXPECT_EQ(refused.error().code(), ErrorCode::NoFreeMemory);
+    EXPECT_NE(refused.error().message().find("62 MiB of EPC asked for"), std::string::npos);
+    EXPECT_NE(refused.error().message().find("60 MiB may still be lent"), std::string::npos);
+    EXPECT_EQ(ledger.change_epc(lease, 1_MiB).error().code(), ErrorCode::InvalidArgument);
+    EXPECT_EQ(lease.grant().epc_bytes(), 8_MiB);
+
+    ASSERT_TRUE(ledger.change_epc(lease, 2_MiB));
+    ASSERT_EQ(lease.grant().nodes.size(), 1U);
+    EXPECT_EQ(lease.grant().epc_bytes(), 2_MiB);
+    EXPECT_EQ(ledger.account().at(0).lines.back().small_bytes, 2_MiB);
+    EXPECT_EQ(ledger.account().at(1).lines.back().small_bytes, 64_MiB);
+    lease.give_back();
+    EXPECT_EQ(ledger.account().at(0).lines.back().small_bytes, 64_MiB);
+}
+
+TEST(Ledger, EpcThatWasBookedBeyondTheCapacityCanOnlyShrink) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 4_MiB, 0)).value();
+    auto lease =
+        ledger.adopt({.owner = "a", .nodes = {{.node = {0}, .epc_bytes = 8_MiB}}, .cpus = {}}).value();
+
+    EXPECT_EQ(ledger.change_epc(lease, 10_MiB).error().code(), ErrorCode::NoFreeMemory);
+    EXPECT_TRUE(ledger.change_epc(lease, 6_MiB));
+    EXPECT_EQ(lease.grant().epc_bytes(), 6_MiB);
+}
+
 TEST(Ledger, WhatIsCarvedOutOfAVmLeavesItItsEpc) {
     auto ledger = Ledger::create(make_capacity(1, 2, 64_MiB, 0)).value();
     auto wanted = demand("a", 4, 32_MiB);

@@ -54,6 +54,8 @@ int main(int argc, char** argv) {
     app.add_option("--view-dir", config.view_directory, "Directory of the socket that only reads")
         ->capture_default_str();
     app.add_option("--state-dir", config.state_directory, "Directory of the database")->capture_default_str();
+    app.add_option("--spill-dir", config.spill_directory,
+                   "Where EPC beyond its budget goes, on a disk (spill in the state directory)");
     app.add_option("--attestor-socket", config.attestor_socket, "Where alcove-attestor listens")
         ->capture_default_str();
     app.add_option("--control-group", config.control_group, "Group that may control enclaves")

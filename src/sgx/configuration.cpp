@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "codec/hex.hpp"
+#include "memory/layout.hpp"
 #include "support/bits.hpp"
 #include "support/endian.hpp"
 
@@ -129,6 +130,10 @@ uint64_t Configuration::size_mib() const {
     return size;
 }
 
+uint64_t Configuration::resident_mib() const {
+    return budget_mib.value_or(size_mib());
+}
+
 Result<Backend> parse_backend(std::string_view text) {
     return parse<Backend>("sgx.backend", text, kBackends);
 }
@@ -198,10 +203,10 @@ Result<std::vector<std::string>> check(const Configuration& configuration) {
 }
 
 Result<void> check_available(const Configuration& configuration) {
-    if (configuration.population != Population::Static)
+    if (configuration.population == Population::Balloon)
         return not_yet(
-            "VMs whose EPC is oversubscribed or ballooned can not be started yet: sgx.population is "
-            "\"static\"");
+            "VMs whose EPC is ballooned can not be started yet: sgx.population is \"static\" or "
+            "\"oversubscribe\"");
     if (configuration.backend == Backend::Hardware)
         return not_yet(
             "EPC of this host's hardware can not be given to VMs yet: sgx.backend is \"software\" or "
@@ -235,6 +240,18 @@ Result<Sections> place_sections(const Configuration& configuration, memory::Gues
         ranges.push_back(range);
     }
     return Sections::create(std::move(ranges));
+}
+
+Result<Sections> place_sections(const Configuration& configuration,
+                                const std::vector<memory::GuestRange>& ram,
+                                const std::vector<memory::GuestRange>& devices, uint64_t address_limit) {
+    auto occupied = devices;
+    uint64_t above_ram = memory::layout::kHighRamStart;
+    for (const auto& range : ram) {
+        occupied.push_back(range);
+        above_ram = std::max(above_ram, range.end());
+    }
+    return place_sections(configuration, memory::GuestAddress(above_ram), occupied, address_limit);
 }
 
 Features features_of(const Configuration& configuration, uint64_t xfrm,

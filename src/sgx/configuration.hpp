@@ -49,6 +49,7 @@ struct Configuration {
     OnMigrate on_migrate = OnMigrate::Drop;
 
     uint64_t size_mib() const;
+    uint64_t resident_mib() const;  // of it, in memory at most
     bool operator==(const Configuration&) const = default;
 };
 
@@ -74,6 +75,10 @@ Result<void> check_available(const Configuration& configuration);
 // (RAM, MMIO), or end behind `address_limit`.
 Result<Sections> place_sections(const Configuration& configuration, memory::GuestAddress above_ram,
                                 const std::vector<memory::GuestRange>& occupied, uint64_t address_limit);
+// The same beside this RAM and these devices: above both RAM and the gap below 4 GiB.
+Result<Sections> place_sections(const Configuration& configuration,
+                                const std::vector<memory::GuestRange>& ram,
+                                const std::vector<memory::GuestRange>& devices, uint64_t address_limit);
 
 // `xfrm` and `components` are the machine's.
 Features features_of(const Configuration& configuration, uint64_t xfrm,

@@ -89,6 +89,8 @@ TEST(SgxConfiguration, WhatIsNotThereYetIsSaid) {
     EXPECT_TRUE(check_available(with_epc()));
     auto configuration = with_epc();
     configuration.population = Population::Oversubscribe;
+    EXPECT_TRUE(check_available(configuration));
+    configuration.population = Population::Balloon;
     EXPECT_THAT(check_available(configuration).error().to_string(),
                 HasSubstr("sgx.population is \"static\""));
     configuration = with_epc();
@@ -129,6 +131,18 @@ TEST(SgxPlacement, FollowsTheRamAndKeepsWhatWasGiven) {
                                                GuestRange{GuestAddress(8_GiB + 1_MiB), 4_MiB},
                                                GuestRange{GuestAddress(8_GiB), 1_MiB}));
     EXPECT_EQ(sections.pages(), 7U * 256);
+}
+
+TEST(SgxPlacement, SectionsGoAboveRamAndTheGapBelow4GiB) {
+    const std::vector<GuestRange> devices{{GuestAddress(3_GiB), 1_GiB}};
+    const auto first_of = [&](const std::vector<GuestRange>& ram) {
+        return place_sections(with_epc(), ram, devices, 512_GiB)->ranges()[0].base;
+    };
+    EXPECT_EQ(first_of({{GuestAddress(0), 64_MiB}}), GuestAddress(4_GiB));
+    EXPECT_EQ(first_of({{GuestAddress(0), 3_GiB}, {GuestAddress(4_GiB), 2_GiB}}), GuestAddress(6_GiB));
+    auto over_devices = with_epc();
+    over_devices.epc[0].base = GuestAddress(3_GiB);
+    EXPECT_FALSE(place_sections(over_devices, std::vector<GuestRange>{}, devices, 512_GiB));
 }
 
 TEST(SgxPlacement, NoSectionLiesOverAnythingElse) {

@@ -3,11 +3,14 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "crypto/random.hpp"
 #include "crypto/secret.hpp"
+#include "sgx/small_pages.hpp"
 #include "support/check.hpp"
 #include "support/endian.hpp"
 #include "support/system.hpp"
@@ -31,6 +34,7 @@ Result<std::unique_ptr<SpillingStore>> SpillingStore::create(Plan plan) {
     if (plan.budget < kMinBudget)
         return fail(ErrorCode::InvalidArgument, "an EPC budget is at least 64 pages (256 KiB)");
     auto mapping = TRY(Mapping::shared(plan.memory, uint64_t{plan.pages} * kPageSize));
+    TRY(use_small_pages(mapping));
     auto memory = TRY(sys::duplicate(plan.memory.get()));
     const auto key = TRY(crypto::random_array<sizeof(crypto::AesKey)>());
     return std::unique_ptr<SpillingStore>(
@@ -213,8 +217,25 @@ Result<void> SpillingStore::set_budget(uint32_t pages) {
     if (pages < kMinBudget)
         return fail(ErrorCode::InvalidArgument, "an EPC budget is at least 64 pages (256 KiB)");
     Lock lock(mutex_);
-    budget_ = pages;
-    return make_room(lock, budget_ + 1);
+    const uint32_t before = std::exchange(budget_, pages);
+    const uint64_t evictions = statistics_.evictions;
+    auto made = make_room(lock, budget_ + 1);
+    const bool written = statistics_.evictions != evictions;
+    if (!made) budget_ = before;
+    lock.unlock();
+    if (!made || !written) return made;
+    return write_back();
+}
+
+uint32_t SpillingStore::budget() const {
+    const Lock lock(mutex_);
+    return budget_;
+}
+
+// What the kernel keeps of the file is memory, too; when it is on the disk the kernel can do without.
+Result<void> SpillingStore::write_back() const {
+    if (::fdatasync(spill_.get()) < 0) return fail_errno(errno, "writing the EPC spill file to its disk");
+    return {};
 }
 
 }  // namespace alcove::sgx

@@ -63,8 +63,9 @@ class SpillingStore : public PageStore {
     void discard(PageIndex page) override;
     Occupancy occupancy() const override;
 
-    // Pages beyond it leave at once.
+    // Pages beyond it leave at once, but for those that are in use. After an error it is what it was.
     Result<void> set_budget(uint32_t pages);
+    uint32_t budget() const;
 
     struct Statistics {
         uint64_t evictions = 0;
@@ -97,6 +98,7 @@ class SpillingStore : public PageStore {
     Result<void> write_out(PageIndex page, uint64_t version, crypto::AesTag& tag);
     Result<void> read_back(PageIndex page, uint64_t version, const crypto::AesTag& tag);
     Result<void> punch(PageIndex page);
+    Result<void> write_back() const;
     void settle(Page& page, State state);
 
     Mapping mapping_;

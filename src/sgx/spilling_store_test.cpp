@@ -264,6 +264,19 @@ TEST(SpillingPlan, ABudgetHasALeast) {
               ErrorCode::InvalidArgument);
 }
 
+TEST_F(Spilling, ASmallerBudgetThatCannotBeHadLeavesTheFormerOne) {
+    ASSERT_TRUE(store_->set_budget(2 * kBudget));
+    for (uint32_t page = 0; page < 2 * kBudget; ++page)
+        put(page, page);
+    ASSERT_TRUE(sys::add_seals(spill_, F_SEAL_WRITE | F_SEAL_GROW));  // a disk that takes nothing
+
+    EXPECT_FALSE(store_->set_budget(kBudget));
+
+    EXPECT_EQ(store_->budget(), 2 * kBudget);
+    EXPECT_EQ(store_->occupancy().resident, 2 * kBudget);
+    EXPECT_EQ(get(5), 5U);
+}
+
 // The guest does not notice.
 TEST(SpillingEngine, EnclavesRunInLessMemoryThanTheyHave) {
     Fd memory = sys::memfd("epc").value();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sgx/small_pages.hpp"
 #include "support/system.hpp"
 
 namespace alcove::sgx_vm {
@@ -32,6 +33,10 @@ Result<ProtectedMemory> ProtectedMemory::create(const sgx::Sections& sections, c
     auto contents = TRY(Mapping::shared(epc, uint64_t{sections.pages()} * sgx::kPageSize));
     auto private_pages = TRY(PrivatePages::create(base, vcpus));
     return ProtectedMemory(sections.ranges(), std::move(contents), std::move(ones), std::move(private_pages));
+}
+
+Result<void> ProtectedMemory::use_small_epc_pages() const {
+    return sgx::use_small_pages(epc_);
 }
 
 std::vector<kvm::MemorySlot> ProtectedMemory::slots(uint32_t first_ordinary, uint32_t first_protected) const {

@@ -26,6 +26,9 @@ class ProtectedMemory {
     static Result<ProtectedMemory> create(const sgx::Sections& sections, const Fd& epc,
                                           memory::GuestAddress base, uint32_t vcpus);
 
+    // Of an EPC whose pages come and go (sgx/small_pages.hpp).
+    Result<void> use_small_epc_pages() const;
+
     const PrivatePages& private_pages() const { return private_; }
     memory::GuestAddress ones() const { return memory::GuestAddress(private_.range().end()); }
     uint64_t end() const { return ones().value() + sgx::kPageSize; }

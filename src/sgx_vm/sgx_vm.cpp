@@ -14,6 +14,7 @@ namespace {
 // What machine version 1 has: x87, SSE, AVX, as cpu/cpuid_baseline.cpp lays them out.
 constexpr uint64_t kXfrm = sgx::xcr0::X87 | sgx::xcr0::SSE | sgx::xcr0::AVX;
 constexpr uint64_t kPagesPerMib = 1_MiB / sgx::kPageSize;
+constexpr uint32_t kBudgetStep = 16 * kPagesPerMib;  // pages that leave at once
 constexpr sgx::XsaveComponent kAvx{.bit = 2, .offset = 576, .size = 256};
 
 Result<void> check_kvm(const kvm::Vm& vm) {
@@ -35,20 +36,18 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
                                              std::shared_ptr<const memory::GuestMemory> ram,
                                              const Place& place, uint32_t vcpus) {
     TRY(check_kvm(vm));
-    auto occupied = place.occupied;
-    uint64_t above_ram = 4_GiB;
-    for (const auto& mapped : ram->mapped_regions()) {
-        occupied.push_back(mapped.region.range);
-        above_ram = std::max(above_ram, mapped.region.range.end());
-    }
-    auto sections = TRY(sgx::place_sections(plan.configuration, memory::GuestAddress(above_ram), occupied,
-                                            place.private_base.value()));
+    std::vector<memory::GuestRange> ranges;
+    for (const auto& mapped : ram->mapped_regions())
+        ranges.push_back(mapped.region.range);
+    auto sections =
+        TRY(sgx::place_sections(plan.configuration, ranges, place.occupied, place.private_base.value()));
     const auto epc = TRY(sys::memfd("sgx-epc"));
     const uint64_t bytes = uint64_t{sections.pages()} * sgx::kPageSize;
     TRY(sys::truncate(epc, bytes));
     auto mappings = std::make_unique<ResidentMappings>();
     auto store = TRY(make_store(plan, epc, sections.pages(), *mappings));
     auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
+    if (store.spilling != nullptr) TRY(memory.use_small_epc_pages());
     auto features = sgx::features_of(plan.configuration, kXfrm, {kAvx});
     auto engine =
         TRY(sgx::Engine::create(std::move(sections), std::move(features), std::move(store.pages), plan.root));
@@ -84,7 +83,7 @@ Result<SgxVm::Store> SgxVm::make_store(const SgxPlan& plan, const Fd& epc, uint3
     return fail(ErrorCode::MachineConfig, "sgx.population: `balloon` is not there yet; `static` is");
 }
 
-Result<void> SgxVm::set_budget(uint64_t mib) {
+Result<void> SgxVm::check_budget(uint64_t mib) const {
     if (spilling_ == nullptr)
         return fail(ErrorCode::InvalidArgument,
                     "only EPC with sgx.population = \"oversubscribe\" has a budget");
@@ -93,7 +92,20 @@ Result<void> SgxVm::set_budget(uint64_t mib) {
         return fail(ErrorCode::InvalidArgument, "the budget has to be between " +
                                                     std::to_string(sgx::kMinBudgetMib) + " and " +
                                                     std::to_string(most) + " MiB");
-    return spilling_->set_budget(static_cast<uint32_t>(mib * kPagesPerMib));
+    return {};
+}
+
+Result<bool> SgxVm::approach_budget(uint64_t mib) {
+    TRY(check_budget(mib));
+    const auto goal = static_cast<uint32_t>(mib * kPagesPerMib);
+    const uint32_t resident = spilling_->occupancy().resident;
+    const uint32_t next = resident > goal + kBudgetStep ? resident - kBudgetStep : goal;
+    TRY(spilling_->set_budget(next));
+    return next == goal;
+}
+
+uint32_t SgxVm::budget_pages() const {
+    return spilling_ == nullptr ? 0 : spilling_->budget();
 }
 
 sgx::SpillingStore::Statistics SgxVm::spill_statistics() const {
@@ -119,9 +131,14 @@ Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint
     return std::unique_ptr<cpu::ExitHandler>(std::move(made));
 }
 
-Result<void> SgxVm::drop() {
+Result<void> SgxVm::leave_enclaves() {
     for (auto* vcpu : vcpus_)
         TRY(vcpu->leave_enclave());
+    return {};
+}
+
+Result<void> SgxVm::drop() {
+    TRY(leave_enclaves());
     engine_->drop_all();
     return {};
 }

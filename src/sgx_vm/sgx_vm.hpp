@@ -51,6 +51,9 @@ class SgxVm {
     // After extend_cpuid(). The vCPU has not run, and outlives the handler, as this does.
     Result<std::unique_ptr<cpu::ExitHandler>> make_vcpu(kvm::Vcpu& vcpu, uint32_t index);
 
+    // Each vCPU that is inside an enclave leaves it, as for an interrupt. While all of them are parked. After
+    // an error the machine can not go on.
+    Result<void> leave_enclaves();
     // All EPC is lost at once, as after a change of machines: enclaves are no more, and who enters one meets
     // a fault. While all vCPUs are parked. After an error the machine can not go on.
     Result<void> drop();
@@ -59,8 +62,13 @@ class SgxVm {
     EnclaveWatch& watch() { return *watch_; }
     const sgx::Engine& engine() const { return *engine_; }
 
-    // Of population `oversubscribe`, while the machine runs too: what may be in memory from now on.
-    Result<void> set_budget(uint64_t mib);
+    // Of population `oversubscribe`: what may be in memory. ErrorCode::InvalidArgument.
+    Result<void> check_budget(uint64_t mib) const;
+    // One step towards it, true when it is reached; many pages leave in several, so that the guest stands
+    // still for none of them long. While all vCPUs are parked and have left their enclaves: what one has
+    // mapped stays. After an error the budget is where the last step has left it.
+    Result<bool> approach_budget(uint64_t mib);
+    uint32_t budget_pages() const;  // 0 without
     sgx::SpillingStore::Statistics spill_statistics() const;
 
   private:

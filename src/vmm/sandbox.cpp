@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "kvm/list_ioctl.hpp"
@@ -38,7 +39,7 @@ constexpr std::array kCalls = {
     // Threads begin and end; the vCPUs are the last to begin.
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(exit), SCMP_SYS(exit_group)};
 
-// Disks (virtio/blk_file.hpp): a primary VM's alone.
+// Disks (virtio/blk_file.hpp), and EPC with a budget (sgx/spilling_store.hpp): a primary VM's alone.
 constexpr std::array kDiskCalls = {SCMP_SYS(preadv),   SCMP_SYS(pwritev),   SCMP_SYS(pread64),
                                    SCMP_SYS(pwrite64), SCMP_SYS(fdatasync), SCMP_SYS(fallocate)};
 
@@ -58,6 +59,12 @@ constexpr std::array<unsigned long, 12> kSgxIoctls = {
 constexpr uint64_t kInt = 0xffff'ffff;  // what the kernel looks at of an int
 
 }  // namespace
+
+Result<void> limit_file_size(uint64_t bytes) {
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
+    if (::setrlimit(RLIMIT_FSIZE, &limit) < 0) return fail_errno(errno, "RLIMIT_FSIZE");
+    return {};
+}
 
 Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx) {
     auto filter = TRY(sandbox::SyscallFilter::create());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/sandbox.hpp"
 
+#include <csignal>
 #include <functional>
 #include <future>
 #include <thread>
@@ -16,6 +17,8 @@
 
 #include "sandbox/child_for_tests.hpp"
 #include "sandbox/process.hpp"
+#include "support/bits.hpp"
+#include "support/system.hpp"
 
 namespace alcove::vmm {
 namespace {
@@ -84,6 +87,33 @@ TEST(Sandbox, DisksAreAPrimaryVmsAlone) {
 
     EXPECT_FALSE(killed(status_after(touch_a_disk, api::VmRole::Primary)));
     EXPECT_TRUE(killed(status_after(touch_a_disk, api::VmRole::Enclave)));
+}
+
+TEST(Sandbox, ASpillFileIsWrittenReadAndPunched) {
+    const int status = status_after(
+        [] {
+            char byte = 0;
+            (void)::pwrite(0, &byte, 0, 0);
+            (void)::pread(0, &byte, 0, 0);
+            (void)::fallocate(0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
+            (void)::fdatasync(0);
+        },
+        api::VmRole::Primary, SgxCalls::Yes);
+
+    EXPECT_FALSE(killed(status));
+}
+
+TEST(Sandbox, AFileGrowsToTheLimitAndNoFurther) {
+    const auto write_at = [](off_t offset) {
+        return sandbox::status_of_child([offset] {
+            const auto file = sys::memfd("spill").value();
+            if (!limit_file_size(4_MiB)) ::_exit(99);
+            if (::pwrite(file.get(), "x", 1, offset) != 1) ::_exit(1);
+        });
+    };
+    EXPECT_TRUE(sandbox::exited_with(write_at(4_MiB - 1), 0));
+    const int status = write_at(4_MiB);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ) << status;
 }
 
 TEST(Sandbox, VcpuStateIsReadAndWrittenForSgxAlone) {

@@ -2,6 +2,7 @@
 #include "vmm/sgx_messages.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace alcove::vmm {
 
@@ -30,7 +31,7 @@ messages::SgxEnclaveEntry entry_of(const sgx::EnclaveReport& enclave) {
 
 }  // namespace
 
-std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx) {
+std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx, Fd spill) {
     if (!sgx.is_there()) return std::nullopt;
     const auto has = [&](uint32_t flag) { return (sgx.flags & flag) != 0; };
     sgx_vm::SgxPlan plan;
@@ -47,14 +48,24 @@ std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx) {
     std::copy(sgx.launch_hash.begin(), sgx.launch_hash.end(), configuration.launch_hash.begin());
     configuration.launch_hash_writable = has(api::Sgx::kLaunchHashWritable);
     configuration.provision_key = has(api::Sgx::kProvisionKey);
+    if (sgx.has_spill_file()) {
+        configuration.population = sgx::Population::Oversubscribe;
+        configuration.budget_mib = sgx.budget_mib;
+        plan.spill = std::move(spill);
+    }
     return plan;
 }
 
-messages::SgxState sgx_state_of(const sgx::EngineReport& report) {
+messages::SgxState sgx_state_of(const sgx::EngineReport& report, uint32_t budget_pages,
+                                const sgx::SpillingStore::Statistics& spill) {
     messages::SgxState state{.enclaves_in_all = static_cast<uint32_t>(report.enclaves.size()),
                              .valid_pages = report.valid_pages,
                              .resident_pages = report.occupancy.resident,
-                             .evicted_pages = report.occupancy.evicted};
+                             .evicted_pages = report.occupancy.evicted,
+                             .budget_pages = budget_pages,
+                             .evictions = spill.evictions,
+                             .loads = spill.loads,
+                             .overdrafts = spill.overdrafts};
     for (const auto& range : report.sections)
         state.sections.push_back({.base = range.base.value(), .size = range.size});
     for (const auto& leaf : report.leaves)

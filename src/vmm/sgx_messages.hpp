@@ -11,10 +11,11 @@
 
 namespace alcove::vmm {
 
-// Nothing without SGX. The numbers were checked with the launch.
-std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx);
+// Nothing without SGX. The numbers were checked with the launch; `spill` is open where EPC has a budget.
+std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx, Fd spill);
 
-// Of enclaves, at most as many as a report carries.
-api::vmm::SgxState sgx_state_of(const sgx::EngineReport& report);
+// Of enclaves, at most as many as a report carries; of EPC with a budget also that and its counters.
+api::vmm::SgxState sgx_state_of(const sgx::EngineReport& report, uint32_t budget_pages = 0,
+                                const sgx::SpillingStore::Statistics& spill = {});
 
 }  // namespace alcove::vmm

@@ -4,12 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "support/bits.hpp"
+#include "support/system.hpp"
 
 namespace alcove::vmm {
 namespace {
 
 TEST(SgxMessages, ALaunchWithoutSgxPlansNone) {
-    EXPECT_FALSE(sgx_plan_of({}));
+    EXPECT_FALSE(sgx_plan_of({}, {}));
 }
 
 TEST(SgxMessages, APlanIsWhatTheLaunchSays) {
@@ -20,7 +21,7 @@ TEST(SgxMessages, APlanIsWhatTheLaunchSays) {
     sgx.launch_hash[3] = 77;
     sgx.root[0] = 9;
 
-    const auto plan = sgx_plan_of(sgx);
+    const auto plan = sgx_plan_of(sgx, {});
 
     ASSERT_TRUE(plan);
     const auto& configuration = plan->configuration;
@@ -34,6 +35,29 @@ TEST(SgxMessages, APlanIsWhatTheLaunchSays) {
     EXPECT_TRUE(configuration.provision_key);
     EXPECT_EQ(configuration.launch_hash[3], 77U);
     EXPECT_EQ(plan->root[0], 9);
+}
+
+TEST(SgxMessages, EpcWithABudgetIsPlannedWithItsSpillFile) {
+    api::Sgx sgx;
+    sgx.sections[0] = {.base = api::EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    sgx.budget_mib = 1;
+
+    const auto plan = sgx_plan_of(sgx, sys::memfd("spill").value());
+
+    EXPECT_EQ(plan->configuration.population, sgx::Population::Oversubscribe);
+    EXPECT_EQ(plan->configuration.budget_mib, 1U);
+    EXPECT_TRUE(plan->spill.is_open());
+    sgx.budget_mib = 0;
+    EXPECT_EQ(sgx_plan_of(sgx, {})->configuration.population, sgx::Population::Static);
+}
+
+TEST(SgxMessages, AReportHasTheBudgetAndWhatWentAndCame) {
+    const auto state = sgx_state_of({}, 256, {.evictions = 3, .loads = 2, .overdrafts = 1});
+
+    EXPECT_EQ(state.budget_pages, 256U);
+    EXPECT_EQ(state.evictions, 3U);
+    EXPECT_EQ(state.loads, 2U);
+    EXPECT_EQ(state.overdrafts, 1U);
 }
 
 TEST(SgxMessages, AReportHasEverythingOfTheEngine) {

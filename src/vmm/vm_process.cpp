@@ -9,6 +9,7 @@
 #include "support/bits.hpp"
 #include "support/log.hpp"
 #include "support/mapping.hpp"
+#include "support/system.hpp"
 #include "vmm/clock.hpp"
 #include "vmm/sandbox.hpp"
 #include "vmm/sgx_messages.hpp"
@@ -21,6 +22,17 @@ namespace {
 namespace messages = api::vmm;
 
 constexpr uint16_t kNoVcpu = 0xffff;
+
+// Nobody watches how a spill file is filled: no file that the VMM has is to become larger than the largest
+// is.
+Result<uint64_t> largest_file(const messages::LaunchOrder& order) {
+    uint64_t largest = std::max<uint64_t>(order.launch.memory_bytes, order.launch.sgx.epc_bytes());
+    for (const auto& disk : order.descriptors.disks) {
+        const uint64_t size = TRY(sys::file_size(disk).context("a disk"));
+        largest = std::max(largest, size);
+    }
+    return largest;
+}
 
 }  // namespace
 
@@ -115,6 +127,7 @@ Result<void> VmProcess::build(messages::LaunchOrder order) {
     const auto file = TRY(Mapping::shared_read_only(descriptors.image, launch.image_size));
     const auto image = TRY(eif::Image::parse(file.bytes()));
 
+    if (launch.sgx.has_spill_file()) largest_file_ = TRY(largest_file(order));
     role_ = launch.is_primary() ? api::VmRole::Primary : api::VmRole::Enclave;
     if ((launch.flags & messages::Launch::kConsole) != 0)
         console_ = TRY(api::ConsoleRingWriter::open(descriptors.console_ring));
@@ -147,7 +160,7 @@ machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::strin
         plan.discovery = boot::Discovery::Acpi;
         plan.primary = {.identity = identity_of(*id)};
     }
-    plan.sgx = sgx_plan_of(launch.sgx);
+    plan.sgx = sgx_plan_of(launch.sgx, std::move(order.descriptors.spill));
     plan.vcpu_begins = [this, vcpus = uint32_t{launch.vcpu_count}](uint32_t vcpu) {
         return places_.enter(vcpu, vcpus);
     };
@@ -249,29 +262,60 @@ void VmProcess::tell_statistics(uint32_t request) {
 
 Result<void> VmProcess::on_sgx_request(const api::Envelope& envelope) {
     const auto request = TRY(api::decode<messages::SgxRequest>(envelope));
-    const auto action = messages::sgx_action_from(request.action);
+    const auto action = messages::sgx_action_of(request);
     if (!action || machine_->sgx() == nullptr)
         return fail(ErrorCode::InvalidMessage, "this VM has no SGX, or not that of it");
-    if (*action == messages::SgxAction::Report)
-        tell_sgx(request.request);
-    else
-        machine_->with_vcpus_parked([this, number = uint32_t{request.request}] { drop_epc(number); });
+    const uint32_t number = request.request;
+    switch (*action) {
+        case messages::SgxAction::Report:
+            tell_sgx(number);
+            return {};
+        case messages::SgxAction::Drop:
+            machine_->with_vcpus_parked([this, number] { drop_epc(number); });
+            return {};
+        case messages::SgxAction::SetBudget:
+            machine_->with_vcpus_parked(
+                [this, number, mib = uint64_t{request.budget_mib}] { approach_budget(number, mib); });
+            return {};
+    }
     return {};
+}
+
+// Between two steps the vCPUs run and devices are served.
+void VmProcess::approach_budget(uint32_t request, uint64_t mib) {
+    auto& sgx = *machine_->sgx();
+    const auto left = sgx.leave_enclaves();
+    if (!left) return give_up_later(left.error());
+    const auto reached = sgx.approach_budget(mib);
+    if (!reached) {
+        shim_->send(api::encode_failed(request, reached.error()));
+    } else if (*reached) {
+        tell_sgx(request);
+    } else {
+        machine_->with_vcpus_parked([this, request, mib] { approach_budget(request, mib); });
+    }
+}
+
+// The vCPUs are parked now.
+void VmProcess::give_up_later(const Error& error) {
+    loop_->post([this, why = error.to_string()] { machine_->give_up(why); });
 }
 
 void VmProcess::drop_epc(uint32_t request) {
     const auto dropped = machine_->sgx()->drop();
-    if (!dropped)  // later, for the vCPUs are parked
-        return loop_->post([this, why = dropped.error().to_string()] { machine_->give_up(why); });
+    if (!dropped) return give_up_later(dropped.error());
     tell_sgx(request);
 }
 
 void VmProcess::tell_sgx(uint32_t request) {
-    shim_->send(messages::encode_sgx_report(request, sgx_state_of(machine_->sgx()->engine().report())));
+    const auto& sgx = *machine_->sgx();
+    const auto state = sgx_state_of(sgx.engine().report(), sgx.budget_pages(), sgx.spill_statistics());
+    shim_->send(messages::encode_sgx_report(request, state));
 }
 
 Result<void> VmProcess::start() {
     TRY(places_.look());
+    if (largest_file_ != 0) TRY(limit_file_size(largest_file_));
     TRY(enter_sandbox(role_, machine_->sgx() != nullptr ? SgxCalls::Yes : SgxCalls::No));
     shim_->send(api::encode(messages::Started{.launch_received_ns = launch_received_ns_,
                                               .image_loaded_ns = image_loaded_ns_,

@@ -56,6 +56,8 @@ class VmProcess {
     void tell_statistics(uint32_t request);
     Result<void> on_sgx_request(const api::Envelope& envelope);
     void drop_epc(uint32_t request);
+    void approach_budget(uint32_t request, uint64_t mib);
+    void give_up_later(const Error& error);
     void tell_sgx(uint32_t request);
     Result<void> on_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void on_ended(const machine::MachineEnd& end);
@@ -67,6 +69,7 @@ class VmProcess {
     std::unique_ptr<api::Connection> shim_;
     uint64_t launch_received_ns_ = 0;  // 0: not yet
     uint64_t image_loaded_ns_ = 0;
+    uint64_t largest_file_ = 0;  // that it may have, with a spill file; else 0
 
     std::optional<api::ConsoleRingWriter> console_;
     std::atomic<uint64_t> console_bytes_{0};  // written on vCPU threads, for statistics only

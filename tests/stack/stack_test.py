@@ -904,10 +904,85 @@ $b reboot -f
         self.assertEqual((self.traces(), self.lent()), before)
         self.assertEqual(alcove("sgx", "list")["vms"], [])
 
+    # A round of the unikernel's sees every page of 700, all of which it has in use.
+    def wait_for_rounds(self, name, more):
+        rounds = lambda: [int(line.split()[1], 16) for line in alcove("vm", "logs", name)["console"].splitlines()
+                          if re.fullmatch("round [0-9a-f]{16}", line)]
+        first = (rounds() or [0])[-1]
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            if (rounds() or [0])[-1] >= first + more:
+                self.assertNotIn("wrong", alcove("vm", "logs", name)["console"])
+                return
+            time.sleep(0.5)
+        self.fail(f"{name} does not get round: {alcove('vm', 'logs', name)['console']}")
+
+    def test_a_vm_has_more_epc_in_use_than_is_in_memory(self):
+        held = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c /var/lib/alcove/daemon/spill/"
+        used = "df -k /var/lib/alcove | tail -n 1 | awk '{print $3}'"
+        owners = lambda: [owner["owner"] for node in self.lent() for owner in node["owners"]]
+        before = self.traces(), owners(), inside(held)
+        lent = lambda: alcove("sgx", "info")["software"]["lent_bytes"] >> 20
+        configuration = self.folder / "oversubscribed.toml"
+        configuration.write_text("[sgx]\npopulation = \"oversubscribe\"\nbudget_mib = 1\n[[sgx.epc]]\nsize = 4\n")
+        self.addCleanup(self.remove_vm, "ballast")
+        alcove("vm", "start", "ballast", "--config", configuration, "--kernel", GUESTS / "unikernel.elf",
+               "--cmdline", "ballast", "--cpus", 1, "--memory", "64M")
+        self.assertEqual(lent(), 2)
+        self.wait_for_console("ballast", "ballast 0000000000000000")
+        self.wait_for_rounds("ballast", 1)
+
+        with self.subTest("what is shown of it"):
+            vm = self.sgx_of("ballast")
+            self.assertEqual((vm["configuration"]["population"], vm["configuration"]["budget_mib"]), ("oversubscribe", 1))
+            self.assertGreater(vm["state"]["valid_pages"], 700)
+            self.assertLessEqual(vm["state"]["resident_pages"], 256)
+            self.assertGreater(vm["state"]["evicted_pages"], 400)
+            self.assertEqual(vm["state"]["spill"]["budget_pages"], 256)
+            self.assertGreater(vm["state"]["spill"]["evictions"], 700)
+            self.assertGreater(vm["state"]["spill"]["loads"], 700)
+            self.assertNotEqual(inside(held), before[2])
+
+        with self.subTest("a larger budget"):
+            alcove("sgx", "set", "ballast", "--budget", "4M")
+            self.assertEqual(lent(), 4)
+            self.wait_for_rounds("ballast", 2)
+            settled = self.sgx_of("ballast")["state"]
+            self.assertLess(settled["evicted_pages"], 10, "what nobody touches stays away")
+            self.assertGreater(settled["resident_pages"], 700)
+            self.wait_for_rounds("ballast", 1)
+            self.assertEqual(self.sgx_of("ballast")["state"]["spill"]["loads"], settled["spill"]["loads"])
+
+        with self.subTest("another daemon knows it"):
+            self.kill_inside("alcoved")
+            self.assertEqual(self.sgx_of("ballast")["configuration"]["budget_mib"], 4)
+            self.assertEqual(lent(), 4)
+
+        with self.subTest("a smaller budget"):
+            state = alcove("sgx", "set", "ballast", "--budget", 1)["state"]
+            self.assertLessEqual(state["resident_pages"], 256)
+            self.assertGreater(state["evicted_pages"], 400)
+            self.assertEqual(lent(), 2)
+            self.wait_for_rounds("ballast", 1)
+
+        with self.subTest("budgets that can not be"):
+            for size, words in ((5, "4 MiB"), (0, "")):
+                with self.assertRaises(Refused) as refused:
+                    alcove("sgx", "set", "ballast", "--budget", size)
+                self.assertIn(words, refused.exception.error["message"] + refused.exception.text)
+
+        during = int(inside(used))
+        alcove("vm", "stop", "ballast", timeout=60)
+        alcove("vm", "remove", "ballast")
+        # A daemon that begins anew counts anew what is free.
+        self.assertEqual((self.traces(), owners(), inside(held)), before)
+        self.assertLess(int(inside(used)), during - 3000, "the disk has the space of the spill file again")
+
     def test_an_sgx_that_can_not_be_had_is_refused(self):
         before = self.traces(), self.lent()
         configuration = self.folder / "refused.toml"
         for text, words in (("[[sgx.epc]]\nsize = 4\nbase = 0\n", "over RAM"),
+                            ("[sgx]\npopulation = \"balloon\"\n[[sgx.epc]]\nsize = 4\n", "sgx.population"),
                             ("[sgx]\nbackend = \"hardware\"\nkey_root = \"host\"\n[[sgx.epc]]\nsize = 4\n", "sgx.backend"),
                             ("[[sgx.epc]]\nsize = 1_000_000\n", "at most 512 GiB"),
                             ("[[sgx.epc]]\nsize = 200_000\n", "EPC")):
