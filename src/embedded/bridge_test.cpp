@@ -204,8 +204,9 @@ TEST_F(Bridge, SixtyFourStreamsCarryTheirOwnBytesBothWays) {
 }
 
 TEST_F(Bridge, AClientThatDoesNotReadDelaysNobodyElse) {
-    std::atomic<bool> stop = false;
-    serve(2, [&](Fd fd) {
+    // Its server ends after this function has.
+    const auto stop = std::make_shared<std::atomic<bool>>(false);
+    serve(2, [stop](Fd fd) {
         Bytes first(1);
         ASSERT_TRUE(sys::read_exact(fd, first).has_value());
         if (first[0] == 'q') {
@@ -214,7 +215,7 @@ TEST_F(Bridge, AClientThatDoesNotReadDelaysNobodyElse) {
         }
         ASSERT_TRUE(sys::set_non_blocking(fd, true).has_value());
         const std::string flood(64 * 1024, 'f');
-        while (!stop) {  // fills every buffer on the way
+        while (!*stop) {  // fills every buffer on the way
             if (const auto transfer = sys::write_some(fd, as_byte_view(flood)); !transfer) return;
             std::this_thread::sleep_for(milliseconds(1));
         }
@@ -229,7 +230,7 @@ TEST_F(Bridge, AClientThatDoesNotReadDelaysNobodyElse) {
     ASSERT_TRUE(write_whole(*quick, as_byte_view("q")));
 
     EXPECT_EQ(read_to_end(*quick).size(), 3'000'000u);
-    stop = true;
+    *stop = true;
 }
 
 TEST_F(Bridge, WhatAServerSaidBeforeItClosedArrivesThoughTheClientStillSends) {

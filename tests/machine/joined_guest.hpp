@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A guest that is joined with another one, as its VMM has it: a machine with a vsock device and a fabric
-// behind it. The one with the parent's context id has its device on PCI, as a primary VM does. Two of them, each in a thread or process of its own, are a primary VM and its enclave without
-// anything that carves.
+// behind it. The one with the parent's context id has its device on PCI, as a primary VM does. Two of them,
+// each in a thread or process of its own, are a primary VM and its enclave without anything that carves.
 #pragma once
 
 #include <chrono>
