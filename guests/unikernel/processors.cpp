@@ -127,6 +127,7 @@ void try_nmi() {
         if (!wait_until([&] { return other.nmis == i; })) break;
         at_aep += other.nmi_rip == address(run_enclave_aep) && other.seen[0] == 3 ? 1 : 0;
         secrets += count_secrets(other.seen, 15) + count_secrets(other.seen_xmm, 4);
+        wait_ten_ms();  // it is inside again
     }
     line("nmis", other.nmis);
     line("nmis inside", at_aep);  // else it was on its way in
