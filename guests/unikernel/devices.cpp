@@ -4,9 +4,13 @@
 // what KVM itself writes to memory; and events and registers of its own that it hopes to see inside. Each
 // line is compared by a test.
 #include "unikernel/unikernel.hpp"
+#include "virtio/spec.hpp"
 
 using alcove::sgx::Encls;
 using alcove::sgx::kPageSize;
+namespace virtio = alcove::virtio;
+namespace mmio = virtio::mmio;
+namespace status = virtio::status;
 
 namespace {
 
@@ -15,30 +19,18 @@ constexpr uint64_t kNeighboursData = kEpcPages + kData;
 
 // virtio-rng by virtio-mmio (VIRTIO 1.2, 4.2.2), as much of its driver as this takes.
 constexpr uint64_t kWindow = 0xd000'0000;
-enum Register : uint64_t {
-    DriverFeatures = 0x20,
-    DriverFeaturesSel = 0x24,
-    QueueNum = 0x38,
-    QueueReady = 0x44,
-    QueueNotify = 0x50,
-    DeviceStatus = 0x70,
-    QueueDesc = 0x80,
-    QueueDriver = 0x90,
-    QueueDevice = 0xa0,
-};
-constexpr uint32_t kAcknowledgedByDriver = 3, kDriverOk = 4, kFeaturesOk = 8, kNeedsReset = 0x40;
-constexpr uint16_t kWrite = 2;
+constexpr uint32_t kAcknowledged = status::ACKNOWLEDGE | status::DRIVER;
+constexpr uint16_t kWrite = virtio::descriptor_flag::WRITE;
 
-struct Descriptor {
-    uint64_t address;
-    uint32_t length;
-    uint16_t flags, next;
-};
 struct Rings {
     uint64_t descriptors, available, used;  // physical
 };
 alignas(kPageSize) volatile struct {
-    Descriptor descriptors[4];
+    struct {
+        uint64_t address;
+        uint32_t length;
+        uint16_t flags, next;
+    } descriptors[4];       // virtio::Descriptor, in words that can be volatile
     uint16_t available[8];  // flags, index, ring
     uint16_t used[32];
     uint64_t buffer[8];
@@ -51,8 +43,8 @@ void set_address(uint64_t at, uint64_t value) {
     set(at, static_cast<uint32_t>(value));
     set(at + 4, static_cast<uint32_t>(value >> 32));
 }
-uint32_t status() {
-    return *reinterpret_cast<volatile uint32_t*>(kWindow + DeviceStatus);
+uint32_t device_status() {
+    return *reinterpret_cast<volatile uint32_t*>(kWindow + mmio::Status);
 }
 
 // Has the device fill `buffer` with so many bytes. NEEDS_RESET if that is what it says; else the used index.
@@ -65,23 +57,24 @@ uint64_t ask_device(const Rings& rings, uint64_t buffer) {
     for (auto& word : ram.used)
         word = 0;
     ram.available[1] = 1;
-    set(DeviceStatus, 0);
-    set(DeviceStatus, kAcknowledgedByDriver);
-    set(DriverFeaturesSel, 1);
-    set(DriverFeatures, 1);  // VERSION_1
-    set(DeviceStatus, kAcknowledgedByDriver | kFeaturesOk);
-    set(QueueNum, 4);
-    set_address(QueueDesc, rings.descriptors);
-    set_address(QueueDriver, rings.available);
-    set_address(QueueDevice, rings.used);
-    set(QueueReady, 1);
-    set(DeviceStatus, kAcknowledgedByDriver | kFeaturesOk | kDriverOk);
-    set(QueueNotify, 0);
+    set(mmio::Status, 0);
+    set(mmio::Status, kAcknowledged);
+    set(mmio::DriverFeaturesSel, 1);
+    set(mmio::DriverFeatures, 1);  // VERSION_1
+    set(mmio::Status, kAcknowledged | status::FEATURES_OK);
+    set(mmio::QueueNum, 4);
+    set_address(mmio::QueueDescLow, rings.descriptors);
+    set_address(mmio::QueueDriverLow, rings.available);
+    set_address(mmio::QueueDeviceLow, rings.used);
+    set(mmio::QueueReady, 1);
+    set(mmio::Status, kAcknowledged | status::FEATURES_OK | status::DRIVER_OK);
+    set(mmio::QueueNotify, 0);
     constexpr uint64_t kPatience = 1'000'000'000;  // cycles
     const uint64_t begin = read_tsc();
-    while (read_tsc() - begin < kPatience && (status() & kNeedsReset) == 0 && ram.used[1] == 0)
+    while (read_tsc() - begin < kPatience && (device_status() & status::DEVICE_NEEDS_RESET) == 0 &&
+           ram.used[1] == 0)
         asm volatile("pause");
-    return (status() & kNeedsReset) != 0 ? kNeedsReset : ram.used[1];
+    return (device_status() & status::DEVICE_NEEDS_RESET) != 0 ? status::DEVICE_NEEDS_RESET : ram.used[1];
 }
 
 uint64_t bytes_used() {
@@ -119,7 +112,7 @@ void try_dma() {
     rings = in_ram;
     rings.used = epc_address(kData);
     line("used ring in epc", ask_device(rings, address(ram.buffer)));
-    set(DeviceStatus, 0);
+    set(mmio::Status, 0);
     line("sum", enter(kSum));
 }
 

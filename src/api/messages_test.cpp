@@ -273,14 +273,19 @@ TEST(ShimStart, WaitsInTheSocketForTheShim) {
     EXPECT_EQ(name_of(order->descriptors.vmm_kill), "/memfd:kill (deleted)");
 }
 
-TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
-    const auto ends = make_ends();
+start::Order make_primary_start() {
     auto order = make_start();
     order.start.role = static_cast<uint32_t>(VmRole::Primary);
     order.start.guest_cid = kParentCid;
     order.start.disk_count = 1;
     order.descriptors.attestor.reset();
     order.descriptors.disks.push_back(any_descriptor("disk"));
+    return order;
+}
+
+TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
+    const auto ends = make_ends();
+    auto order = make_primary_start();
     order.start.networks[0] = {.mac = {2, 0, 0, 0, 0, 1}, .kind = 1, .reserved = 0};
     order.descriptors.networks.push_back(any_descriptor("tap"));
 
@@ -298,12 +303,7 @@ TEST(ShimStart, OfAPrimaryVmHasDisksAndNoAttestor) {
 
 TEST(ShimStart, OfAVmWhoseEpcHasABudgetHasASpillFile) {
     const auto ends = make_ends();
-    auto order = make_start();
-    order.start.role = static_cast<uint32_t>(VmRole::Primary);
-    order.start.guest_cid = kParentCid;
-    order.start.disk_count = 1;
-    order.descriptors.attestor.reset();
-    order.descriptors.disks.push_back(any_descriptor("disk"));
+    auto order = make_primary_start();
     order.start.sgx.sections[0] = {.base = EpcSection::kAnywhere, .size_mib = 4, .node = 0};
     order.start.sgx.budget_mib = 1;
     order.descriptors.spill = any_descriptor("spill");

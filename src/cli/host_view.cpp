@@ -9,6 +9,7 @@
 #include "cli/progress.hpp"
 #include "cli/table.hpp"
 #include "cli/tree.hpp"
+#include "host/sgx_json.hpp"
 #include "support/bits.hpp"
 
 namespace alcove::cli {
@@ -113,19 +114,6 @@ std::string sgx_line(const host::SgxHardware& sgx) {
                                        std::pair("/dev/sgx_vepc", sgx.virtual_epc_device)})
         text += std::string("; ") + (exists ? "" : "no ") + path;
     return text;
-}
-
-Json sgx_json(const host::SgxHardware& sgx) {
-    Json sections = Json::array();
-    for (const auto& section : sgx.sections)
-        sections.push_back({{"base", section.base}, {"size", section.size}});
-    return {{"present", sgx.present},
-            {"sgx1", sgx.sgx1},
-            {"sgx2", sgx.sgx2},
-            {"launch_control", sgx.launch_control},
-            {"enclave_device", sgx.enclave_device},
-            {"virtual_epc_device", sgx.virtual_epc_device},
-            {"sections", std::move(sections)}};
 }
 
 }  // namespace
@@ -263,7 +251,7 @@ Json check_json(const CheckReport& report) {
                           {"nodes", std::move(nodes)}};
     }
     json["core_scheduling"] = yes_no(report.capabilities.core_scheduling);
-    json["sgx"] = sgx_json(report.sgx);
+    json["sgx"] = host::to_json(report.sgx);
     json["daemon"] = report.daemon_answers;
     json["vulnerabilities"] = Json::array();
     for (const auto& one : report.vulnerabilities)

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/hex.hpp"
+#include "host/sgx_json.hpp"
 #include "sgx/configuration_json.hpp"
 #include "sgx/leaf_table.hpp"
 #include "support/bits.hpp"
@@ -91,12 +92,12 @@ Result<uint64_t> parse_budget_body(std::string_view text) {
 }
 
 Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAccount>& account) {
-    Json sections = Json::array();
-    for (const auto& section : hardware.sections)
-        sections.push_back({{"base", section.base}, {"size", section.size}});
     Json nodes = Json::array();
     for (const auto& node : hardware.nodes)
         nodes.push_back({{"node", node.node.value}, {"total_bytes", node.total_bytes}});
+    Json in_hardware = host::to_json(hardware);
+    in_hardware["nodes"] = std::move(nodes);
+    in_hardware["lent_bytes"] = 0;
     uint64_t lent = 0;
     uint64_t free = 0;
     Json owners = Json::array();
@@ -109,16 +110,7 @@ Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAcco
                     {{"owner", line.owner}, {"node", node.node.value}, {"bytes", line.epc_bytes}});
         }
     }
-    return {{"hardware",
-             {{"present", hardware.present},
-              {"sgx1", hardware.sgx1},
-              {"sgx2", hardware.sgx2},
-              {"launch_control", hardware.launch_control},
-              {"enclave_device", hardware.enclave_device},
-              {"virtual_epc_device", hardware.virtual_epc_device},
-              {"sections", std::move(sections)},
-              {"nodes", std::move(nodes)},
-              {"lent_bytes", 0}}},
+    return {{"hardware", std::move(in_hardware)},
             {"software",
              {{"made_of", "memory of this host"},
               {"total_bytes", lent + free},
