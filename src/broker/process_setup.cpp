@@ -3,11 +3,13 @@
 
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdlib>
 
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -51,8 +53,14 @@ Result<void> show(const std::string& path) {
 
 }  // namespace
 
-Result<void> enter_cgroup(const Fd& procs) {
-    return sys::write_all(procs, as_byte_view("0")).context("entering the cgroup");
+Result<pid_t> fork_into(const Fd& cgroup) {
+    clone_args arguments{};
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = SIGCHLD;
+    arguments.cgroup = static_cast<uint64_t>(cgroup.get());
+    const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid < 0) return fail_errno(errno, "clone3 into a cgroup");
+    return static_cast<pid_t>(pid);
 }
 
 Result<void> enter_empty_root(const std::string& mount_point, const std::vector<std::string>& visible) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a child of the broker does to itself before it becomes somebody else's program. These run between
-// fork and exec in a single-threaded process; each either succeeds or gives the errno's Error, and the child
-// then reports it and exits.
+// A child of the broker, and what it does to itself before it becomes somebody else's program. These run
+// between fork and exec in a single-threaded process; each either succeeds or gives the errno's Error, and
+// the child then reports it and exits.
 #pragma once
 
 #include <string>
@@ -15,8 +15,13 @@
 
 namespace alcove::broker {
 
-// Into the cgroup whose cgroup.procs this is.
-Result<void> enter_cgroup(const Fd& procs);
+// fork, with the child in the cgroup whose directory this is from its beginning; 0 in the child. For
+// single-threaded processes only.
+//
+// Nothing is moved between cgroups here, for the kernel (6.12) never wakes from that when somebody changes
+// a cpuset partition at the same time: the move holds cgroup_threadgroup_rwsem and waits for cpuset_mutex,
+// whose holder waits for a workqueue's new kernel thread, which is not made before that rwsem is free.
+Result<pid_t> fork_into(const Fd& cgroup);
 
 // A mount namespace whose root is an empty read-only file system with nothing in it but `visible`: existing
 // directories, read-only and without set-user-ID programs or devices; links among them become links.

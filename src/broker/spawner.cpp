@@ -54,7 +54,6 @@ Result<void> share_cores(const LaunchPlan& plan) {
 }
 
 Result<void> prepare_vmm(const Preparation& all, pid_t shim) {
-    TRY(enter_cgroup(all.places.vmm_procs));
     TRY(share_cores(all.plan));
     TRY(enter_empty_root(all.settings.jail_mount_point, all.settings.visible));
     TRY(limit_resources(kVmmDescriptors));
@@ -139,11 +138,9 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
 Result<void> prepare_shim(Preparation& all) {
     ::setsid();
     ::signal(SIGPIPE, SIG_DFL);
-    TRY(enter_cgroup(all.places.shim_procs));
     if (::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) return fail_errno(errno, "unshare");
     const pid_t self = ::getpid();
-    const pid_t vmm = ::fork();
-    if (vmm < 0) return fail_errno(errno, "fork of the VMM");
+    const pid_t vmm = TRY(fork_into(all.places.vmm_cgroup).context("the VMM"));
     if (vmm == 0) become_vmm(all, self);
     TRY(limit_resources(kShimDescriptors));
     TRY(drop_privileges(all.settings.shim_uid, all.settings.shim_gid));
@@ -186,8 +183,7 @@ Result<SpawnedShim> ProcessSpawner::spawn(const LaunchPlan& plan, VmPlaces place
                     .shim_start = std::move(shim_start),
                     .vmm_log = std::move(vmm_log),
                     .report = std::move(report)};
-    const pid_t pid = ::fork();
-    if (pid < 0) return fail_errno(errno, "fork of the shim");
+    const pid_t pid = TRY(fork_into(all.places.shim_cgroup).context("the shim"));
     if (pid == 0) become_shim(all);
     // Not reaped before the broker's loop runs again, so the number still means this child.
     Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Starts the two processes of a VM. The broker forks; the child enters the shim's cgroup, forks once more and
-// becomes the shim, so that the shim is the VMM's parent though neither could have made the other:
+// Starts the two processes of a VM. The broker forks a child into the shim's cgroup, which forks once more
+// and becomes the shim, so that the shim is the VMM's parent though neither could have made the other:
 //
 //     broker (root)
 //       `-- shim     user alcove-shim; own network, IPC and UTS namespaces

@@ -77,14 +77,14 @@ Result<VmPlaces> VmFolders::fill(const LaunchPlan& plan) {
     TRY(limit(plan));
     auto note = TRY(assign_cores(plan.cores()));
     auto folder = TRY(make_folder(id));
-    auto shim_procs = TRY(cgroups_.open_file(id + "/shim/cgroup.procs", O_WRONLY));
-    auto vmm_procs = TRY(cgroups_.open_file(id + "/vmm/cgroup.procs", O_WRONLY));
+    auto shim_cgroup = TRY(cgroups_.open_file(id + "/shim", kDirectory));
+    auto vmm_cgroup = TRY(cgroups_.open_file(id + "/vmm", kDirectory));
     auto vmm_kill = TRY(cgroups_.open_file(id + "/vmm/cgroup.kill", O_WRONLY));
     auto vcpu_threads = TRY(cgroups_.open_file(vcpus_of(id) + "/cgroup.threads", O_WRONLY));
     auto vcpu_partition = TRY(cgroups_.open_file(vcpus_of(id) + "/cpuset.cpus.partition", O_RDONLY));
     return VmPlaces{.folder = std::move(folder),
-                    .shim_procs = std::move(shim_procs),
-                    .vmm_procs = std::move(vmm_procs),
+                    .shim_cgroup = std::move(shim_cgroup),
+                    .vmm_cgroup = std::move(vmm_cgroup),
                     .vmm_kill = std::move(vmm_kill),
                     .vcpu_threads = std::move(vcpu_threads),
                     .vcpu_partition = std::move(vcpu_partition),

@@ -23,8 +23,8 @@ namespace alcove::broker {
 // What the processes of a VM are started with.
 struct VmPlaces {
     Fd folder;
-    Fd shim_procs;  // cgroup.procs: who writes "0" there is in
-    Fd vmm_procs;
+    Fd shim_cgroup;  // directories
+    Fd vmm_cgroup;
     Fd vmm_kill;            // cgroup.kill of the VMM's cgroup
     Fd vcpu_threads;        // cgroup.threads: which thread of the VMM writes "0" there is on the VM's CPUs
     Fd vcpu_partition;      // cpuset.cpus.partition there, to be read

@@ -79,6 +79,26 @@ def inside(command):
     return result.stdout
 
 
+def last_words_of_a_silent_host(folder):
+    """Makes the kernel of an embedded host that no longer answers panic (setUpClass told it to, on an NMI), and
+    gives what it then said: where each of its processors was."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as monitor:
+        monitor.settimeout(20)
+        monitor.connect(str(folder / "qmp.sock"))
+        with monitor.makefile("rw") as line:
+            line.readline()
+            for command in ("qmp_capabilities", "inject-nmi"):
+                line.write(json.dumps({"execute": command}) + "\n")
+                line.flush()
+                line.readline()
+            try:
+                while line.readline():  # until QEMU ends
+                    pass
+            except TimeoutError:
+                pass
+    return (folder / "console.log").read_text(errors="replace")[-200000:]
+
+
 def outside_address():
     """This machine's address in the network that its default route leads to; nothing without one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -181,6 +201,23 @@ def pages_at(address, handler=Pages, tls=None):
 GONE = ("E90", "E03")
 
 
+class Report(unittest.TextTestResult):
+    """Says what failed when it fails, for a run that may not come to its end, and how long each test took."""
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.begin = time.monotonic()
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.stream.writeln(f"  {time.monotonic() - self.begin:.1f} s")
+
+    def _exc_info_to_string(self, *arguments):
+        words = super()._exc_info_to_string(*arguments)
+        self.stream.writeln(words)
+        return words
+
+
 class StackTest(unittest.TestCase):
     enclaves = 0
 
@@ -194,6 +231,28 @@ class StackTest(unittest.TestCase):
         (cls.folder / "state").mkdir(mode=0o700)
         cls.addClassCleanup(alcove, "host", "stop", timeout=60)
         alcove("host", "start", timeout=180)
+        inside("echo 1 > /proc/sys/kernel/unknown_nmi_panic; echo 65 > /proc/sys/kernel/panic_print")
+
+    def run(self, result=None):
+        """Nothing after it can pass when a test left the host dead: its kernel's words are worth more than time-outs."""
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) == before:
+            return
+        try:
+            if inside("echo alive") == "alive\n":
+                return
+        except subprocess.TimeoutExpired:
+            pass
+        host = self.folder / "state/host"
+        print("the embedded host no longer answers", file=sys.stderr)
+        for file in ("qemu.log", "bridge.log"):
+            print(file, (host / file).read_text(errors="replace")[-2000:], sep=":\n", file=sys.stderr)
+        try:
+            print("its kernel:", last_words_of_a_silent_host(host), sep="\n", file=sys.stderr)
+        except OSError as error:
+            print(f"its kernel says nothing ({error})", file=sys.stderr)
+        result.stop()
 
     # --- what the tests below are made of ---
 
@@ -1393,4 +1452,4 @@ RUNS = 100
 CYCLES = int(os.environ.get("ALCOVE_STACK_CYCLES", "20"))
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Report))
