@@ -323,13 +323,14 @@ void Supervisor::clean(const std::string& id) {
     release_shim(id);
 }
 
-// It has things of its own to end in order, at the attestor for one. A shim whose VM has not ended (a forced
-// end) refuses; Remove kills it.
+// It has things of its own to end in order, at the attestor for one, and its VM before, where that has not
+// ended by itself (its primary is over, or the end is forced). Remove kills a shim that can not.
 void Supervisor::release_shim(const std::string& id) {
     const auto found = vms_.find(id);
     if (found == vms_.end()) return;
     Vm& vm = found->second;
     if (vm.link == nullptr) return remove_from_host(id);
+    vm.link->stop(std::chrono::milliseconds(0), [](const Result<void>&) {});
     vm.link->release([this, id](const Result<void>&) { remove_from_host(id); });
 }
 

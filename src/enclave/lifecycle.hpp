@@ -128,6 +128,7 @@ class Lifecycle {
 
     api::shim::Phase phase() const { return phase_; }
     bool has_ended() const { return phase_ == api::shim::Phase::Ended; }
+    bool is_ending() const { return has_ended() || phase_ == api::shim::Phase::Stopping; }
     bool is_running() const {
         return phase_ == api::shim::Phase::Running || phase_ == api::shim::Phase::Ready;
     }

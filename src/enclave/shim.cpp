@@ -603,20 +603,22 @@ Result<void> Shim::pass_ne_line(const api::Envelope& envelope, std::vector<Fd> d
 }
 
 void Shim::release(const shim::Release& wish) {
-    if (!lifecycle_.has_ended()) return refuse(wish.request, ErrorCode::Busy, "the VM has not ended");
-    if (carved_ != nullptr && carved_->memory().is_busy())
-        return refuse(wish.request, ErrorCode::Busy, "the enclave's memory is being changed");
-    release_when_forgotten(wish.request, EventLoop::Clock::now() + kForgetPatience);
+    if (!lifecycle_.is_ending()) return refuse(wish.request, ErrorCode::Busy, "the VM has not ended");
+    release_when_over(wish.request, EventLoop::Clock::now() + kReleasePatience);
 }
 
-void Shim::release_when_forgotten(uint32_t request, EventLoop::Clock::time_point deadline) {
+void Shim::release_when_over(uint32_t request, EventLoop::Clock::time_point deadline) {
     constexpr std::chrono::milliseconds kAgain(10);
-    if (!attestor_.is_idle() && EventLoop::Clock::now() < deadline) {
+    const bool over = lifecycle_.has_ended() && attestor_.is_idle();
+    if (!over && EventLoop::Clock::now() < deadline) {
         loop_.cancel(release_timer_);
         release_timer_ =
-            loop_.after(kAgain, [this, request, deadline] { release_when_forgotten(request, deadline); });
+            loop_.after(kAgain, [this, request, deadline] { release_when_over(request, deadline); });
         return;
     }
+    if (!lifecycle_.has_ended()) return refuse(request, ErrorCode::Busy, "the VM is still ending");
+    if (carved_ != nullptr && carved_->memory().is_busy())
+        return refuse(request, ErrorCode::Busy, "the enclave's memory is being changed");
     done(request);
     // Posted, so that the answer is on its way before whoever waits for this ends the process.
     loop_.post([released = std::exchange(on_released_, [] {})] { released(); });

@@ -37,7 +37,7 @@ class Shim {
     // Between the beginnings of two lives; a guest that does nothing but reset costs no more than this.
     static constexpr std::chrono::milliseconds kShortestLife{1000};
     // How long a release waits for the attestor to have heard of the VM's end.
-    static constexpr std::chrono::milliseconds kForgetPatience{3000};
+    static constexpr std::chrono::milliseconds kReleasePatience{3000};
 
     // The loop is borrowed and outlives the shim. `on_released` is called once, from the loop, when alcoved
     // needs this shim no more; it must not destroy it.
@@ -100,7 +100,7 @@ class Shim {
     Result<void> join_fabric(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void leave_fabric(const api::shim::FabricLeave& wish);
     void release(const api::shim::Release& wish);
-    void release_when_forgotten(uint32_t request, EventLoop::Clock::time_point deadline);
+    void release_when_over(uint32_t request, EventLoop::Clock::time_point deadline);
 
     EventLoop& loop_;
     api::start::Order order_;  // an enclave's descriptors leave it as they are handed on

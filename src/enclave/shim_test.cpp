@@ -374,6 +374,20 @@ TEST_F(ShimTest, ReleaseHasToWaitForTheEnd) {
     EXPECT_TRUE(turn_until([this] { return released; }));
 }
 
+TEST_F(ShimTest, AReleaseThatFollowsAStopWaitsForTheEnd) {
+    start(serve_until_stop);
+    attach();
+    state_at(Phase::Running);
+
+    ask(shim::Stop{.request = 6, .force_after_ms = 0});
+    ask(shim::Release{.request = 7, .reserved = {}});
+    next_of<shim::Done>();
+    next_of<shim::Done>();
+
+    EXPECT_TRUE(keeper->lifecycle().has_ended());
+    EXPECT_TRUE(turn_until([this] { return released; }));
+}
+
 TEST_F(ShimTest, AnUnknownRequestClosesTheConnectionAndNothingElse) {
     start(serve_until_stop);
     attach();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole stack, as a user drives it: `alcove`, the embedded host, the daemons in it, enclaves on its KVM.
 
-    tests/stack/stack_test.py RELEASE_BUILD KERNEL_ROOT [unittest arguments]
+    tests/stack/stack_test.py RELEASE_BUILD KERNEL_ROOT [TEST...]
 
 Guests of a few instructions show the life of an enclave; one Debian enclave shows everything inside."""
 import contextlib
@@ -201,21 +201,40 @@ def pages_at(address, handler=Pages, tls=None):
 GONE = ("E90", "E03")
 
 
-class Report(unittest.TextTestResult):
-    """Says what failed when it fails, for a run that may not come to its end, and how long each test took."""
+class Report(unittest.TestResult):
+    """A line for each test when it ends, and what failed when it fails, for a run that may not come to its end."""
+
+    def __init__(self):
+        super().__init__()
+        self.begin = time.monotonic()
 
     def startTest(self, test):
         super().startTest(test)
         self.begin = time.monotonic()
 
+    def say(self, word, test, more=""):
+        print(f"{word:8}{time.monotonic() - self.begin:6.1f} s  {test.id().removeprefix('__main__.StackTest.')}{more}", flush=True)
+
     def addSuccess(self, test):
         super().addSuccess(test)
-        self.stream.writeln(f"  {time.monotonic() - self.begin:.1f} s")
+        self.say("ok", test)
 
-    def _exc_info_to_string(self, *arguments):
-        words = super()._exc_info_to_string(*arguments)
-        self.stream.writeln(words)
-        return words
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.say("SKIPPED", test, f": {reason}")
+
+    def addFailure(self, test, error):
+        super().addFailure(test, error)
+        self.say("FAILED", test, "\n" + self.failures[-1][1])
+
+    def addError(self, test, error):
+        super().addError(test, error)
+        self.say("ERROR", test, "\n" + self.errors[-1][1])
+
+    def addSubTest(self, test, subtest, error):
+        super().addSubTest(test, subtest, error)
+        if error is not None:
+            self.say("FAILED", subtest, "\n" + (self.failures + self.errors)[-1][1])
 
 
 class StackTest(unittest.TestCase):
@@ -344,7 +363,7 @@ class StackTest(unittest.TestCase):
         """What enclaves leave behind in the host, if they do."""
         count = "ls /proc/$(pidof {0})/fd | wc -l"
         return inside("; ".join([count.format("alcoved"), count.format("alcove-broker"), count.format("alcove-attestor"),
-                                 "ls /run/alcove/vm | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
+                                 "ls /run/alcove/vm | wc -l", "ls /run/alcove-attestor/vms | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
                                  "pidof alcove-shim alcove-vmm | wc -w"]))
 
     def shared_memory_kib(self):
@@ -1452,4 +1471,8 @@ RUNS = 100
 CYCLES = int(os.environ.get("ALCOVE_STACK_CYCLES", "20"))
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Report))
+    names = sys.argv[1:] or unittest.defaultTestLoader.getTestCaseNames(StackTest)
+    report = Report()
+    unittest.TestSuite(map(StackTest, names)).run(report)
+    print(f"{report.testsRun} tests, {len(report.failures) + len(report.errors)} failures, {len(report.skipped)} skipped")
+    sys.exit(not report.wasSuccessful())
