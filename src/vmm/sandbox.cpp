@@ -44,11 +44,11 @@ constexpr std::array kDiskCalls = {SCMP_SYS(preadv),   SCMP_SYS(pwritev),   SCMP
                                    SCMP_SYS(pwrite64), SCMP_SYS(fdatasync), SCMP_SYS(fallocate)};
 
 // The requests a running machine makes; making VMs, vCPUs and memory slots is over.
-constexpr std::array<unsigned long, 5> kIoctls = {KVM_RUN, KVM_GET_REGS, KVM_IOEVENTFD, KVM_IRQFD,
-                                                  KVM_SET_USER_MEMORY_REGION};
+constexpr std::array<unsigned long, 4> kIoctls = {KVM_RUN, KVM_GET_REGS, KVM_IOEVENTFD, KVM_IRQFD};
 
-// Interrupts by message go where the guest says, when it says so: a primary VM's, which has PCI.
-constexpr unsigned long kMessageRoutesIoctl = kvm::kSetGsiRouting;
+// A primary VM's: memory comes and goes when it carves, and interrupts by message, which PCI has, go where
+// the guest says, when it says so.
+constexpr std::array<unsigned long, 2> kPrimaryIoctls = {KVM_SET_USER_MEMORY_REGION, kvm::kSetGsiRouting};
 
 // What entering and leaving an enclave needs (sgx_vm/sgx_vcpu.hpp).
 constexpr std::array<unsigned long, 12> kSgxIoctls = {
@@ -72,7 +72,9 @@ Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx) {
     if (role == api::VmRole::Primary) TRY(filter.allow(kDiskCalls));
     for (const unsigned long request : kIoctls)
         TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
-    if (role == api::VmRole::Primary) TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, kMessageRoutesIoctl));
+    if (role == api::VmRole::Primary)
+        for (const unsigned long request : kPrimaryIoctls)
+            TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
     if (sgx == SgxCalls::Yes)
         for (const unsigned long request : kSgxIoctls)
             TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));

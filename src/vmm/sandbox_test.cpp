@@ -89,6 +89,13 @@ TEST(Sandbox, DisksAreAPrimaryVmsAlone) {
     EXPECT_TRUE(killed(status_after(touch_a_disk, api::VmRole::Enclave)));
 }
 
+TEST(Sandbox, MemorySlotsComeAndGoForAPrimaryVmAlone) {
+    const auto change_a_slot = [] { (void)::ioctl(0, KVM_SET_USER_MEMORY_REGION, nullptr); };
+
+    EXPECT_FALSE(killed(status_after(change_a_slot, api::VmRole::Primary)));
+    EXPECT_TRUE(killed(status_after(change_a_slot, api::VmRole::Enclave)));
+}
+
 TEST(Sandbox, ASpillFileIsWrittenReadAndPunched) {
     const int status = status_after(
         [] {
