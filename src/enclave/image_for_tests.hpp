@@ -21,11 +21,12 @@ struct TestImage {
 enum class TestSignature { None, Valid, Expired };
 
 inline TestImage make_test_image(size_t ramdisk_bytes = 100'000,
-                                 TestSignature signature = TestSignature::None) {
+                                 TestSignature signature = TestSignature::None,
+                                 eif::Architecture architecture = eif::Architecture::X86_64) {
     using eif::SectionType;
     TestImage image{
         .file = sys::memfd("test-image").value(), .size = 0, .measurements = {}, .certificate = {}};
-    eif::ImageWriter writer(image.file, {});
+    eif::ImageWriter writer(image.file, {.architecture = architecture});
     writer.add(SectionType::Kernel, as_byte_view("a kernel")).value();
     writer.add(SectionType::CommandLine, as_byte_view("console=ttyS0")).value();
     writer.add(SectionType::Metadata, as_byte_view("{}")).value();

@@ -113,6 +113,8 @@ Result<TakenImage> take_image(const Fd& source, const ImageIntake& intake,
     TRY(copy_all(source, copy, size, intake, cancelled, measurer));
     TRY(sys::add_seals(copy, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
     const auto measured = TRY(measurer.finish());
+    if (measured.image.architecture() != eif::Architecture::X86_64)
+        return fail(ErrorCode::KernelInvalid, "the image is for aarch64, this host is x86-64");
     const auto signature = TRY(eif::verify_image(measured.image, measured.measurements, intake.time));
     TRY(check_fits(measured.image, intake.guest_memory_bytes));
     auto for_reading = TRY(sys::open("/proc/self/fd/" + std::to_string(copy.get()), O_RDONLY));

@@ -73,6 +73,12 @@ TEST(ImageIntake, ASignedImageCarriesItsSigner) {
     EXPECT_LT(taken->facts.certificate_not_before, taken->facts.certificate_not_after);
 }
 
+TEST(ImageIntake, AnImageForOtherProcessorsIsRefused) {
+    const auto image = make_test_image(1000, TestSignature::None, eif::Architecture::AArch64);
+
+    EXPECT_EQ(refusal_of(image, intake_of(image)), ErrorCode::KernelInvalid);
+}
+
 TEST(ImageIntake, AnExpiredSignerIsRefused) {
     const auto image = make_test_image(1000, TestSignature::Expired);
 
