@@ -49,7 +49,7 @@ class StreamCheck(unittest.TestCase):
     def test_refusals_are_errors(self):
         with self.assertRaisesRegex(stream_check.StreamError, "FAILED"):
             stream_check.end(open_probe(), "exit 256")
-        with self.assertRaisesRegex(stream_check.StreamError, "no check"):
+        with self.assertRaisesRegex(stream_check.StreamError, "describe_nsm: was not made"):
             stream_check.check_report(open_probe())
 
     def test_report_is_taken_apart(self):

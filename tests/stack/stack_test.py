@@ -363,7 +363,7 @@ class StackTest(unittest.TestCase):
         """What enclaves leave behind in the host, if they do."""
         count = "ls /proc/$(pidof {0})/fd | wc -l"
         return inside("; ".join([count.format("alcoved"), count.format("alcove-broker"), count.format("alcove-attestor"),
-                                 "ls /run/alcove/vm | wc -l", "ls /run/alcove-attestor/vms | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
+                                 "ls /run/alcove/vm | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
                                  "pidof alcove-shim alcove-vmm | wc -w"]))
 
     def shared_memory_kib(self):
@@ -1360,6 +1360,7 @@ debug = true
         self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
         self.forget_vm("parent", primary)
         before = self.traces(), self.lent()
+        known = set(inside("ls /run/alcove-attestor/vms").split())
         for state in ("a", "am", "pamvvs"):
             # One that resets itself all the time may be found between two lives.
             for end, reasons in (("h", ["vmm_crashed"]), ("k", ["guest_panic"]), ("r", ["host_request", "i8042_reset"])):
@@ -1380,6 +1381,8 @@ debug = true
                     self.assertGreaterEqual(console.count("a 0"), 2 if end == "r" else 1)
                     self.forget_vm("parent", primary)
                     self.assertEqual((self.traces(), self.lent()), before)
+        # An enclave that was never measured has nothing there; that of "pamvvs" had.
+        self.assertEqual(set(inside("ls /run/alcove-attestor/vms").split()) - known, set())
 
     # --- everything inside, once ---
 
