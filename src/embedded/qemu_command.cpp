@@ -39,6 +39,8 @@ std::vector<std::string> qemu_arguments(const QemuMachine& machine) {
         // Without ERMS and FSRM: TCG runs `rep movsb` a byte at a time.
         "-cpu",
         "max,-erms,-fsrm",
+        // Twice the processors that most machines have, for a core that is never lent and two for each of a
+        // primary and its enclaves.
         "-smp",
         "8,sockets=1,cores=4,threads=2",
         "-m",
