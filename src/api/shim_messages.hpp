@@ -11,8 +11,8 @@
 //     SgxRequest         ->  SgxReport              VMs with SGX
 //     Console            ->  ConsoleRing + ring     debug enclaves and primary VMs (api/console_ring.hpp)
 //     GetPidfd           ->  Pidfd + pidfd          of the VMM
-//     Release            ->  Done                   only when it ends or has ended, and then only when the
-//                                                   attestor knows: then the shim exits
+//     Release            ->  Done                   only when it ends or has ended; once it has, and the
+//                                                   attestor knows or does not answer, the shim exits
 //     any                ->  Failed                 (api/protocol.hpp)
 //
 // Two VMs are joined by telling both shims, each with its end of one pair (make_fabric_pair):
