@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Halts with interrupts off: a guest that will never end by itself and uses no processor time.
+ * Halts with interrupts off, as Linux does that was told to halt: nothing can wake it.
  */
 #include "pvh.inc"
 

@@ -23,6 +23,7 @@ constexpr ReasonEntry kReasons[] = {
     {StopReason::VcpuError, "vcpu_error", true},
     {StopReason::HostRequest, "host_request", true},
     {StopReason::DeviceError, "device_error", true},
+    {StopReason::Halted, "halted", true},
     {StopReason::Killed, "killed", false},
     {StopReason::VmmCrashed, "vmm_crashed", false},
     {StopReason::LaunchFailed, "launch_failed", false},

@@ -19,6 +19,7 @@ enum class StopReason : uint16_t {
     VcpuError = 6,    // KVM could not go on: internal error, failed entry, emulation failure
     HostRequest = 7,  // the operator stopped it, and the VMM did so in order
     DeviceError = 8,  // the VMM could not go on for another reason, which its text names
+    Halted = 9,       // an enclave's guest halted every vCPU with interrupts off: nothing can wake it
 
     Killed = 32,         // the operator's stop had to be forced
     VmmCrashed = 33,     // the VMM ended by a signal, or without a word

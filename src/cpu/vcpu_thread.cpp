@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <utility>
 
 #include <pthread.h>
@@ -14,6 +15,8 @@
 namespace alcove::cpu {
 
 namespace {
+
+constexpr uint64_t kInterruptFlag = 1U << 9;  // RFLAGS.IF
 
 int kick_signal() {
     return SIGRTMIN;
@@ -101,6 +104,26 @@ void VcpuThread::kick() {
 
 void VcpuThread::join() {
     if (thread_.joinable()) thread_.join();
+}
+
+Result<bool> VcpuThread::halted_for_good() const {
+    const auto state = TRY(vcpu_.mp_state());
+    if (state == KVM_MP_STATE_UNINITIALIZED || state == KVM_MP_STATE_INIT_RECEIVED) return true;
+    if (state != KVM_MP_STATE_HALTED) return false;
+    const auto registers = TRY(vcpu_.registers());
+    if ((registers.rflags & kInterruptFlag) != 0) return false;
+    const auto events = TRY(vcpu_.events());
+    return events.nmi.injected == 0 && events.nmi.pending == 0 && events.smi.pending == 0;
+}
+
+Result<std::chrono::nanoseconds> VcpuThread::cpu_time() {
+    if (!thread_.joinable()) return std::chrono::nanoseconds(0);
+    clockid_t clock = 0;
+    timespec used{};
+    const int error = ::pthread_getcpuclockid(thread_.native_handle(), &clock);
+    if (error != 0) return fail_errno(error, "pthread_getcpuclockid");
+    if (::clock_gettime(clock, &used) < 0) return fail_errno(errno, "clock_gettime of a vCPU's thread");
+    return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 void VcpuThread::loop() {

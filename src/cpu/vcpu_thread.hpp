@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -59,6 +60,13 @@ class VcpuThread {
     void release() { parking_.release(); }
     // Interrupts KVM_RUN once, or not, if the vCPU is just not in there. By the thread that starts and joins.
     void kick();
+
+    // While the vCPU is parked, by any thread: whether no interrupt can make it go on. It has halted with its
+    // interrupts off and no NMI or SMI is on its way to it, or it was never started. Only an NMI, an SMI or
+    // another vCPU's INIT would move it yet.
+    Result<bool> halted_for_good() const;
+    // What the thread has used since it began. By the thread that starts and joins; zero before start().
+    Result<std::chrono::nanoseconds> cpu_time();
 
     kvm::Vcpu& vcpu() { return vcpu_; }  // before start() only
     const VcpuCounters& counters() const { return counters_; }

@@ -2,6 +2,7 @@
 #include "machine/machine.hpp"
 
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "cpu/cpuid_baseline.hpp"
@@ -55,6 +56,7 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
     TRY(machine->vm_.set_tss_address(layout::kKvmTss));
     TRY(machine->vm_.create_irqchip());
     machine->vcpu_begins_ = std::move(plan.vcpu_begins);
+    if (plan.ends_when_halted) machine->idle_watch_.emplace();
     machine->platform_.discovery = plan.discovery;
     machine->platform_.vcpu_count = plan.vcpu_count;
     if (plan.discovery == boot::Discovery::CommandLine) {
@@ -188,16 +190,51 @@ Result<void> Machine::add_vcpus(cpu::Topology topology) {
         }
     }
     if (sgx_ && topology.vcpu_count > 1)
-        sgx_->watch().start([this] { loop_.post(if_there([](Machine& self) { self.look_later(); })); },
-                            [this](uint32_t vcpu) { vcpus_[vcpu]->kick(); });
+        sgx_->watch().start(
+            [this] { loop_.post(if_there([](Machine& self) { self.look_into_enclaves_later(); })); },
+            [this](uint32_t vcpu) { vcpus_[vcpu]->kick(); });
     return {};
 }
 
-// At who is in an enclave.
-void Machine::look_later() {
+void Machine::look_into_enclaves_later() {
     loop_.after(sgx_vm::EnclaveWatch::kPeriod, if_there([](Machine& self) {
-                    if (!self.finished_ && self.sgx_->watch().look()) self.look_later();
+                    if (!self.finished_ && self.sgx_->watch().look()) self.look_into_enclaves_later();
                 }));
+}
+
+void Machine::look_for_halt_later() {
+    loop_.after(IdleWatch::kPeriod, if_there([](Machine& self) {
+                    if (self.finished_) return;
+                    const auto idle = self.is_idle();
+                    if (!idle) return self.give_up(idle.error().to_string());
+                    if (*idle && self.parked_works_.empty())
+                        self.with_vcpus_parked([&self] { self.end_if_halted(); });
+                    self.look_for_halt_later();
+                }));
+}
+
+Result<bool> Machine::is_idle() {
+    std::vector<std::chrono::nanoseconds> used;
+    for (const auto& vcpu : vcpus_)
+        used.push_back(TRY(vcpu->cpu_time()));
+    return idle_watch_->idle(used);
+}
+
+// All vCPUs are looked at while all of them are parked: one by one, a halted one could have been woken by
+// another before that one halted.
+void Machine::end_if_halted() {
+    const auto halted = has_halted();
+    if (!halted) return give_up(halted.error().to_string());
+    if (!*halted) return;
+    end_from_vcpu({.reason = api::StopReason::Halted,
+                   .vcpu = std::nullopt,
+                   .detail = "every vCPU halted with interrupts off"});
+}
+
+Result<bool> Machine::has_halted() const {
+    for (const auto& vcpu : vcpus_)
+        if (!TRY(vcpu->halted_for_good())) return false;
+    return true;
 }
 
 std::function<void()> Machine::if_there(std::function<void(Machine&)> task) const {
@@ -258,6 +295,7 @@ Result<void> Machine::start(EndedHandler ended) {
             if (!vcpu_begins_) return {};
             return vcpu_begins_(index);
         });
+    if (idle_watch_) look_for_halt_later();
     return {};
 }
 

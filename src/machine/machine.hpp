@@ -30,6 +30,7 @@
 #include "kvm/kvm.hpp"
 #include "kvm/vm.hpp"
 #include "machine/carvable.hpp"
+#include "machine/idle_watch.hpp"
 #include "machine/memory_slots.hpp"
 #include "machine/message_routes.hpp"
 #include "machine/wiring.hpp"
@@ -62,6 +63,9 @@ struct MachinePlan {
     boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
     std::optional<PrimaryShape> primary{};              // with Discovery::Acpi only
     std::optional<sgx_vm::SgxPlan> sgx{};
+    // Ends with Halted soon after every vCPU has halted with its interrupts off: within two periods of
+    // IdleWatch. Without, such a machine stays until it is stopped.
+    bool ends_when_halted = false;
     // Called on each vCPU's thread before it runs the guest; an error ends the machine. May be empty.
     std::function<Result<void>(uint32_t vcpu)> vcpu_begins;
     // Each byte the guest sends to its serial port; called on vCPU threads, one at a time. Empty: dropped.
@@ -136,7 +140,11 @@ class Machine : public Carvable {
     void finish(const MachineEnd& end);
     void park_for_next_work();
     void run_parked_work();
-    void look_later();
+    void look_into_enclaves_later();
+    void look_for_halt_later();
+    Result<bool> is_idle();
+    void end_if_halted();  // with its vCPUs parked, as the next
+    Result<bool> has_halted() const;
     // A task for the loop that does nothing when the machine is gone by then.
     std::function<void()> if_there(std::function<void(Machine&)> task) const;
 
@@ -164,6 +172,8 @@ class Machine : public Carvable {
     std::vector<std::unique_ptr<pci::Function>> pci_functions_;
     std::unique_ptr<pci::PciBus> pci_bus_;  // behind the functions on it
     boot::Platform platform_;
+
+    std::optional<IdleWatch> idle_watch_;  // of a machine that ends when it has halted
 
     std::deque<std::function<void()>> parked_works_;
     std::atomic<size_t> vcpus_to_park_{0};  // counted down by the vCPU threads; the last one posts the work

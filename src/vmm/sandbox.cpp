@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <span>
 
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -50,6 +51,9 @@ constexpr std::array<unsigned long, 4> kIoctls = {KVM_RUN, KVM_GET_REGS, KVM_IOE
 // the guest says, when it says so.
 constexpr std::array<unsigned long, 2> kPrimaryIoctls = {KVM_SET_USER_MEMORY_REGION, kvm::kSetGsiRouting};
 
+// Whether an enclave's vCPUs have halted for good (machine/machine.hpp).
+constexpr std::array<unsigned long, 2> kEnclaveIoctls = {KVM_GET_MP_STATE, KVM_GET_VCPU_EVENTS};
+
 // What entering and leaving an enclave needs (sgx_vm/sgx_vcpu.hpp).
 constexpr std::array<unsigned long, 12> kSgxIoctls = {
     KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_SET_GUEST_DEBUG, KVM_GET_DEBUGREGS,
@@ -57,6 +61,12 @@ constexpr std::array<unsigned long, 12> kSgxIoctls = {
     kvm::kGetXsave,      kvm::kSetXsave,      kvm::kGetMsrs,       kvm::kSetMsrs};
 
 constexpr uint64_t kInt = 0xffff'ffff;  // what the kernel looks at of an int
+
+Result<void> allow_ioctls(sandbox::SyscallFilter& filter, std::span<const unsigned long> requests) {
+    for (const unsigned long request : requests)
+        TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
+    return {};
+}
 
 }  // namespace
 
@@ -70,14 +80,9 @@ Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx) {
     auto filter = TRY(sandbox::SyscallFilter::create());
     TRY(filter.allow(kCalls));
     if (role == api::VmRole::Primary) TRY(filter.allow(kDiskCalls));
-    for (const unsigned long request : kIoctls)
-        TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
-    if (role == api::VmRole::Primary)
-        for (const unsigned long request : kPrimaryIoctls)
-            TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
-    if (sgx == SgxCalls::Yes)
-        for (const unsigned long request : kSgxIoctls)
-            TRY(filter.allow_if(SCMP_SYS(ioctl), 1, kInt, request));
+    TRY(allow_ioctls(filter, kIoctls));
+    TRY(allow_ioctls(filter, role == api::VmRole::Primary ? kPrimaryIoctls : kEnclaveIoctls));
+    if (sgx == SgxCalls::Yes) TRY(allow_ioctls(filter, kSgxIoctls));
     // New memory is never executable.
     TRY(filter.allow_if(SCMP_SYS(mmap), 2, PROT_EXEC, 0));
     TRY(filter.allow_if(SCMP_SYS(mprotect), 2, PROT_EXEC, 0));

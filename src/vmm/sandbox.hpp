@@ -11,16 +11,17 @@
 
 namespace alcove::vmm {
 
-// The system call filter for every thread; a call outside the list ends the process (SIGSYS). After
-// everything that has to be opened was opened. A primary VM's may also read and write its disks by offset,
-// and the spill file of its EPC.
-//
-// SGX in software moves vCPUs between two views and stores their state: more of KVM's calls, all of which are
-// about the VM's own vCPUs.
 // From now on no file can be made larger than that; who tries is ended (SIGXFSZ). For good.
 Result<void> limit_file_size(uint64_t bytes);
 
 enum class SgxCalls : bool { No, Yes };
+
+// The system call filter for every thread; a call outside the list ends the process (SIGSYS). After
+// everything that has to be opened was opened. A primary VM's may also read and write its disks by offset,
+// and the spill file of its EPC; an enclave's may ask KVM whether its vCPUs have halted.
+//
+// SGX in software moves vCPUs between two views and stores their state: more of KVM's calls, all of which are
+// about the VM's own vCPUs.
 Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx = SgxCalls::No);
 
 }  // namespace alcove::vmm

@@ -96,6 +96,13 @@ TEST(Sandbox, MemorySlotsComeAndGoForAPrimaryVmAlone) {
     EXPECT_TRUE(killed(status_after(change_a_slot, api::VmRole::Enclave)));
 }
 
+TEST(Sandbox, AnEnclavesVcpusCanBeAskedWhetherTheyHaveHalted) {
+    const auto ask = [] { (void)::ioctl(0, KVM_GET_MP_STATE, nullptr); };
+
+    EXPECT_FALSE(killed(status_after(ask, api::VmRole::Enclave)));
+    EXPECT_TRUE(killed(status_after(ask, api::VmRole::Primary)));
+}
+
 TEST(Sandbox, ASpillFileIsWrittenReadAndPunched) {
     const int status = status_after(
         [] {

@@ -160,6 +160,7 @@ machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::strin
         plan.discovery = boot::Discovery::Acpi;
         plan.primary = {.identity = identity_of(*id)};
     }
+    plan.ends_when_halted = role_ == api::VmRole::Enclave;
     plan.sgx = sgx_plan_of(launch.sgx, std::move(order.descriptors.spill));
     plan.vcpu_begins = [this, vcpus = uint32_t{launch.vcpu_count}](uint32_t vcpu) {
         return places_.enter(vcpu, vcpus);

@@ -67,15 +67,28 @@ TEST(AsmGuest, ATripleFaultEndsItOnTheVcpuThatHadIt) {
     EXPECT_EQ(result.end->vcpu, 0U);
 }
 
-TEST(AsmGuest, HaltedAndSpinningGuestsAreStopped) {
-    for (const char* kernel : {"halt.elf", "spin.elf"}) {
-        GuestOptions options{.kernel = kernel, .vcpus = 2};
-        options.deadline = std::chrono::seconds(1);
+TEST(AsmGuest, IdleAndSpinningGuestsAreStopped) {
+    for (const char* kernel : {"idle.elf", "spin.elf"}) {
+        GuestOptions options{.kernel = kernel, .vcpus = 2, .ends_when_halted = true};
+        options.deadline = 4 * machine::IdleWatch::kPeriod;
 
         const auto result = run(options);
 
         EXPECT_FALSE(result.end.has_value()) << kernel << " ended of its own";
     }
+}
+
+TEST(AsmGuest, HaltingWithInterruptsOffEndsAnEnclave) {
+    const auto result = run({.kernel = "halt.elf", .vcpus = 2, .ends_when_halted = true});
+
+    EXPECT_EQ(reason_of(result), StopReason::Halted);
+}
+
+TEST(AsmGuest, HaltingWithInterruptsOffEndsNothingElse) {
+    GuestOptions options{.kernel = "halt.elf", .vcpus = 2};
+    options.deadline = 4 * machine::IdleWatch::kPeriod;
+
+    EXPECT_FALSE(run(options).end.has_value());
 }
 
 TEST(AsmGuest, EveryProcessorComesUpByInitAndSipi) {

@@ -164,7 +164,7 @@ void NeHost::start(ne::SlotUid uid) {
 
 Result<void> NeHost::start_machine(ne::SlotUid uid, Enclave& enclave) {
     const auto* slot = table_.find(uid);
-    const auto kernel = TRY(map_test_file(slot->is_debug() ? "halt.elf" : "hello.elf"));
+    const auto kernel = TRY(map_test_file(slot->is_debug() ? "idle.elf" : "hello.elf"));
     machine::MachinePlan plan;
     plan.kvm = TRY(sys::open("/dev/kvm", O_RDWR));
     plan.ram = TRY(sys::duplicate(enclave.file.get()));

@@ -3,7 +3,7 @@
 // What stands at the other end of a primary's line in the tests of its NE device: all of a host in one
 // process and one thread. ne::SlotTable decides, memory is moved as an enclave's shim does it, and an enclave
 // is a second machine on that memory, with a guest of a few instructions: `hello.elf`, which ends by itself,
-// or `halt.elf` in debug mode, which does not.
+// or `idle.elf` in debug mode, which does not.
 //
 // Every few commands it dies between having done one and answering it, and is there again with what it had
 // stored.

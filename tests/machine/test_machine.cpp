@@ -70,6 +70,7 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     plan.memory_bytes = options.memory_bytes;
     plan.vcpu_count = options.vcpus;
     plan.discovery = boot::discovery_for(options.command_line);
+    plan.ends_when_halted = options.ends_when_halted;
     Guarded<std::string> console;
     std::unique_ptr<machine::Machine> machine;
     GuestRun run;

@@ -31,6 +31,7 @@ struct GuestOptions {
     bool with_rng = true;
     std::optional<sgx::Configuration> sgx = std::nullopt;
     std::optional<std::string> disk = std::nullopt;  // path of a file; makes the machine a primary VM
+    bool ends_when_halted = false;
     std::chrono::seconds deadline{30};
     std::string stop_at = {};      // stop the machine when the console has this; empty: never
     std::string drop_epc_at = {};  // likewise: all EPC is lost

@@ -20,6 +20,7 @@ import signal
 import socket
 import sqlite3
 import ssl
+import struct
 import subprocess
 import sys
 import tarfile
@@ -27,6 +28,7 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 
 import cbor2
 from cryptography import x509
@@ -290,6 +292,17 @@ class StackTest(unittest.TestCase):
         bad.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
         return bad
 
+    def forged_image(self, name, old, new):
+        """An image whose first `old` is `new`, and whose checksum is right."""
+        data = self.image("hello", command_line="console=ttyS0").read_bytes()
+        self.assertIn(old, data)
+        self.assertEqual(len(old), len(new))
+        data = data.replace(old, new, 1)
+        checksum = zlib.crc32(data[548:], zlib.crc32(data[:544]))
+        path = self.folder / f"{name}.eif"
+        path.write_bytes(data[:544] + struct.pack(">I", checksum) + data[548:])
+        return path
+
     def application(self, name, size=0):
         """A folder with one executable file, which an assembly guest never looks at."""
         folder = self.folder / f"application-{name}"
@@ -453,18 +466,19 @@ class StackTest(unittest.TestCase):
         self.addCleanup(inside, f"echo 0 > {pages}/nr_hugepages; kill $(pidof alcoved)")
         inside(f"echo 64 > {pages}/nr_hugepages")
         self.kill_inside("alcoved")
-        name = self.run_enclave(self.image("halt"), "--no-wait", "--pages", "2m")
+        name = self.run_enclave(self.image("idle"), "--no-wait", "--pages", "2m")
         self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "32")
         alcove("enclave", "stop", name)
         self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "64")
         with self.nothing_stays(), self.assertRaises(Refused) as refused:
-            self.run_enclave(self.image("halt"), "--no-wait", "--pages", "2m", memory="256M")
+            self.run_enclave(self.image("idle"), "--no-wait", "--pages", "2m", memory="256M")
         self.assertEqual(refused.exception.error["code"], "E22")
 
     # --- the life of an enclave ---
 
     def test_each_way_to_end_is_recorded(self):
-        ways = {"hello": "i8042_reset", "poweroff": "power_off", "reset_acpi": "acpi_reset", "triple_fault": "triple_fault"}
+        ways = {"hello": "i8042_reset", "poweroff": "power_off", "reset_acpi": "acpi_reset", "triple_fault": "triple_fault",
+                "halt": "halted"}
         for guest, reason in ways.items():
             with self.subTest(guest):
                 self.assertEqual(self.run_to_end(self.image(guest))["reason"], reason)
@@ -475,7 +489,7 @@ class StackTest(unittest.TestCase):
         self.assertEqual(refused.exception.error["code"], "E93")
 
     def test_a_vmm_has_no_right_and_only_what_it_needs(self):
-        name = self.run_enclave(self.image("halt"), "--no-wait")
+        name = self.run_enclave(self.image("idle"), "--no-wait")
         enclave = alcove("enclave", "inspect", name)
         process = f"/proc/{enclave['vmm']['pid']}"
 
@@ -495,8 +509,8 @@ class StackTest(unittest.TestCase):
         swap = inside(f"cat /sys/fs/cgroup/alcove/{enclave['enclave']['id']}/memory.swap.max")
         self.assertEqual(swap.strip(), "0")
 
-    def test_a_halted_guest_is_stopped_on_request(self):
-        name = self.run_enclave(self.image("halt"), "--no-wait")
+    def test_an_idle_guest_is_stopped_on_request(self):
+        name = self.run_enclave(self.image("idle"), "--no-wait")
         alcove("enclave", "stop", name)
         self.assertEqual(self.end_of(name)["reason"], "host_request")
 
@@ -532,7 +546,7 @@ class StackTest(unittest.TestCase):
     @contextlib.contextmanager
     def nothing_stays(self):
         """What is tried in the block leaves no trace, once the enclaves it made are removed."""
-        self.remove(self.run_enclave(self.image("halt"), "--no-wait"))
+        self.remove(self.run_enclave(self.image("idle"), "--no-wait"))
         before = self.traces(), self.lent()
         first = self.enclaves
         yield
@@ -551,6 +565,14 @@ class StackTest(unittest.TestCase):
             self.run_enclave(self.tampered_image())
         self.assertIn("E32", str(refused.exception))
 
+    def test_an_image_that_can_not_be_run_is_refused_with_one_error(self):
+        for name, old, new, code in (("no-kernel", b"\x7fELF\x02\x01\x01", b"\x7fNOT\x02\x01\x01", "E36"),
+                                     ("control-characters", b"console=ttyS0", b"console=\ntyS0", "E38")):
+            with self.subTest(name), self.nothing_stays():
+                with self.assertRaises(Refused) as refused:
+                    self.run_enclave(self.forged_image(name, old, new))
+                self.assertIn(code, str(refused.exception))
+
     def test_too_little_memory_is_said_before_anything_runs(self):
         big = self.folder / "big.eif"
         alcove("image", "build", "--kernel", GUESTS / "hello.elf", "--modules", "none",
@@ -560,7 +582,7 @@ class StackTest(unittest.TestCase):
         self.assertIn("E37", str(refused.exception))
 
     def test_many_runs_leave_nothing_behind(self):
-        image = self.image("halt")
+        image = self.image("idle")
 
         def cycle():
             enclave = alcove("enclave", "run", "--image", image, "--cpus", 2, "--memory", "64M", "--no-wait")["id"]
@@ -580,7 +602,7 @@ class StackTest(unittest.TestCase):
 
     def test_an_interrupted_run_takes_back_what_it_began(self):
         big = self.folder / "interrupted.eif"
-        alcove("image", "build", "--kernel", GUESTS / "halt.elf", "--modules", "none",
+        alcove("image", "build", "--kernel", GUESTS / "idle.elf", "--modules", "none",
                "--directory", self.application("interrupted", 200 << 20), "--output", big, "--cmd", "/none")
         before = self.traces(), self.lent()
 
@@ -606,10 +628,10 @@ class StackTest(unittest.TestCase):
     # --- processes that are killed ---
 
     def test_a_killed_vmm_is_recorded_and_gives_everything_back(self):
-        warm_up = self.run_enclave(self.image("halt"), "--no-wait")
+        warm_up = self.run_enclave(self.image("idle"), "--no-wait")
         self.remove(warm_up)
         before = self.traces(), self.lent()
-        name = self.run_enclave(self.image("halt"), "--no-wait")
+        name = self.run_enclave(self.image("idle"), "--no-wait")
         self.assertNotEqual(self.lent(), before[1])
 
         inside("kill -9 $(pidof alcove-vmm)")
@@ -659,7 +681,7 @@ class StackTest(unittest.TestCase):
                 answer = b"".join(iter(lambda: view.recv(65536), b""))
             return int(answer.split()[1])
 
-        name = self.run_enclave(self.image("halt"), "--no-wait")
+        name = self.run_enclave(self.image("idle"), "--no-wait")
         self.assertEqual(ask("GET", "/v1/enclaves"), 200)
         self.assertEqual(ask("GET", f"/v1/enclaves/{name}/inspect"), 200)
         self.assertEqual(ask("GET", f"/v1/enclaves/{name}/sockets"), 403)
@@ -1190,7 +1212,7 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
 
     def test_a_primary_vms_user_has_nitro_cli(self):
         images = [self.steady_image(), self.debian_image("brief", "/bin/busybox", "/busybox", "sleep", 20),
-                  self.image("hello"), self.image("halt")]
+                  self.image("hello"), self.image("idle")]
         ramdisk = self.carving_ramdisk((HERE / "nitro_primary_init").read_text(),
                                        [ALCOVE, *(GUESTS / name for name in ("ne_client", "ne_sample", "stream_rate"))],
                                        [*images, *self.signing_key()], pool="2-5")
@@ -1274,7 +1296,7 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
 
     def test_a_second_start_and_a_free_while_starting_are_survived(self):
         before = self.traces(), self.lent()
-        primary = self.start_carver("parent", "pamvvssfz" + "pamvvsxxfz", self.image("halt"))
+        primary = self.start_carver("parent", "pamvvssfz" + "pamvvsxxfz", self.image("idle"))
         ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
 
         console = self.console_of("parent")
@@ -1332,7 +1354,7 @@ debug = true
         return vcpus, others
 
     def test_cpus_of_a_primary_vm_and_its_enclave(self):
-        primary = self.start_carver("parent", "pamvvsh", self.image("halt"))
+        primary = self.start_carver("parent", "pamvvsh", self.image("idle"))
         self.wait_for_vm("parent", lambda _: "h" in self.console_of("parent"))
         enclave, = self.carved(primary)
 
@@ -1354,7 +1376,7 @@ debug = true
         self.forget_vm("parent", primary)
 
     def test_every_end_of_a_primary_vm_returns_what_it_carved(self):
-        image = self.image("halt")
+        image = self.image("idle")
         # What alcoved opens once and keeps is open then.
         primary = self.start_carver("parent", "pamvvsk", image)
         self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
@@ -1405,8 +1427,7 @@ debug = true
 
     @unittest.skipUnless(NITRO_KERNEL.exists(), "ALCOVE_TEST_KERNELS names no folder with bzImage-6.12-enclave")
     def test_a_kernel_of_the_nitro_kind_has_everything_an_enclave_has(self):
-        """Its drivers are built in, and it finds its devices on the command line. Its power-off only
-        halts and it has no SysRq: an init that ends is its way to end."""
+        """Its drivers are built in, and it finds its devices on the command line. Its power-off is a halt."""
         image = self.folder / "nitro-kernel.eif"
         application = self.folder / "probe-of-nitro-kernel"
         application.mkdir()
@@ -1419,10 +1440,8 @@ debug = true
         stream_check.check_report(connect())
         stream_check.sink(connect(), 1 << 20)
         stream_check.source(connect(), 1 << 20)
-        stream_check.end(connect(), "exit 7")
-        ended = self.end_of(name)
-        self.assertEqual(ended["reason"], "i8042_reset")
-        self.assertEqual((ended["app_exit"]["kind"], ended["app_exit"]["value"]), ("exited", 7))
+        stream_check.end(connect(), "poweroff")
+        self.assertEqual(self.end_of(name)["reason"], "halted")
 
     def connections_of_the_enclave_are_served(self, name, connect):
         """`alcove enclave listen` in each of its forms."""
