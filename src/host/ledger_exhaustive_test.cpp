@@ -2,6 +2,7 @@
 //
 // Every sequence of a few demands and returns on small hosts, checked after each step against what must
 // always hold: no core has two owners, nothing is created or lost, and a refusal changes nothing.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -93,49 +94,85 @@ void expect_meets(const Grant& grant, const Choice& choice) {
         ASSERT_TRUE(choice.policy == CpuPolicy::Shared || cpu.value >= 2);
 }
 
-TEST(LedgerExhaustive, EveryTripleOfDemandsKeepsTheBook) {
-    const auto choices = all_choices();
-    auto ledger = Ledger::create(small_host()).value();
+class LedgerExhaustive : public testing::Test {
+  protected:
+    // What a demand gives; with it, and after a refusal, the book has to be right.
+    std::optional<Lease> reserve(const Choice& choice, const std::string& owner) {
+        const auto before = ledger.grants();
+        auto lease = ledger.reserve(to_demand(choice, owner));
+        check_totals();
+        if (lease) {
+            ++granted;
+            expect_meets(lease->grant(), choice);
+            return std::move(*lease);
+        }
+        ++refused;
+        EXPECT_EQ(ledger.grants(), before);
+        return std::nullopt;
+    }
+    void give_back(std::optional<Lease>& lease) {
+        if (!lease) return;
+        lease.reset();
+        check_totals();
+    }
+    void check_totals() { ASSERT_EQ(totals_of(ledger.account()), whole); }
+
+    Ledger ledger = Ledger::create(small_host()).value();
     const Totals whole = totals_of(ledger.account());
-    ASSERT_EQ(whole.cores, (std::set<uint32_t>{0, 2, 4, 6}));
     size_t granted = 0;
     size_t refused = 0;
+};
+
+TEST_F(LedgerExhaustive, EveryTripleOfDemandsKeepsTheBook) {
+    const auto choices = all_choices();
+    ASSERT_EQ(whole.cores, (std::set<uint32_t>{0, 2, 4, 6}));
 
     for (const auto& first : choices) {
+        auto one = reserve(first, "vm0");
         for (const auto& second : choices) {
+            auto two = reserve(second, "vm1");
             for (const auto& third : choices) {
-                std::vector<Lease> leases;
-                size_t number = 0;
-                for (const auto* choice : std::array{&first, &second, &third}) {
-                    const auto before = ledger.grants();
-                    auto lease = ledger.reserve(to_demand(*choice, "vm" + std::to_string(number++)));
-                    ASSERT_EQ(totals_of(ledger.account()), whole);
-                    if (lease) {
-                        ++granted;
-                        expect_meets(lease->grant(), *choice);
-                        leases.push_back(std::move(*lease));
-                    } else {
-                        ++refused;
-                        ASSERT_EQ(ledger.grants(), before);
-                    }
-                }
-                // Returned in another order than taken.
-                while (!leases.empty()) {
-                    leases.erase(leases.begin());
-                    ASSERT_EQ(totals_of(ledger.account()), whole);
-                }
-                ASSERT_TRUE(ledger.grants().empty());
+                auto three = reserve(third, "vm2");
+                give_back(three);
+                ASSERT_FALSE(HasFailure());
             }
+            give_back(two);
         }
+        give_back(one);
+        ASSERT_TRUE(ledger.grants().empty());
     }
     EXPECT_GT(granted, 1000U);
     EXPECT_GT(refused, 1000U);
 }
 
-TEST(LedgerExhaustive, ADemandIsRefusedOnlyWhenItCannotBeMet) {
+// Of demands of every kind, so few that all orders can be tried.
+TEST_F(LedgerExhaustive, WhatIsReturnedInAnyOrderIsThereAgain) {
+    auto choices = all_choices();
+    for (size_t i = 0; i < choices.size(); ++i)
+        choices.erase(choices.begin() + static_cast<ptrdiff_t>(i),
+                      choices.begin() + static_cast<ptrdiff_t>(std::min(i + 4, choices.size() - 1)));
+    ASSERT_EQ(choices.back().policy, CpuPolicy::Shared);
+
+    for (const auto& first : choices)
+        for (const auto& second : choices)
+            for (const auto& third : choices) {
+                std::array<size_t, 3> order = {0, 1, 2};
+                do {
+                    std::array leases = {reserve(first, "vm0"), reserve(second, "vm1"),
+                                         reserve(third, "vm2")};
+                    for (const size_t index : order)
+                        give_back(leases.at(index));
+                    ASSERT_TRUE(ledger.grants().empty());
+                    ASSERT_FALSE(HasFailure());
+                } while (std::ranges::next_permutation(order).found);
+            }
+    EXPECT_GT(granted, 1000U);
+    EXPECT_GT(refused, 1000U);
+}
+
+TEST_F(LedgerExhaustive, ADemandIsRefusedOnlyWhenItCannotBeMet) {
     // On an empty ledger, compared with sums worked out by hand from small_host().
     for (const auto& choice : all_choices()) {
-        auto ledger = Ledger::create(small_host()).value();
         const bool huge = choice.pages == PageSize::Size2M;
         const bool shared = choice.policy == CpuPolicy::Shared;
         const auto fits = [&](uint32_t threads, uint64_t bytes) {
@@ -145,15 +182,14 @@ TEST(LedgerExhaustive, ADemandIsRefusedOnlyWhenItCannotBeMet) {
         const bool in_all = fits(5, 6_MiB);
         const bool expected = choice.placement == Placement::OneNode ? in_one : in_all;
 
-        EXPECT_EQ(ledger.reserve(to_demand(choice, "vm")).has_value(), expected)
+        EXPECT_EQ(reserve(choice, "vm").has_value(), expected)
             << choice.vcpus << " vCPUs, " << choice.bytes / 1_MiB << " MiB, " << to_string(choice.pages);
     }
 }
 
-TEST(LedgerExhaustive, WhatWasGrantedCanBeAdoptedByAFreshLedger) {
+TEST_F(LedgerExhaustive, WhatWasGrantedCanBeAdoptedByAFreshLedger) {
     for (const auto& choice : all_choices()) {
-        auto ledger = Ledger::create(small_host()).value();
-        const auto lease = ledger.reserve(to_demand(choice, "vm"));
+        const auto lease = reserve(choice, "vm");
         if (!lease) continue;
         auto restarted = Ledger::create(small_host()).value();
 

@@ -70,7 +70,7 @@ TEST(AsmGuest, ATripleFaultEndsItOnTheVcpuThatHadIt) {
 TEST(AsmGuest, IdleAndSpinningGuestsAreStopped) {
     for (const char* kernel : {"idle.elf", "spin.elf"}) {
         GuestOptions options{.kernel = kernel, .vcpus = 2, .ends_when_halted = true};
-        options.deadline = 4 * machine::IdleWatch::kPeriod;
+        options.deadline = 3 * machine::IdleWatch::kPeriod;
 
         const auto result = run(options);
 
@@ -86,7 +86,7 @@ TEST(AsmGuest, HaltingWithInterruptsOffEndsAnEnclave) {
 
 TEST(AsmGuest, HaltingWithInterruptsOffEndsNothingElse) {
     GuestOptions options{.kernel = "halt.elf", .vcpus = 2};
-    options.deadline = 4 * machine::IdleWatch::kPeriod;
+    options.deadline = 3 * machine::IdleWatch::kPeriod;
 
     EXPECT_FALSE(run(options).end.has_value());
 }
