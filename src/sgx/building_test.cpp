@@ -60,13 +60,35 @@ class Building : public testing::Test {
 };
 
 TEST_F(Building, EcreateMakesAnEnclaveThatIsNotInitialized) {
-    ASSERT_EQ(create(), success());
+    create_with_page();
     ASSERT_EQ(report().enclaves.size(), 1U);
     const auto enclave = report().enclaves.front();
     EXPECT_EQ(enclave.base, kBase);
     EXPECT_EQ(enclave.size, kSize);
-    EXPECT_EQ(enclave.pages, 1U);
+    EXPECT_EQ(enclave.pages, 2U);
     EXPECT_FALSE(enclave.initialized);
+}
+
+TEST_F(Building, AnEnclaveIsIdleBeforeItsFirstPageAndAfterItsLast) {
+    ASSERT_EQ(create(), success());
+    EXPECT_EQ(report().idle.secs, 1U);
+    EXPECT_EQ(report().idle.bytes(), kPageSize - kBytesOfEnclave);
+    EXPECT_TRUE(report().enclaves.empty());
+    EXPECT_EQ(report().valid_pages, 1U);
+
+    ASSERT_EQ(kernel_.eadd(kPage, kSecs, kBase, kReg), success());
+    EXPECT_EQ(report().idle.secs, 0U);
+    ASSERT_EQ(kernel_.eremove(kPage), success());
+    EXPECT_EQ(report().idle.secs, 1U);
+    ASSERT_EQ(kernel_.eremove(kSecs), success());
+    EXPECT_EQ(report().idle.secs, 0U);
+}
+
+TEST_F(Building, AnEnclaveThatIsInitializedIsNotIdle) {
+    ASSERT_EQ(create(), success());
+    ASSERT_EQ(kernel_.einit(kSecs, signature()), success());
+    EXPECT_EQ(report().idle.secs, 0U);
+    EXPECT_EQ(report().enclaves.size(), 1U);
 }
 
 TEST_F(Building, EcreateChecksItsOperands) {
@@ -98,7 +120,7 @@ TEST_F(Building, EcreateChecksItsOperands) {
     EXPECT_EQ(with([](PAGEINFO&) {}), gp());
     kernel_.put(kernel_.secinfo(), SECINFO{.FLAGS = 0, .RESERVED = {0, 1}});
     EXPECT_EQ(with([](PAGEINFO&) {}), gp());
-    EXPECT_EQ(report().enclaves.size(), 1U);
+    EXPECT_EQ(report().valid_pages, 1U);
 }
 
 TEST_F(Building, EcreateRefusesASecsThatIsNotLegal) {
@@ -127,7 +149,7 @@ TEST_F(Building, EcreateRefusesASecsThatIsNotLegal) {
     EXPECT_TRUE(refused([](SECS& secs) { secs.RESERVED4[3833] = 1; }));
     EXPECT_TRUE(refused([](SECS& secs) { secs.CONFIGID[7] = 1; }));
     EXPECT_TRUE(refused([](SECS& secs) { secs.CONFIGSVN = 1; }));
-    EXPECT_TRUE(report().enclaves.empty());
+    EXPECT_EQ(report().valid_pages, 0U);
 
     EXPECT_EQ(create([](SECS& secs) {
                   secs.BASEADDR = 0;

@@ -61,7 +61,7 @@ Outcome<void> ecreate(Call& call) {
     TRY_LEAF(require(is_acceptable(source, call.features())));
 
     auto enclave = std::make_unique<Enclave>();
-    enclave->secs = source;
+    enclave->secs = SecsFields::of(source);
     enclave->secs.MRENCLAVE = {};
     enclave->secs.MRSIGNER = {};
     enclave->secs.ISVPRODID = 0;

@@ -12,7 +12,7 @@ namespace {
 using enum StatusCode;
 
 struct Asker {
-    SECS secs;
+    SecsFields secs;
     std::array<uint8_t, 16> isvfamilyid;
     std::array<uint8_t, 16> isvextprodid;
 };
@@ -22,7 +22,7 @@ bool asks(const KEYREQUEST& request, uint16_t policy) {
 }
 
 // What all keys but REPORT take from the request and the asker alike. INIT and DEBUG always count.
-KeyDependencies masked(const KEYREQUEST& request, const SECS& secs) {
+KeyDependencies masked(const KEYREQUEST& request, const SecsFields& secs) {
     KeyDependencies dependencies{};
     dependencies.KEYNAME = request.KEYNAME;
     dependencies.ATTRIBUTES.FLAGS =
@@ -50,7 +50,7 @@ void add_policy(KeyDependencies& dependencies, const KEYREQUEST& request, const 
     dependencies.CONFIGSVN = request.CONFIGSVN;
 }
 
-Outcome<void> check_versions(Call& call, const KEYREQUEST& request, const SECS& secs) {
+Outcome<void> check_versions(Call& call, const KEYREQUEST& request, const SecsFields& secs) {
     if (call.platform().is_beyond(request.CPUSVN)) return Status{INVALID_CPUSVN};
     if (request.ISVSVN > secs.ISVSVN) return Status{INVALID_ISVSVN};
     return {};
@@ -88,7 +88,7 @@ Outcome<Key128> seal_key(Call& call, const KEYREQUEST& request, const Asker& ask
 }
 
 // The one that EREPORT uses when this enclave is the target.
-Key128 own_report_key(Call& call, const KEYREQUEST& request, const SECS& secs) {
+Key128 own_report_key(Call& call, const KEYREQUEST& request, const SecsFields& secs) {
     TARGETINFO self{};
     self.MEASUREMENT = secs.MRENCLAVE;
     self.ATTRIBUTES = secs.ATTRIBUTES;

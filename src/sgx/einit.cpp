@@ -46,8 +46,8 @@ Key128 token_key(Call& call, const EINITTOKEN& token) {
     return call.platform().derive(dependencies);
 }
 
-Outcome<void> check_token(Call& call, const EINITTOKEN& token, const SECS& secs, const Measurement& mrenclave,
-                          const Measurement& mrsigner) {
+Outcome<void> check_token(Call& call, const EINITTOKEN& token, const SecsFields& secs,
+                          const Measurement& mrenclave, const Measurement& mrsigner) {
     const bool debug_launcher = (token.MASKEDATTRIBUTESLE.FLAGS & attributes::DEBUG) != 0;
     if (debug_launcher && (secs.ATTRIBUTES.FLAGS & attributes::DEBUG) == 0) return Status{INVALID_EINITTOKEN};
     if ((token.VALID & ~EINITTOKEN::kValid) != 0 ||
@@ -78,7 +78,7 @@ Outcome<void> einit(Call& call) {
     const auto hold = TRY_LEAF(call.hold(page, Latch::Shared | Latch::Build));
     Enclave* enclave = TRY_LEAF(call.enclave(page, regs.rcx, Access::Write));
     TRY_LEAF(require(!enclave->is_initialized()));
-    const SECS& secs = enclave->secs;  // does not change while we hold Latch::Build
+    const SecsFields& secs = enclave->secs;  // does not change while we hold Latch::Build
     const bool kss = (secs.ATTRIBUTES.FLAGS & attributes::KSS) != 0;
     if (!kss && !all_zero(sigstruct.ISVFAMILYID)) return Status{INVALID_SIG_STRUCT};
 

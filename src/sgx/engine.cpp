@@ -149,13 +149,20 @@ void Engine::drop_all() {
 EngineReport Engine::report() const {
     EngineReport report{.sections = sections_.ranges(),
                         .valid_pages = 0,
+                        .idle = {},
                         .occupancy = store_->occupancy(),
                         .enclaves = {},
                         .leaves = {}};
     epcm_.with([&](const EpcmState& state) {
-        for (uint32_t page = 0; page < state.pages(); ++page)
+        for (uint32_t page = 0; page < state.pages(); ++page) {
             report.valid_pages += state.entry(PageIndex{page}).VALID ? 1 : 0;
-        for (const auto& [secs, enclave] : state.enclaves())
+            report.idle.version_arrays += state.entry(PageIndex{page}).vacant ? 1 : 0;
+        }
+        for (const auto& [secs, enclave] : state.enclaves()) {
+            if (enclave->is_idle()) {
+                ++report.idle.secs;
+                continue;
+            }
             report.enclaves.push_back({.eid = enclave->eid,
                                        .mrenclave = enclave->secs.MRENCLAVE,
                                        .mrsigner = enclave->secs.MRSIGNER,
@@ -168,6 +175,7 @@ EngineReport Engine::report() const {
                                        .enclu = enclave->enclu,
                                        .initialized = enclave->is_initialized(),
                                        .debug = enclave->is_debug()});
+        }
     });
     std::sort(report.enclaves.begin(), report.enclaves.end(),
               [](const auto& a, const auto& b) { return a.eid < b.eid; });

@@ -44,6 +44,17 @@ struct EnclaveReport {
     bool initialized;
     bool debug;
 };
+// EPC that the guest holds and does not use: SECS of enclaves that were begun and have no page, VA pages that
+// no version was put into. None of it is in memory.
+struct IdlePages {
+    uint32_t secs = 0;
+    uint32_t version_arrays = 0;
+
+    // What its host has more for it: of each enclave something is kept elsewhere.
+    uint64_t bytes() const {
+        return uint64_t{secs} * (kPageSize - kBytesOfEnclave) + uint64_t{version_arrays} * kPageSize;
+    }
+};
 struct LeafCount {
     std::string_view name;
     uint64_t completed;
@@ -52,8 +63,9 @@ struct LeafCount {
 struct EngineReport {
     std::vector<memory::GuestRange> sections;
     uint32_t valid_pages;
+    IdlePages idle{};
     PageStore::Occupancy occupancy;
-    std::vector<EnclaveReport> enclaves;  // by EID
+    std::vector<EnclaveReport> enclaves;  // by EID, without the idle ones
     std::vector<LeafCount> leaves;        // ENCLS, then ENCLU
 };
 

@@ -10,10 +10,9 @@ Outcome<void> epa(Call& call) {
     TRY_LEAF(require(regs.rbx == static_cast<uint64_t>(PageType::VA) && is_aligned(regs.rcx, kPageSize)));
     const auto page = TRY_LEAF(call.epc_page(regs.rcx, Access::Write));
     const auto hold = TRY_LEAF(call.claim_free(page, regs.rcx));
-    const auto pinned = TRY_LEAF(call.pin(page));
-    pinned.zero();
+    call.store().discard(page);  // zeros, which take no memory before a version is put in
     call.epcm().with([&](EpcmState& state) {
-        state.entry(page) = Entry{.VALID = true, .flags = secinfo::pt(PageType::VA)};
+        state.entry(page) = Entry{.VALID = true, .flags = secinfo::pt(PageType::VA), .vacant = true};
     });
     return {};
 }

@@ -96,6 +96,7 @@ std::optional<std::string> EpcmState::find_inconsistency() const {
             return name + " is a SECS without an enclave";
         if (enclave(page) != nullptr && (!it.VALID || it.type() != PageType::SECS))
             return name + " has an enclave and is no SECS";
+        if (it.vacant && it.type() != PageType::VA) return name + " is vacant and no VA page";
         if (!it.is_child()) {
             if (it.VALID && (it.BLOCKED || it.is_any(secinfo::kRights | secinfo::kStates)))
                 return name + " is a SECS or VA page with rights";

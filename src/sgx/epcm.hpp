@@ -40,6 +40,7 @@ struct Entry {
     PageIndex ENCLAVESECS{};      // of TCS, REG and TRIM pages
     uint64_t ENCLAVEADDRESS = 0;  // likewise
     uint64_t mark = 0;            // the enclave's epoch when translations became stale (is_tracked())
+    bool vacant = false;          // a VA page that no version was put into
 
     PageType type() const { return static_cast<PageType>(secinfo::PT::get(flags)); }
     bool is(uint64_t bits) const { return (flags & bits) == bits; }
@@ -55,9 +56,31 @@ struct Occupant {
     uint64_t entry_epoch = 0;
 };
 
+// A SECS as far as it is not reserved at its end: a guest may have as many enclaves as it has EPC pages, and
+// each of them is kept in memory of ours.
+struct SecsFields {
+    Le64 SIZE;
+    Le64 BASEADDR;
+    Le32 SSAFRAMESIZE;
+    Le32 MISCSELECT;
+    std::array<uint8_t, 24> RESERVED1;
+    sgx::ATTRIBUTES ATTRIBUTES;
+    Measurement MRENCLAVE;
+    std::array<uint8_t, 32> RESERVED2;
+    Measurement MRSIGNER;
+    std::array<uint8_t, 32> RESERVED3;
+    std::array<uint8_t, 64> CONFIGID;
+    Le16 ISVPRODID;
+    Le16 ISVSVN;
+    Le16 CONFIGSVN;
+
+    static SecsFields of(const SECS& secs) { return *read_object<SecsFields>(object_bytes(secs)); }
+};
+static_assert(sizeof(SecsFields) == offsetof(SECS, RESERVED4));
+
 struct Enclave {
     // What software may learn: fields that leaves give out. INIT in ATTRIBUTES says whether EINIT is done.
-    SECS secs{};
+    SecsFields secs{};
     // What it may not.
     uint64_t eid = 0;
     crypto::Sha256Blocks measurement{};
@@ -75,10 +98,14 @@ struct Enclave {
 
     bool is_initialized() const { return (secs.ATTRIBUTES.FLAGS & attributes::INIT) != 0; }
     bool is_debug() const { return (secs.ATTRIBUTES.FLAGS & attributes::DEBUG) != 0; }
+    bool is_idle() const { return children == 0 && !is_initialized(); }
     bool contains(uint64_t linear_address) const {  // ELRANGE
         return linear_address - secs.BASEADDR < secs.SIZE;
     }
 };
+// What one is counted as, with its place among the others.
+inline constexpr uint64_t kBytesOfEnclave = 1024;
+static_assert(sizeof(Enclave) + 128 <= kBytesOfEnclave);
 
 // What a leaf holds of a page; several together.
 enum class Latch : uint8_t {

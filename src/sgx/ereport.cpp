@@ -11,7 +11,7 @@ namespace alcove::sgx {
 namespace {
 
 REPORT report_of(const Enclave& enclave) {
-    const SECS& secs = enclave.secs;
+    const SecsFields& secs = enclave.secs;
     REPORT report{};
     report.MISCSELECT = secs.MISCSELECT;
     report.ISVEXTPRODID = enclave.isvextprodid;

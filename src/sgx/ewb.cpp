@@ -84,6 +84,7 @@ Outcome<void> ewb(Call& call) {
         const uint64_t slot = regs.rdx % kPageSize;
         const bool was_occupied = slots.read<Le64>(slot) != 0;
         slots.write(slot, Le64(sealed.version));
+        state.entry(va).vacant = false;
         state.invalidate(page);
         return was_occupied;
     });

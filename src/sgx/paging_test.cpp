@@ -54,6 +54,20 @@ TEST_F(Paging, EpaMakesEmptySlots) {
     EXPECT_EQ(kernel_.eremove(kFree), success());
 }
 
+TEST_F(Paging, VersionSlotsAreIdleUntilAVersionIsPutIn) {
+    const auto idle = [&] { return machine_.engine().report().idle; };
+    ASSERT_EQ(kernel_.epa(kVa2), success());
+    EXPECT_EQ(idle().version_arrays, 2U);
+    EXPECT_EQ(idle().bytes(), 2 * kPageSize);
+
+    evict(data(), 0);
+    EXPECT_EQ(idle().version_arrays, 1U);
+    ASSERT_EQ(load(data(), 0), success());
+    EXPECT_EQ(idle().version_arrays, 1U) << "one that was used stays so";
+    ASSERT_EQ(kernel_.eremove(kVa2), success());
+    EXPECT_EQ(idle().version_arrays, 0U);
+}
+
 TEST_F(Paging, EblockSaysWhatItFound) {
     EXPECT_EQ(kernel_.eblock(data()), success());
     EXPECT_EQ(kernel_.eblock(data()), notice(BLKSTATE));

@@ -29,17 +29,18 @@ PageBytes to_page(const Enclave& enclave) {
     hidden.isvextprodid = enclave.isvextprodid;
     hidden.entries = enclave.entries;
     hidden.asynchronous_exits = enclave.asynchronous_exits;
-    SECS secs = enclave.secs;
-    std::memcpy(secs.RESERVED4.data(), &hidden, sizeof hidden);
-    return std::bit_cast<PageBytes>(secs);
+    PageBytes page{};
+    std::memcpy(page.data(), &enclave.secs, sizeof enclave.secs);
+    std::memcpy(page.data() + offsetof(SECS, RESERVED4), &hidden, sizeof hidden);
+    return page;
 }
 
 std::unique_ptr<Enclave> enclave_from_page(const PageBytes& page) {
     auto enclave = std::make_unique<Enclave>();
-    enclave->secs = std::bit_cast<SECS>(page);
+    const auto secs = std::bit_cast<SECS>(page);
+    enclave->secs = SecsFields::of(secs);
     Hidden hidden;
-    std::memcpy(&hidden, enclave->secs.RESERVED4.data(), sizeof hidden);
-    enclave->secs.RESERVED4 = {};
+    std::memcpy(&hidden, secs.RESERVED4.data(), sizeof hidden);
     enclave->eid = hidden.eid;
     crypto::Sha256Blocks::State state{};
     std::copy(hidden.measurement_words.begin(), hidden.measurement_words.end(), state.words.begin());

@@ -311,5 +311,38 @@ TEST(SpillingEngine, EnclavesRunInLessMemoryThanTheyHave) {
     EXPECT_EQ(machine.engine().find_inconsistency(), std::nullopt);
 }
 
+TEST(SpillingEngine, WhatTheGuestHoldsWithoutUseTakesNoMemory) {
+    Fd memory = sys::memfd("epc").value();
+    sys::truncate(memory, kPages * kPageSize).value();
+    FakeMappings mappings;
+    FakeMachine::Options options;
+    options.sections = {{memory::GuestAddress(64_GiB), kPages * kPageSize}};
+    options.store = SpillingStore::create({.memory = memory,
+                                           .spill = sys::memfd("spill").value(),
+                                           .pages = kPages,
+                                           .budget = kPages,
+                                           .mappings = mappings})
+                        .value();
+    FakeMachine machine(std::move(options));
+    FakeCpu cpu(machine, 0);
+    EnclaveMaker kernel(cpu);
+    const auto enclave = TestEnclave::make(kernel);
+    const auto blocks = sys::stat(memory)->st_blocks;
+    constexpr uint32_t kUnits = 100;
+
+    for (uint32_t unit = 0; unit < kUnits; ++unit) {
+        ASSERT_EQ(kernel.epa(PageIndex{20 + 2 * unit}), success());
+        ASSERT_EQ(kernel.ecreate(PageIndex{21 + 2 * unit}, EnclaveMaker::secs(0, 2 * kPageSize)), success());
+    }
+
+    const auto report = machine.engine().report();
+    EXPECT_EQ(report.idle.bytes(), kUnits * (2 * kPageSize - kBytesOfEnclave));
+    EXPECT_EQ(report.occupancy.resident + report.occupancy.evicted, TestEnclave::kPages - 1)
+        << "those of the enclave, whose SECS is none";
+    EXPECT_EQ(sys::stat(memory)->st_blocks, blocks);
+    ASSERT_EQ(kernel.enter(enclave.tcs()), success());
+    ASSERT_EQ(kernel.exit(), success());
+}
+
 }  // namespace
 }  // namespace alcove::sgx
