@@ -16,6 +16,7 @@ namespace alcove::virtio {
 namespace device_id {
 inline constexpr uint32_t kNetwork = 1;
 inline constexpr uint32_t kBlock = 2;
+inline constexpr uint32_t kConsole = 3;
 inline constexpr uint32_t kEntropy = 4;
 inline constexpr uint32_t kSocket = 19;
 inline constexpr uint32_t kNitroSecureModule = 33;
