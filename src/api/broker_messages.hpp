@@ -25,7 +25,7 @@
 
 namespace alcove::api::broker {
 
-inline constexpr VersionRange kVersions{.min = 5, .max = 5};
+inline constexpr VersionRange kVersions{.min = 6, .max = 6};
 
 // With 1 + disk_count descriptors, regular files or block devices: the image, open for reading only, and the
 // disks, open for reading only or for both, as the guest may then do. Then one for each network, and of EPC
@@ -67,7 +67,7 @@ struct Launch {
     TextField<80> sgx_root_owner;
     Sgx sgx;
 };
-static_assert(sizeof(Launch) == 760);
+static_assert(sizeof(Launch) == 764);
 // Each number by itself, and the role's rules. ErrorCode::InvalidArgument says which is wrong.
 Result<void> check_numbers(const Launch& launch);
 

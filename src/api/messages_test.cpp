@@ -380,7 +380,9 @@ TEST(ShimStart, AnAttestorsSocketThatIsNoAbsolutePathIsRefused) {
 TEST(ShimStart, ABrokerOfAnotherReleaseIsNoticed) {
     const auto ends = make_ends();
 
-    ASSERT_TRUE(ends.a.send(encode_hello(Protocol::Start, {.min = 7, .max = 7})));
+    const auto next = static_cast<uint16_t>(start::kVersions.max + 1);
+
+    ASSERT_TRUE(ends.a.send(encode_hello(Protocol::Start, {.min = next, .max = next})));
 
     EXPECT_EQ(start::receive_start(ends.b).error().code(), ErrorCode::VersionMismatch);
 }

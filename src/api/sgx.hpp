@@ -29,24 +29,28 @@ struct Sgx {
     static constexpr uint32_t kSgx2 = 2;
     static constexpr uint32_t kLaunchHashWritable = 4;
     static constexpr uint32_t kProvisionKey = 8;
+    static constexpr uint32_t kBalloon = 16;  // the guest can be asked to give EPC back
 
     // Those that there are, then those that there are not, which are all zero.
     std::array<EpcSection, kMaxEpcSections> sections;
     std::array<Le64, 4> launch_hash;  // IA32_SGXLEPUBKEYHASH0 to 3
     Le32 flags;
-    Le32 budget_mib;  // how much EPC is in memory; the rest is in a spill file. 0: all is in memory
+    Le32 budget_mib;   // how much EPC is in memory; the rest is in a spill file. 0: all is in memory
+    Le32 balloon_mib;  // what the guest is asked for, less than the EPC; only with kBalloon
     // What all keys of its enclaves come from. Zero until the broker has had it from alcove-attestor.
     SgxRootSecret root{};
 
     bool is_there() const { return sections[0].size_mib != 0; }
     bool has_spill_file() const { return budget_mib != 0; }
+    bool has_balloon() const { return (flags & kBalloon) != 0; }
+    bool can_have_balloon(uint64_t mib) const;
     uint64_t epc_bytes() const;
     uint64_t resident_bytes() const;  // of it, in memory at most
 };
-static_assert(sizeof(Sgx) == 184);
+static_assert(sizeof(Sgx) == 188);
 
-// Each number by itself, no gap, at most kMaxMemoryBytes together, no budget above that, and none of an
-// enclave.
+// Each number by itself, no gap, at most kMaxMemoryBytes together, no budget above that, a balloon with a
+// budget only, and none of an enclave.
 bool is_sgx_of(VmRole role, const Sgx& sgx);
 
 }  // namespace alcove::api

@@ -34,10 +34,11 @@ bool is_leaf_name(const SgxLeafEntry& leaf) {
 }  // namespace
 
 std::optional<SgxAction> sgx_action_of(const SgxRequest& request) {
-    if (request.action > static_cast<uint32_t>(SgxAction::SetBudget)) return std::nullopt;
+    if (request.action > static_cast<uint32_t>(SgxAction::SetBalloon)) return std::nullopt;
     const auto action = static_cast<SgxAction>(uint32_t{request.action});
-    if ((action == SgxAction::SetBudget) != (request.budget_mib != 0)) return std::nullopt;
-    return action;
+    const bool fits =
+        action == SgxAction::SetBalloon || (action == SgxAction::SetBudget) == (request.mib != 0);
+    return fits ? std::optional(action) : std::nullopt;
 }
 
 Bytes encode_sgx_report(uint32_t request, const SgxState& state) {
@@ -46,6 +47,7 @@ Bytes encode_sgx_report(uint32_t request, const SgxState& state) {
         "no machine has more");
     const auto enclaves =
         std::span(state.enclaves).first(std::min(state.enclaves.size(), SgxReport::kMaxEnclaves));
+    const auto balloon = state.balloon.value_or(SgxBalloon{});
     const SgxReport body{.request = request,
                          .sections = static_cast<uint32_t>(state.sections.size()),
                          .leaves = static_cast<uint32_t>(state.leaves.size()),
@@ -55,10 +57,13 @@ Bytes encode_sgx_report(uint32_t request, const SgxState& state) {
                          .resident_pages = state.resident_pages,
                          .evicted_pages = state.evicted_pages,
                          .budget_pages = state.budget_pages,
-                         .reserved = {},
+                         .has_balloon = state.balloon ? 1U : 0U,
                          .evictions = state.evictions,
                          .loads = state.loads,
-                         .overdrafts = state.overdrafts};
+                         .overdrafts = state.overdrafts,
+                         .balloon_target = balloon.target,
+                         .balloon_held = balloon.held,
+                         .balloon_reported = balloon.reported};
     Bytes tail;
     append(tail, std::span<const SgxSectionEntry>(state.sections));
     append(tail, std::span<const SgxLeafEntry>(state.leaves));
@@ -84,6 +89,9 @@ Result<SgxReply> decode_sgx_report(const Envelope& envelope) {
                              .evictions = body.evictions,
                              .loads = body.loads,
                              .overdrafts = body.overdrafts}};
+    if (body.has_balloon != 0)
+        reply.state.balloon = SgxBalloon{
+            .target = body.balloon_target, .held = body.balloon_held, .reported = body.balloon_reported};
     ByteView tail = report.tail;
     reply.state.sections = take<SgxSectionEntry>(tail, body.sections);
     reply.state.leaves = take<SgxLeafEntry>(tail, body.leaves);

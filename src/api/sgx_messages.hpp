@@ -15,16 +15,17 @@ namespace alcove::api::vmm {
 
 enum class SgxAction : uint32_t {
     Report = 0,
-    Drop = 1,       // all EPC is lost at once, as after a change of machines (sgx.md 7.5)
-    SetBudget = 2,  // of EPC with a budget: how much is in memory from now on
+    Drop = 1,        // all EPC is lost at once, as after a change of machines (sgx.md 7.5)
+    SetBudget = 2,   // of EPC with a budget: how much is in memory from now on
+    SetBalloon = 3,  // of EPC with a balloon: how much of it the guest is asked for from now on
 };
 
 struct SgxRequest {
     static constexpr uint16_t kType = 41;
 
     Le32 request;
-    Le32 action;      // SgxAction
-    Le64 budget_mib;  // of SetBudget; else 0
+    Le32 action;  // SgxAction
+    Le64 mib;     // of SetBudget, not 0, and SetBalloon; else 0
 };
 // An action that there is, with what belongs to it.
 std::optional<SgxAction> sgx_action_of(const SgxRequest& request);
@@ -76,10 +77,21 @@ struct SgxReport {
     Le32 resident_pages;
     Le32 evicted_pages;
     Le32 budget_pages;  // 0: all are in memory. Of EPC with a budget also:
-    Le32 reserved;
-    Le64 evictions;   // pages that went to the spill file
-    Le64 loads;       // and came back
-    Le64 overdrafts;  // that came although none could leave
+    Le32 has_balloon;   // 0 or 1
+    Le64 evictions;     // pages that went to the spill file
+    Le64 loads;         // and came back
+    Le64 overdrafts;    // that came although none could leave
+    // Of EPC with a balloon; else 0. In bytes:
+    Le64 balloon_target;    // what the guest is asked for
+    Le64 balloon_held;      // what it gives, as the engine counts it
+    Le64 balloon_reported;  // what its program says it holds: nobody relies on it
+};
+
+struct SgxBalloon {
+    uint64_t target = 0;  // bytes, all of them
+    uint64_t held = 0;
+    uint64_t reported = 0;
+    bool operator==(const SgxBalloon&) const = default;
 };
 
 struct SgxState {
@@ -91,6 +103,7 @@ struct SgxState {
     uint64_t evictions = 0;
     uint64_t loads = 0;
     uint64_t overdrafts = 0;
+    std::optional<SgxBalloon> balloon{};
     std::vector<SgxSectionEntry> sections{};
     std::vector<SgxLeafEntry> leaves{};
     std::vector<SgxEnclaveEntry> enclaves{};

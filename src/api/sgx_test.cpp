@@ -38,7 +38,7 @@ TEST(Sgx, EachNumberIsChecked) {
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].base = 8_GiB + 4_KiB; }));
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = ~0U; }));
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = kMaxMemoryBytes / 1_MiB; })) << "together";
-    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = 16; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = 32; }));
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.budget_mib = 7; })) << "more than there is";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections = {}, sgx.budget_mib = 1; })) << "of nothing";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[5].node = 1; })) << "of a section that there is not";
@@ -60,10 +60,25 @@ TEST(Sgx, WithABudgetItHasASpillFileAndLessInMemory) {
     EXPECT_TRUE(is_sgx_of(VmRole::Primary, sgx)) << "a VM that runs may come to have all in memory";
 }
 
-TEST(SgxRequest, ABudgetBelongsToOneActionAlone) {
+TEST(Sgx, ABalloonIsOfEpcWithABudgetAndLessThanAll) {
+    auto sgx = two_sections();
+    sgx.flags = sgx.flags | Sgx::kBalloon;
+    EXPECT_FALSE(is_sgx_of(VmRole::Primary, sgx)) << "what is given back has to come from somewhere";
+    sgx.budget_mib = 6;
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, sgx));
+    sgx.balloon_mib = 5;
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, sgx));
+    sgx.balloon_mib = 6;
+    EXPECT_FALSE(is_sgx_of(VmRole::Primary, sgx));
+    sgx.balloon_mib = 5;
+    sgx.flags = Sgx::kSgx1;
+    EXPECT_FALSE(is_sgx_of(VmRole::Primary, sgx)) << "of EPC that has none";
+}
+
+TEST(SgxRequest, ANumberBelongsToTheActionsThatSetOne) {
     using vmm::SgxAction;
     const auto action = [](uint32_t number, uint64_t mib) {
-        return vmm::sgx_action_of({.request = 1, .action = number, .budget_mib = mib});
+        return vmm::sgx_action_of({.request = 1, .action = number, .mib = mib});
     };
     EXPECT_EQ(action(0, 0), SgxAction::Report);
     EXPECT_EQ(action(1, 0), SgxAction::Drop);
@@ -71,7 +86,9 @@ TEST(SgxRequest, ABudgetBelongsToOneActionAlone) {
     EXPECT_EQ(action(0, 5), std::nullopt);
     EXPECT_EQ(action(1, 5), std::nullopt);
     EXPECT_EQ(action(2, 0), std::nullopt);
-    EXPECT_EQ(action(3, 0), std::nullopt);
+    EXPECT_EQ(action(3, 5), SgxAction::SetBalloon);
+    EXPECT_EQ(action(3, 0), SgxAction::SetBalloon) << "nothing is wanted any more";
+    EXPECT_EQ(action(4, 0), std::nullopt);
 }
 
 vmm::SgxState some_state() {
@@ -82,7 +99,8 @@ vmm::SgxState some_state() {
                         .budget_pages = 512,
                         .evictions = 30,
                         .loads = 20,
-                        .overdrafts = 1};
+                        .overdrafts = 1,
+                        .balloon = vmm::SgxBalloon{.target = 2_MiB, .held = 1_MiB, .reported = 3_MiB}};
     state.sections = {{.base = 4_GiB, .size = 2_MiB}};
     state.leaves = {{.name = TextField<16>::of("EADD"), .completed = 5, .faulted = 1},
                     {.name = TextField<16>::of("EENTER"), .completed = 2, .faulted = 0}};
@@ -106,6 +124,7 @@ TEST(SgxReport, ComesAsItWent) {
     EXPECT_EQ(reply.state.evictions, 30U);
     EXPECT_EQ(reply.state.loads, 20U);
     EXPECT_EQ(reply.state.overdrafts, 1U);
+    EXPECT_EQ(reply.state.balloon, some_state().balloon);
     ASSERT_EQ(reply.state.sections.size(), 1U);
     EXPECT_EQ(reply.state.sections[0].base, 4_GiB);
     ASSERT_EQ(reply.state.leaves.size(), 2U);

@@ -50,7 +50,7 @@
 
 namespace alcove::api::shim {
 
-inline constexpr VersionRange kVersions{.min = 6, .max = 6};
+inline constexpr VersionRange kVersions{.min = 7, .max = 7};
 inline constexpr const char* kSocketName = "shim.sock";            // SOCK_SEQPACKET, in the VM's folder
 inline constexpr const char* kConnectSocketName = "connect.sock";  // SOCK_STREAM: "CONNECT <port>\n"
 std::string port_socket_name(uint32_t port);  // "port-9000.sock": made by a host program that listens

@@ -13,7 +13,7 @@
 
 namespace alcove::api::start {
 
-inline constexpr VersionRange kVersions{.min = 6, .max = 6};
+inline constexpr VersionRange kVersions{.min = 7, .max = 7};
 inline constexpr int kChannelDescriptor = 3;  // in the shim, when its main() begins
 
 struct Start {
@@ -42,7 +42,7 @@ struct Start {
     Networks networks;
     Sgx sgx;
 };
-static_assert(sizeof(Start) == 440);
+static_assert(sizeof(Start) == 444);
 
 // In the order on the wire.
 struct Descriptors {

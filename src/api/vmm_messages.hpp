@@ -36,7 +36,7 @@
 
 namespace alcove::api::vmm {
 
-inline constexpr VersionRange kVersions{.min = 7, .max = 7};
+inline constexpr VersionRange kVersions{.min = 8, .max = 8};
 inline constexpr int kChannelDescriptor = 3;  // in the VMM, when its main() begins
 
 // shim -> VMM, with the descriptors of LaunchDescriptors.
@@ -64,7 +64,7 @@ struct Launch {
 
     bool is_primary() const { return role == static_cast<uint32_t>(VmRole::Primary); }
 };
-static_assert(sizeof(Launch) == 328);
+static_assert(sizeof(Launch) == 332);
 
 // What the numbers above may be; the shim refuses the rest, and so does the VMM.
 struct LaunchDescriptors {

@@ -69,6 +69,7 @@ struct VmStart {
     std::string enclave_policy;    // of those; empty: its own
     std::vector<ProvisionedEnclave> provisioned;
     std::vector<uint64_t> epc_mib;          // sections of EPC; none: those of `sgx`
+    bool epc_balloon = false;               // the guest may give EPC back
     std::optional<sgx::Configuration> sgx;  // of the configuration file
     std::optional<std::string> command_line;
     bool wait = true;
@@ -207,10 +208,11 @@ struct SgxInfo {};
 struct SgxList {
     std::string vm;  // empty: all that have SGX
 };
-// How much of a running VM's EPC is in memory.
+// Of a running VM's EPC, how much is in memory, or how much its guest is asked for: one of the two.
 struct SgxSet {
     std::string vm;
-    std::optional<uint64_t> budget_mib;  // always given
+    std::optional<uint64_t> budget_mib;
+    std::optional<uint64_t> balloon_mib;
 };
 // All EPC of a running VM is lost, as after a change of machines.
 struct SgxDrop {

@@ -221,6 +221,8 @@ void Arguments::add_vm() {
             "SGX: a section of EPC in MiB, or with M or G (repeatable, up to 8)")
         ->expected(1)
         ->take_all();
+    start->add_flag("--epc-balloon", vm_start_.epc_balloon,
+                    "SGX: the guest can be asked to give EPC back (sgx.population = \"balloon\")");
     start->add_option("--cmdline", vm_start_.command_line, "The kernel command line");
     start->add_flag("--wait,!--no-wait", vm_start_.wait, "Return when it runs (the default), or at once");
     start
@@ -399,11 +401,23 @@ void Arguments::add_sgx() {
     command(*sgx, "info", "What SGX the host has, in hardware and in software", sgx_info_);
     auto* list = command(*sgx, "list", "EPC and enclaves of VMs", sgx_list_);
     list->add_option("vm", sgx_list_.vm, "Name or id; all VMs with SGX without it");
-    auto* set = command(*sgx, "set", "Set how much of a running VM's EPC is in memory", sgx_set_);
-    set->add_option("vm", sgx_set_.vm, "Name or id of a VM with sgx.population = \"oversubscribe\"")
+    auto* set = command(
+        *sgx, "set", "Set how much of a running VM's EPC is in memory, or is asked of its guest", sgx_set_);
+    set->add_option("vm", sgx_set_.vm,
+                    "Name or id of a VM with sgx.population = \"oversubscribe\" or \"balloon\"")
         ->required();
-    add_memory(*set, "--budget", sgx_set_.budget_mib, "The rest goes to its spill file: MiB, or with M or G")
-        ->required();
+    auto* budget =
+        add_memory(*set, "--budget", sgx_set_.budget_mib,
+                   "Of an oversubscribed one: the rest goes to its spill file. MiB, or with M or G");
+    set->add_option_function<std::string>(
+           "--balloon",
+           [this](const std::string& given) {
+               const auto mib = given == "0" ? Result<uint64_t>(0) : parse_memory_mib(given);
+               if (!mib) throw CLI::ValidationError("--balloon", mib.error().message());
+               sgx_set_.balloon_mib = *mib;
+           },
+           "Of one with a balloon: what its guest is asked to give back. MiB, or with M or G, or 0")
+        ->excludes(budget);
     auto* drop = command(*sgx, "drop", "Lose all EPC of a running VM at once, as after a change of machines",
                          sgx_drop_);
     drop->add_option("vm", sgx_drop_.vm, "Name or id")->required();

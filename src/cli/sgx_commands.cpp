@@ -56,10 +56,14 @@ Result<Exit> run(const SgxList& command, const Context& context) {
 }
 
 Result<Exit> run(const SgxSet& command, const Context& context) {
+    if (!command.budget_mib && !command.balloon_mib)
+        return fail(ErrorCode::InvalidArgument, "give --budget or --balloon, with an amount of memory");
     auto host = TRY(context.open_host());
-    const Json body = {{"budget_mib", command.budget_mib.value_or(0)}};
+    const Json body = command.budget_mib ? Json{{"budget_mib", *command.budget_mib}}
+                                         : Json{{"balloon_mib", *command.balloon_mib}};
     const auto json = TRY(host->api().post(vm_path(VmKind::Primary, command.vm) + "/sgx", body));
-    context.output.result(json, command.vm + "  " + render_sgx_budget(json) + "\n");
+    const auto text = command.budget_mib ? render_sgx_budget(json) : render_sgx_balloon(json);
+    context.output.result(json, command.vm + "  " + text + "\n");
     return Exit::Ok;
 }
 

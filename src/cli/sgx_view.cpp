@@ -85,6 +85,21 @@ std::string spill_text(const Json& spill) {
            std::to_string(number_at(spill, "overdrafts")) + " beyond the budget";
 }
 
+// What is held is counted; what is reported is the word of a program in the guest.
+std::string balloon_text(const Json& balloon) {
+    return size_text(number_at(balloon, "target_bytes")) + " asked for, " +
+           size_text(number_at(balloon, "held_bytes")) + " held, " +
+           size_text(number_at(balloon, "reported_bytes")) + " reported";
+}
+
+// "2 MiB of 4 MiB of EPC"
+std::string of_epc_text(const Json& sgx, const std::string& path) {
+    uint64_t size_mib = 0;
+    for (const auto& section : list_at(sgx, "configuration.epc"))
+        size_mib += number_at(section, "size_mib");
+    return std::to_string(number_at(sgx, path)) + " MiB of " + std::to_string(size_mib) + " MiB of EPC";
+}
+
 std::string render_enclaves(const Json& state) {
     const auto& enclaves = list_at(state, "enclaves");
     if (enclaves.empty()) return "  no enclaves\n";
@@ -133,6 +148,8 @@ std::string render_vm_sgx(const Json& vm) {
     fields.emplace_back("evicted", pages_text(number_at(state, "evicted_pages")));
     const auto& spill = list_at(state, "spill");
     if (!spill.empty()) fields.emplace_back("spilled", spill_text(spill));
+    const auto& balloon = list_at(state, "balloon");
+    if (!balloon.empty()) fields.emplace_back("balloon", balloon_text(balloon));
     fields.emplace_back("leaves", leaves_text(list_at(state, "leaves")));
     return text + render_fields(fields, 2) + render_enclaves(state);
 }
@@ -169,11 +186,12 @@ std::string render_sgx_host(const Json& sgx) {
 }
 
 std::string render_sgx_budget(const Json& sgx) {
-    uint64_t size_mib = 0;
-    for (const auto& section : list_at(sgx, "configuration.epc"))
-        size_mib += number_at(section, "size_mib");
-    return std::to_string(number_at(sgx, "configuration.budget_mib")) + " MiB of " +
-           std::to_string(size_mib) + " MiB of EPC in memory";
+    return of_epc_text(sgx, "configuration.budget_mib") + " in memory";
+}
+
+std::string render_sgx_balloon(const Json& sgx) {
+    return of_epc_text(sgx, "configuration.balloon_mib") + " asked for, " +
+           size_text(number_at(sgx, "state.balloon.held_bytes")) + " held by now";
 }
 
 std::string render_sgx_list(const Json& vms) {

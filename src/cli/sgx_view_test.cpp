@@ -74,6 +74,22 @@ TEST(SgxView, OfEpcWithABudgetItIsShownWhatWentAndCame) {
     EXPECT_EQ(render_sgx_budget(json), "1 MiB of 6 MiB of EPC in memory");
 }
 
+TEST(SgxView, OfEpcWithABalloonItIsShownWhatIsAskedForHeldAndReported) {
+    sgx::Configuration configuration;
+    configuration.epc = {{.size_mib = 8}};
+    configuration.population = sgx::Population::Balloon;
+    configuration.balloon_mib = 4;
+    auto state = busy_state();
+    state.balloon = api::vmm::SgxBalloon{.target = 4_MiB, .held = 3_MiB, .reported = 7_MiB};
+    const Json json = daemon::to_json(daemon::sgx_view(configuration, std::move(state)));
+
+    const auto text = render_sgx_list(Json::array({json}));
+
+    EXPECT_THAT(text, HasSubstr("population  balloon\n"));
+    EXPECT_THAT(text, HasSubstr("balloon     4 MiB asked for, 3 MiB held, 7 MiB reported\n"));
+    EXPECT_EQ(render_sgx_balloon(json), "4 MiB of 8 MiB of EPC asked for, 3 MiB held by now");
+}
+
 TEST(SgxView, AVmThatDoesNotAnswerIsShownAsItWasAskedFor) {
     const auto text =
         render_sgx_list(Json::array({vm_of(fail(ErrorCode::EnclaveNotReady, "between two lives"))}));

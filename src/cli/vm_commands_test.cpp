@@ -155,6 +155,22 @@ TEST_F(VmCommands, TheBudgetOfEpcIsSetAndShown) {
     EXPECT_NE(refused.err.find("which is 8 MiB"), std::string::npos) << refused.err;
 }
 
+TEST_F(VmCommands, TheBalloonOfEpcIsSetAndShown) {
+    const auto started = start({"--epc", "8M", "--epc-balloon"});
+    ASSERT_EQ(started.exit, 0) << started.err;
+    EXPECT_NE(alcove({"sgx", "list"}).out.find("population  balloon"), std::string::npos);
+
+    EXPECT_EQ(alcove({"sgx", "set", "dev", "--balloon", "4M"}).out,
+              "dev  4 MiB of 8 MiB of EPC asked for, 0 bytes held by now\n");
+    EXPECT_EQ(
+        alcove({"sgx", "set", "dev", "--balloon", "0", "--json"}).json()["configuration"]["balloon_mib"], 0);
+
+    EXPECT_EQ(alcove({"sgx", "set", "dev", "--balloon", "2", "--budget", "2"}).exit, 2);
+    const auto refused = alcove({"sgx", "set", "dev", "--balloon", "8"});
+    EXPECT_NE(refused.exit, 0);
+    EXPECT_NE(refused.err.find("which is 8 MiB"), std::string::npos) << refused.err;
+}
+
 TEST_F(VmCommands, AVmWithoutSgxHasNoneToShowOrLose) {
     ASSERT_EQ(start().exit, 0);
 
@@ -170,9 +186,10 @@ TEST_F(VmCommands, AnSgxThatCanNotBeHadIsRefusedBeforeAnythingIsDone) {
         return start({"--config", path("sgx.toml")});
     };
 
-    const auto ballooned = configure("[sgx]\npopulation = \"balloon\"\n[[sgx.epc]]\nsize = 4\n");
-    EXPECT_NE(ballooned.exit, 0);
-    EXPECT_NE(ballooned.out.find("sgx.population is"), std::string::npos) << ballooned.out;
+    const auto hardware =
+        configure("[sgx]\nbackend = \"hardware\"\nkey_root = \"host\"\n[[sgx.epc]]\nsize = 4\n");
+    EXPECT_NE(hardware.exit, 0);
+    EXPECT_NE(hardware.out.find("sgx.backend is"), std::string::npos) << hardware.out;
     EXPECT_NE(configure("[sgx]\nkey_root = \"vm\"\n").out.find("[[sgx.epc]]"), std::string::npos);
     const auto locked = configure("[sgx]\nlaunch_control = { writable = false }\n[[sgx.epc]]\nsize = 4\n");
     EXPECT_EQ(locked.exit, 0) << locked.err;

@@ -29,9 +29,9 @@ constexpr std::array<std::string_view, 15> kKeys = {
     "pages", "policy", "cmdline",     "enclaves", "enclave_policy", "enclave", "sgx"};
 constexpr std::array<std::string_view, 7> kEnclaveKeys = {"image",  "name",  "cpus", "memory",
                                                           "policy", "debug", "cid"};
-constexpr std::array<std::string_view, 10> kSgxKeys = {
-    "epc",           "backend",    "sgx1",       "sgx2",     "launch_control",
-    "provision_key", "population", "budget_mib", "key_root", "on_migrate"};
+constexpr std::array<std::string_view, 11> kSgxKeys = {
+    "epc",        "backend",    "sgx1",        "sgx2",     "launch_control", "provision_key",
+    "population", "budget_mib", "balloon_mib", "key_root", "on_migrate"};
 constexpr std::array<std::string_view, 3> kEpcKeys = {"size", "base", "node"};
 constexpr std::array<std::string_view, 2> kLaunchControlKeys = {"hash", "writable"};
 
@@ -163,6 +163,7 @@ Result<std::optional<sgx::Configuration>> sgx_of(const toml::table& whole) {
     TRY(fill_word(configuration.key_root, *table, "key_root", sgx::parse_key_root));
     TRY(fill_word(configuration.on_migrate, *table, "on_migrate", sgx::parse_on_migrate));
     configuration.budget_mib = TRY(number(*table, "budget_mib"));
+    configuration.balloon_mib = TRY(number(*table, "balloon_mib"));
     const auto sgx1 = TRY(boolean(*table, "sgx1"));
     const auto sgx2 = TRY(boolean(*table, "sgx2"));
     const auto provision_key = TRY(boolean(*table, "provision_key"));

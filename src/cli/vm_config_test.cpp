@@ -107,6 +107,9 @@ TEST(VmConfig, SgxIsRead) {
     expected.budget_mib = 4;
     expected.key_root = sgx::KeyRoot::Host;
     EXPECT_EQ(*vm.sgx, expected);
+    EXPECT_EQ(
+        parse("[sgx]\npopulation = \"balloon\"\nballoon_mib = 2\n[[sgx.epc]]\nsize = 8")->sgx->balloon_mib,
+        2U);
     EXPECT_FALSE(parse("cpus = 1").value().sgx);
 }
 

@@ -150,6 +150,10 @@ Result<VmStart> with_sgx(VmStart command, const Output& output) {
         for (const uint64_t mib : command.epc_mib)
             command.sgx->epc.push_back({.size_mib = mib});
     }
+    if (command.epc_balloon) {
+        if (!command.sgx) command.sgx = sgx::Configuration{};
+        command.sgx->population = sgx::Population::Balloon;
+    }
     if (!command.sgx) return command;
     const auto remarks = TRY(sgx::check(*command.sgx));
     TRY(sgx::check_available(*command.sgx));

@@ -200,7 +200,7 @@ Result<LaunchDisk> Api::open_disk(const HttpRequest& request, const FileReferenc
 
 // Nothing where EPC has no budget. Here and not in the loop's thread: a disk may take its time.
 Result<Fd> Api::make_spill_file(const LaunchRequest& launch) const {
-    if (!launch.sgx || !launch.sgx->budget_mib) return Fd();
+    if (!launch.sgx || !launch.sgx->has_budget()) return Fd();
     TRY(check_sgx(*launch.sgx, launch.memory_bytes));
     return config_.make_spill_file(launch.sgx->size_mib() * 1_MiB);
 }
@@ -341,14 +341,21 @@ Result<HttpResponse> Api::sgx(const VmRecord& record, api::vmm::SgxAction action
 }
 
 Result<HttpResponse> Api::set_sgx(const HttpRequest& request, const VmRecord& record) {
-    const uint64_t mib = TRY(parse_budget_body(request.body));
-    auto state = TRY(ask<api::vmm::SgxState>(
-        parts_.loop, config_.patience, [supervisor = &parts_.supervisor, id = record.id, mib](auto answer) {
-            supervisor->set_epc_budget(id, mib, std::move(answer));
-        }));
-    auto configuration = *record.sgx;  // a budget was set, so it has one
-    configuration.budget_mib = mib;
-    return json_response(to_json(sgx_view(configuration, std::move(state))));
+    const auto change = TRY(parse_sgx_change(request.body));
+    const auto view =
+        TRY(ask<SgxView>(parts_.loop, config_.patience,
+                         [supervisor = &parts_.supervisor, id = record.id, change](auto answer) {
+                             const auto changed = [supervisor, id, answer](Result<api::vmm::SgxState> state) {
+                                 if (!state) return answer(Failure{std::move(state).error()});
+                                 const auto now = supervisor->find(id, api::VmRole::Primary);
+                                 if (!now) return answer(Failure{now.error()});
+                                 answer(sgx_view(*now->sgx, std::move(state)));
+                             };
+                             if (change.budget_mib)
+                                 return supervisor->set_epc_budget(id, *change.budget_mib, changed);
+                             supervisor->set_epc_balloon(id, *change.balloon_mib, changed);
+                         }));
+    return json_response(to_json(view));
 }
 
 Result<HttpResponse> Api::get_sockets(const VmRecord& record) {

@@ -123,6 +123,24 @@ TEST_F(DaemonRunTest, TheBudgetOfAVmsEpcIsSet) {
     EXPECT_EQ(json_of(get(view_, "/v1/host"))["sgx"]["software"]["lent_bytes"], 4 << 20);
 }
 
+TEST_F(DaemonRunTest, TheBalloonOfAVmsEpcIsSet) {
+    const auto token = offer("the image").value();
+    const std::string sgx = R"({"epc":[{"size_mib":8}],"population":"balloon"})";
+    const auto created = post(
+        control_, "/v1/vms",
+        R"({"image":{"token":")" + token + R"("},"name":"dev","vcpus":1,"memory_mib":2,"sgx":)" + sgx + "}");
+    ASSERT_EQ(created.status, 201) << created.body;
+    ASSERT_EQ(json_of(get(control_, "/v1/vms/dev?wait=running&timeout=10"))["state"], "running");
+
+    EXPECT_EQ(post(control_, "/v1/vms/dev/sgx", R"({"budget_mib":4})").status, 400);
+    EXPECT_EQ(post(control_, "/v1/vms/dev/sgx", R"({"balloon_mib":8})").status, 400);
+    const auto set = json_of(post(control_, "/v1/vms/dev/sgx", R"({"balloon_mib":4})"));
+
+    EXPECT_EQ(set["configuration"]["balloon_mib"], 4);
+    EXPECT_EQ(set["state"]["balloon"]["target_bytes"], 4 << 20);
+    EXPECT_EQ(json_of(get(view_, "/v1/vms/dev/sgx"))["configuration"]["balloon_mib"], 4);
+}
+
 TEST_F(DaemonRunTest, AnEnclaveIsRunInspectedStoppedAndRemoved) {
     const auto created = run(R"(,"name":"web")");
     ASSERT_EQ(created.status, 201) << created.body;

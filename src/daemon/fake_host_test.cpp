@@ -31,6 +31,7 @@ struct FakeHost::Shim {
     Fd ne_line;
     int give_backs_to_refuse = 0;
     uint32_t budget_mib = 0;
+    std::optional<api::vmm::SgxBalloon> balloon{};
 };
 
 template <typename F>
@@ -149,13 +150,20 @@ void FakeHost::serve_sgx(Shim& shim, const api::shim::SgxRequest& question) {
     const bool drop = action == api::vmm::SgxAction::Drop;
     if (drop) orders_.push_back("drop the EPC of " + shim.id);
     if (action == api::vmm::SgxAction::SetBudget) {
-        orders_.push_back("budget " + shim.id + " " + std::to_string(question.budget_mib) + " MiB");
+        orders_.push_back("budget " + shim.id + " " + std::to_string(question.mib) + " MiB");
         if (const auto refused = std::exchange(refuse_budget_, std::nullopt))
             return send(shim.daemon, api::encode_failed(question.request, *refused));
-        shim.budget_mib = static_cast<uint32_t>(uint64_t{question.budget_mib});
+        shim.budget_mib = static_cast<uint32_t>(uint64_t{question.mib});
+    }
+    if (action == api::vmm::SgxAction::SetBalloon) {
+        orders_.push_back("balloon " + shim.id + " " + std::to_string(question.mib) + " MiB");
+        if (const auto refused = std::exchange(refuse_budget_, std::nullopt))
+            return send(shim.daemon, api::encode_failed(question.request, *refused));
+        shim.balloon->target = question.mib << 20;
     }
     api::vmm::SgxState state{
         .valid_pages = drop ? 0U : 7U, .resident_pages = 1024, .budget_pages = 256 * shim.budget_mib};
+    state.balloon = shim.balloon;
     state.sections = {{.base = uint64_t{4} << 30, .size = uint64_t{4} << 20}};
     send(shim.daemon, api::vmm::encode_sgx_report(question.request, state));
 }
@@ -168,6 +176,8 @@ void FakeHost::start_shim(const std::string& id, const api::broker::Launch& orde
     const bool carved = (order.flags & api::broker::Launch::kCarved) != 0;
     shim->carved = carved;
     shim->budget_mib = order.sgx.budget_mib;
+    if (order.sgx.has_balloon())
+        shim->balloon = api::vmm::SgxBalloon{.target = uint64_t{order.sgx.balloon_mib} << 20};
     shim->state.phase =
         static_cast<uint32_t>(carved ? api::shim::Phase::Gathering : api::shim::Phase::Copying);
     shim->state.begun_ns = 1000;
@@ -423,6 +433,14 @@ void FakeHost::refuse_next_memory(Error error) {
 std::vector<std::string> FakeHost::orders() {
     return on_thread([this] { return orders_; });
 }
+void FakeHost::hold_epc(const std::string& id, uint64_t bytes) {
+    on_thread([this, id, bytes] {
+        auto& balloon = shims_.at(id)->balloon.value();
+        balloon.held = bytes;
+        balloon.reported = bytes;
+    });
+}
+
 void FakeHost::refuse_next_budget(Error error) {
     on_thread([this, error] { refuse_budget_ = error; });
 }

@@ -55,7 +55,8 @@ class FakeHost {
     Fd ne_line(const std::string& id);
     void refuse_give_backs(const std::string& id, int times);  // the host has no memory
     void refuse_next_memory(Error error);                      // of whatever enclave gets a region next
-    void refuse_next_budget(Error error);                      // so does a VMM
+    void refuse_next_budget(Error error);                      // so does a VMM, or a balloon
+    void hold_epc(const std::string& id, uint64_t bytes);      // the guest of a VM with a balloon
     void refuse_next_limit(Error error);                       // so does the broker
     void close_broker();                                       // as if the broker had been killed
     void open_broker();

@@ -50,6 +50,14 @@ Json spill_json(const api::vmm::SgxState& state) {
             {"overdrafts", state.overdrafts}};
 }
 
+// Of EPC with a balloon.
+Json balloon_json(const std::optional<api::vmm::SgxBalloon>& balloon) {
+    if (!balloon) return nullptr;
+    return {{"target_bytes", balloon->target},
+            {"held_bytes", balloon->held},
+            {"reported_bytes", balloon->reported}};
+}
+
 Json state_json(const api::vmm::SgxState& state) {
     Json sections = Json::array();
     for (const auto& section : state.sections)
@@ -66,6 +74,7 @@ Json state_json(const api::vmm::SgxState& state) {
             {"resident_pages", state.resident_pages},
             {"evicted_pages", state.evicted_pages},
             {"spill", spill_json(state)},
+            {"balloon", balloon_json(state.balloon)},
             {"leaves", std::move(leaves)},
             {"enclaves_in_all", state.enclaves_in_all},
             {"enclaves", std::move(enclaves)}};
@@ -85,10 +94,15 @@ Json to_json(const SgxView& view) {
     return json;
 }
 
-Result<uint64_t> parse_budget_body(std::string_view text) {
+Result<SgxChange> parse_sgx_change(std::string_view text) {
     const auto json = TRY(codec::json::parse(text, {.bytes = 4096, .depth = 2}));
-    TRY(codec::json::check_fields(json, std::array<std::string_view, 1>{"budget_mib"}));
-    return codec::json::unsigned_field(json, "budget_mib");
+    TRY(codec::json::check_fields(json, std::array<std::string_view, 2>{"budget_mib", "balloon_mib"}));
+    SgxChange change;
+    change.budget_mib = TRY(codec::json::optional_unsigned_field(json, "budget_mib"));
+    change.balloon_mib = TRY(codec::json::optional_unsigned_field(json, "balloon_mib"));
+    if (change.budget_mib.has_value() == change.balloon_mib.has_value())
+        return fail(ErrorCode::InvalidArgument, "either budget_mib or balloon_mib is wanted");
+    return change;
 }
 
 Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAccount>& account) {

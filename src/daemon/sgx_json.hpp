@@ -24,8 +24,13 @@ struct SgxView {
 SgxView sgx_view(const sgx::Configuration& configuration, Result<api::vmm::SgxState> state);
 codec::json::Json to_json(const SgxView& view);
 
-// The body of POST /v1/vms/ID/sgx: {"budget_mib": 4}. ErrorCode::JsonMalformed or InvalidArgument.
-Result<uint64_t> parse_budget_body(std::string_view text);
+// The body of POST /v1/vms/ID/sgx: {"budget_mib": 4} or {"balloon_mib": 4}, not both.
+// ErrorCode::JsonMalformed or InvalidArgument.
+struct SgxChange {
+    std::optional<uint64_t> budget_mib{};
+    std::optional<uint64_t> balloon_mib{};
+};
+Result<SgxChange> parse_sgx_change(std::string_view text);
 
 // What the host's processors have, and how much of its memory is EPC of VMs and may be.
 codec::json::Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAccount>& account);

@@ -48,10 +48,24 @@ TEST(SgxJson, OfEpcWithABudgetItIsToldWhatWentAndCame) {
     EXPECT_EQ(json["state"]["spill"]["overdrafts"], 1);
 }
 
-TEST(SgxJson, ABudgetIsANumberAndNothingElse) {
-    EXPECT_EQ(parse_budget_body(R"({"budget_mib": 4})").value(), 4U);
-    for (const char* text : {"", "{}", R"({"budget_mib": "4M"})", R"({"budget_mib": -1})", R"({"mib": 4})"})
-        EXPECT_FALSE(parse_budget_body(text)) << text;
+TEST(SgxJson, OfEpcWithABalloonItIsToldWhatIsAskedForHeldAndReported) {
+    EXPECT_TRUE(to_json(sgx_view(four_mib(), api::vmm::SgxState{}))["state"]["balloon"].is_null());
+
+    api::vmm::SgxState state;
+    state.balloon = api::vmm::SgxBalloon{.target = 3_MiB, .held = 2_MiB, .reported = 5_MiB};
+    const auto json = to_json(sgx_view(four_mib(), state));
+
+    EXPECT_EQ(json["state"]["balloon"]["target_bytes"], 3_MiB);
+    EXPECT_EQ(json["state"]["balloon"]["held_bytes"], 2_MiB);
+    EXPECT_EQ(json["state"]["balloon"]["reported_bytes"], 5_MiB);
+}
+
+TEST(SgxJson, AChangeIsOneNumberAndNothingElse) {
+    EXPECT_EQ(parse_sgx_change(R"({"budget_mib": 4})")->budget_mib, 4U);
+    EXPECT_EQ(parse_sgx_change(R"({"balloon_mib": 0})")->balloon_mib, 0U);
+    for (const char* text : {"", "{}", R"({"budget_mib": "4M"})", R"({"budget_mib": -1})", R"({"mib": 4})",
+                             R"({"budget_mib": 4, "balloon_mib": 4})"})
+        EXPECT_FALSE(parse_sgx_change(text)) << text;
 }
 
 TEST(SgxJson, AnEnclaveThatIsBeingBuiltHasNoMeasurementYet) {

@@ -35,11 +35,13 @@ api::Sgx sgx_order(const sgx::Configuration& configuration) {
                                 .size_mib = static_cast<uint32_t>(section.size_mib),
                                 .node = section.node};
     }
-    order.budget_mib = static_cast<uint32_t>(configuration.budget_mib.value_or(0));
+    if (configuration.has_budget()) order.budget_mib = static_cast<uint32_t>(configuration.resident_mib());
+    order.balloon_mib = static_cast<uint32_t>(configuration.balloon_mib.value_or(0));
     std::copy(configuration.launch_hash.begin(), configuration.launch_hash.end(), order.launch_hash.begin());
     order.flags = (configuration.sgx1 ? api::Sgx::kSgx1 : 0U) | (configuration.sgx2 ? api::Sgx::kSgx2 : 0U) |
                   (configuration.launch_hash_writable ? api::Sgx::kLaunchHashWritable : 0U) |
-                  (configuration.provision_key ? api::Sgx::kProvisionKey : 0U);
+                  (configuration.provision_key ? api::Sgx::kProvisionKey : 0U) |
+                  (configuration.population == sgx::Population::Balloon ? api::Sgx::kBalloon : 0U);
     return order;
 }
 

@@ -66,6 +66,21 @@ TEST(SgxOrder, EpcWithABudgetIsLentAsFarAsThatGoes) {
     EXPECT_TRUE(api::is_sgx_of(api::VmRole::Primary, sgx_order(configuration)));
 }
 
+TEST(SgxOrder, EpcWithABalloonIsLentWholeUntilItsGuestGivesSomeBack) {
+    auto configuration = epc_of(64);
+    configuration.population = sgx::Population::Balloon;
+    configuration.balloon_mib = 16;
+    EXPECT_TRUE(check_sgx(configuration, 1_GiB));
+    EXPECT_EQ(epc_memory(configuration), 64_MiB);
+    EXPECT_EQ(sgx_order(configuration).budget_mib, 64U);
+    EXPECT_EQ(sgx_order(configuration).balloon_mib, 16U);
+    EXPECT_TRUE(api::is_sgx_of(api::VmRole::Primary, sgx_order(configuration)));
+
+    configuration.budget_mib = 50;  // as a VM that runs has it
+    EXPECT_EQ(epc_memory(configuration), 50_MiB);
+    EXPECT_EQ(sgx_order(configuration).budget_mib, 50U);
+}
+
 TEST(SgxOrder, TheRootIsTheVmsByItsName) {
     EXPECT_EQ(sgx_root_owner(sgx::KeyRoot::Vm, "i-1", "dev"), "vm:dev");
     EXPECT_EQ(sgx_root_owner(sgx::KeyRoot::Vm, "i-1", ""), "vm:i-1");

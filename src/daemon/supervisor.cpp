@@ -123,7 +123,7 @@ Result<void> Supervisor::check(const LaunchRequest& request) const {
     if (request.sgx && request.role != api::VmRole::Primary)
         return fail(ErrorCode::InvalidArgument, "only a VM has SGX, an enclave has none");
     if (request.sgx) TRY(check_sgx(*request.sgx, request.memory_bytes));
-    ALCOVE_CHECK(request.spill.is_open() == (request.sgx && request.sgx->budget_mib),
+    ALCOVE_CHECK(request.spill.is_open() == (request.sgx && request.sgx->has_budget()),
                  "a budget and a spill file go together");
     if (request.cid && !api::is_guest_cid(*request.cid))
         return fail(ErrorCode::InvalidArgument, "a CID is between " + std::to_string(api::kMinGuestCid) +

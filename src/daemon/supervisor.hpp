@@ -74,6 +74,7 @@ class Supervisor {
         size_t kept_consoles = 16;  // of those, whose console can still be read
         uint64_t first_cid = 16;
         std::chrono::milliseconds retry_after{2000};    // a cleanup that failed
+        std::chrono::milliseconds balloon_every{1000};  // how often a guest's balloon is looked at
         std::chrono::milliseconds force_margin{10000};  // how long a shim may take beyond its own deadline
         // What the host has free at this moment; may be empty.
         std::function<Result<host::HostMemory>()> memory_now;
@@ -109,6 +110,9 @@ class Supervisor {
     // Of one whose EPC has a budget: another one. ErrorCode::InvalidArgument, NoFreeMemory, Busy (the last
     // one is not there yet), EnclaveNotReady.
     void set_epc_budget(const std::string& id_or_name, uint64_t mib, Answer<api::vmm::SgxState> answer);
+    // Of one whose EPC has a balloon: how much its guest is asked for. What the host has lent of it already
+    // is taken back first, where it is to be less. The same errors.
+    void set_epc_balloon(const std::string& id_or_name, uint64_t mib, Answer<api::vmm::SgxState> answer);
     // The console ring, also of one that ended lately. ErrorCode::EnclaveNotDebug of an enclave outside debug
     // mode.
     void console(const std::string& id_or_name, Answer<Fd> answer);
@@ -134,12 +138,16 @@ class Supervisor {
         int link_losses = 0;
         bool launching = false;  // the broker has not answered yet
         bool stop_sent = false;
-        bool cleaning = false;         // on the way from the end to being gone
-        bool adopting = false;         // its shim has not spoken since the daemon's start
-        bool unsaved = false;          // the store refused the last change
-        bool forget = false;           // remove the record when it is over
-        bool joined = false;           // of an enclave that was started with its primary VM: in its fabric
-        bool budget_changing = false;  // of its EPC
+        bool cleaning = false;      // on the way from the end to being gone
+        bool adopting = false;      // its shim has not spoken since the daemon's start
+        bool unsaved = false;       // the store refused the last change
+        bool forget = false;        // remove the record when it is over
+        bool joined = false;        // of an enclave that was started with its primary VM: in its fabric
+        bool epc_changing = false;  // its budget, or its balloon
+
+        // Of one whose EPC has a balloon.
+        EventLoop::TimerId balloon_timer = 0;
+        bool lacks_epc = false;  // the host has not what its guest does not give any more
 
         // Of a primary VM that may carve.
         std::unique_ptr<NeControl::Host> desk;
@@ -189,12 +197,20 @@ class Supervisor {
 
     // supervisor_sgx.cpp: SGX of VMs that run
     Result<void> check_budget(const Vm& vm, uint64_t mib) const;
+    static Result<void> check_changeable(const Vm& vm);
+    void change_budget(Vm& vm, uint64_t mib, Answer<api::vmm::SgxState> answer);
     Result<void> hold_epc(Vm& vm, uint64_t bytes);
     void limit_memory(const std::string& id, uint64_t budget_mib, std::function<void(Result<void>)> done);
     void order_budget(const std::string& id, uint64_t mib, Answer<api::vmm::SgxState> answer);
     void budget_is(const std::string& id, uint64_t mib, std::function<void()> done);
     void budget_is_not(const std::string& id, const Error& why);
     void fit_memory(const std::string& id, std::function<void()> done);
+
+    // supervisor_balloon.cpp: EPC that guests give back
+    void order_balloon(const std::string& id, uint64_t mib, Answer<api::vmm::SgxState> answer);
+    void follow_balloon(const std::string& id);
+    void look_at_balloon(const std::string& id);
+    void balloon_is(const std::string& id, uint64_t held_bytes);
 
     // supervisor_provisioning.cpp: enclaves that start with a primary VM
     struct Share {

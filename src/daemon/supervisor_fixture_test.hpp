@@ -32,6 +32,7 @@ class SupervisorTest : public testing::Test {
         config_.run_directory = directory_.path();
         config_.retry_after = milliseconds(20);
         config_.force_margin = milliseconds(100);
+        config_.balloon_every = milliseconds(10);
         start();
     }
     ~SupervisorTest() override { stop_daemon(); }

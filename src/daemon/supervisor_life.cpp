@@ -221,6 +221,7 @@ void Supervisor::shim_told(const std::string& id, const VmLink::State& state) {
     if (vm.record.is_carved()) carved_changed(vm);
     if (vm.record.restarts != restarts) unjoin_provisioned(id);
     join_provisioned(vm.record.is_primary() ? id : vm.record.parent);
+    follow_balloon(id);
     // Asked to stop before its shim could be told, or by the daemon's earlier life.
     if (before == VmState::Stopping && now != VmState::Stopping && !vm.stop_sent)
         send_stop(vm, std::chrono::milliseconds(0));

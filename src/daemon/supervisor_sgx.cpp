@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SGX of VMs that run, and the memory that an EPC with a budget has. At every moment such a VM holds, and may
-// use, what it can come to need:
+// SGX of VMs that run, and the memory that an EPC with a budget or a balloon has. At every moment such a VM
+// holds, and may use, what it can come to need:
 //
 //     a larger budget     ledger, database ─► the broker's limit ─► its VMM ─► its record
 //     a smaller one       its VMM ─► its record ─► the broker's limit ─► ledger, database
@@ -41,16 +41,21 @@ void Supervisor::set_epc_budget(const std::string& id_or_name, uint64_t mib,
     Vm& vm = vms_.at(record->id);
     const auto checked = check_budget(vm, mib);
     if (!checked) return answer(Failure{checked.error()});
-    auto wanted = *record->sgx;
+    change_budget(vm, mib, std::move(answer));
+}
+
+// Of EPC that can have it, of a VM that can be told.
+void Supervisor::change_budget(Vm& vm, uint64_t mib, Answer<api::vmm::SgxState> answer) {
+    auto wanted = *vm.record.sgx;
     wanted.budget_mib = mib;
-    const bool is_larger = mib > record->sgx->resident_mib();
+    const bool is_larger = mib > vm.record.sgx->resident_mib();
     if (epc_memory(wanted) > vm.lease.grant().epc_bytes()) {
         const auto held = hold_epc(vm, epc_memory(wanted));
         if (!held) return answer(Failure{held.error()});
     }
-    vm.budget_changing = true;
-    if (!is_larger) return order_budget(record->id, mib, std::move(answer));
-    limit_memory(record->id, mib, [this, id = record->id, mib, answer](const Result<void>& limited) {
+    vm.epc_changing = true;
+    if (!is_larger) return order_budget(vm.record.id, mib, std::move(answer));
+    limit_memory(vm.record.id, mib, [this, id = vm.record.id, mib, answer](const Result<void>& limited) {
         if (limited) return order_budget(id, mib, answer);
         budget_is_not(id, limited.error());
         answer(Failure{limited.error()});
@@ -68,9 +73,13 @@ Result<void> Supervisor::check_budget(const Vm& vm, uint64_t mib) const {
         return fail(ErrorCode::InvalidArgument,
                     "the budget is between " + std::to_string(sgx::kMinBudgetMib) +
                         " MiB and the EPC, which is " + std::to_string(sgx->size_mib()) + " MiB");
+    return check_changeable(vm);
+}
+
+Result<void> Supervisor::check_changeable(const Vm& vm) {
     if (vm.link == nullptr || vm.record.state != VmState::Running)
-        return fail(ErrorCode::EnclaveNotReady, "the budget is set while the VM runs");
-    if (vm.budget_changing) return fail(ErrorCode::Busy, "its budget is being changed");
+        return fail(ErrorCode::EnclaveNotReady, "EPC is changed while the VM runs");
+    if (vm.epc_changing) return fail(ErrorCode::Busy, "its EPC is being changed");
     return {};
 }
 
@@ -121,7 +130,7 @@ void Supervisor::budget_is(const std::string& id, uint64_t mib, std::function<vo
     const auto found = vms_.find(id);
     if (found == vms_.end()) return done();
     Vm& vm = found->second;
-    vm.budget_changing = false;
+    vm.epc_changing = false;
     const bool is_smaller = mib < vm.record.sgx->resident_mib();
     vm.record.sgx->budget_mib = mib;
     commit_or_retry(vm, "sgx", "EPC budget of " + std::to_string(mib) + " MiB");
@@ -134,7 +143,7 @@ void Supervisor::budget_is_not(const std::string& id, const Error& why) {
     log::warn("{}: its EPC budget was not changed: {}", id, why.to_string());
     const auto found = vms_.find(id);
     if (found == vms_.end()) return;
-    found->second.budget_changing = false;
+    found->second.epc_changing = false;
     if (!is_unknown(why.code())) fit_memory(id, [] {});
 }
 
@@ -142,7 +151,7 @@ void Supervisor::budget_is_not(const std::string& id, const Error& why) {
 void Supervisor::fit_memory(const std::string& id, std::function<void()> done) {
     const auto found = vms_.find(id);
     const auto is_settled = [](const Vm& vm) {
-        return !vm.cleaning && !vm.budget_changing && !is_over(vm.record.state);
+        return !vm.cleaning && !vm.epc_changing && !is_over(vm.record.state);
     };
     if (found == vms_.end() || !is_settled(found->second)) return done();
     const uint64_t budget = found->second.record.sgx->resident_mib();

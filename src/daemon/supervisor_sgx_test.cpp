@@ -208,5 +208,146 @@ TEST_F(EpcBudgetTest, TheEndOfTheVmGivesAllBack) {
     EXPECT_TRUE(ledger_->grants().empty());
 }
 
+class EpcBalloonTest : public SupervisorTest {
+  protected:
+    EpcBalloonTest() { launch(); }
+
+    void launch(std::optional<uint64_t> balloon_mib = {}) {
+        auto launch = with_epc(request("dev"), 8);
+        launch.sgx->population = sgx::Population::Balloon;
+        launch.sgx->balloon_mib = balloon_mib;
+        launch.spill = sys::memfd("spill").value();
+        id_ = supervisor_->launch(std::move(launch)).value().id;
+        EXPECT_TRUE(until([this] { return record().state == VmState::Running; }));
+    }
+    VmRecord record() { return supervisor_->find(id_, api::VmRole::Primary).value(); }
+    uint64_t lent() { return supervisor_->grant(id_)->epc_bytes(); }
+    Result<api::vmm::SgxState> set(uint64_t mib) {
+        std::optional<Result<api::vmm::SgxState>> answer;
+        supervisor_->set_epc_balloon(id_, mib,
+                                     [&](Result<api::vmm::SgxState> state) { answer = std::move(state); });
+        EXPECT_TRUE(until([&] { return answer.has_value(); }));
+        return std::move(*answer);
+    }
+    void guest_holds(uint64_t bytes) { host_.hold_epc(id_, bytes); }
+    bool comes_to(uint64_t bytes) {
+        return until([&] { return lent() == bytes; });
+    }
+    // So that the host has as much left as that, of 1 GiB without this VM's memory and 2 MiB of EPC.
+    std::string start_hog(uint64_t left) {
+        auto launch = plain_primary(request("hog"));
+        launch.memory_bytes = 1_GiB - 64_MiB - 2_MiB - left;
+        const auto hog = supervisor_->launch(std::move(launch));
+        EXPECT_TRUE(hog) << hog.error().to_string();
+        return hog ? hog->id : "";
+    }
+    std::string told(const char* what, uint64_t mib) {
+        return std::string(what) + " " + id_ + " " + std::to_string(mib) + " MiB";
+    }
+    std::string limit(uint64_t mib) { return "limit " + id_ + " for " + std::to_string(mib) + " MiB of EPC"; }
+
+    std::string id_;
+};
+
+TEST_F(EpcBalloonTest, AGuestWithoutAProgramHasAllItsEpc) {
+    EXPECT_EQ(lent(), 8_MiB);
+    EXPECT_EQ(host_.launches().at(0).sgx.budget_mib, 8U);
+    EXPECT_EQ(set(4)->balloon->target, 4_MiB);
+    run_for(milliseconds(60));
+    EXPECT_EQ(lent(), 8_MiB);
+    EXPECT_EQ(host_.orders(), std::vector{told("balloon", 4)});
+}
+
+TEST_F(EpcBalloonTest, WhatTheGuestHoldsIsLentAnewUpToWhatItWasAskedFor) {
+    ASSERT_TRUE(set(4));
+    guest_holds(2_MiB + 900_KiB);
+    EXPECT_TRUE(comes_to(6_MiB));
+    EXPECT_EQ(record().sgx->budget_mib, 6U) << "in whole MiB";
+    guest_holds(7_MiB);
+    EXPECT_TRUE(comes_to(4_MiB));
+
+    EXPECT_EQ(host_.orders(),
+              (std::vector{told("balloon", 4), told("budget", 6), limit(6), told("budget", 4), limit(4)}));
+    restart();
+    EXPECT_EQ(lent(), 4_MiB);
+    EXPECT_EQ(record().sgx->balloon_mib, 4U);
+    guest_holds(0);
+    EXPECT_TRUE(comes_to(8_MiB)) << "it is followed by the daemon's next life, too";
+}
+
+TEST_F(EpcBalloonTest, WhatIsNotHeldAnyMoreIsTheVmsAgain) {
+    ASSERT_TRUE(set(6));
+    guest_holds(6_MiB);
+    ASSERT_TRUE(comes_to(2_MiB));
+    guest_holds(0);
+    EXPECT_TRUE(comes_to(8_MiB));
+    EXPECT_TRUE(until([this] { return record().sgx->budget_mib == 8U; }));
+    EXPECT_EQ(record().sgx->balloon_mib, 6U) << "it is still wanted";
+}
+
+TEST_F(EpcBalloonTest, MemoryIsThereBeforeTheGuestIsToldThatItIs) {
+    ASSERT_TRUE(set(6));
+    guest_holds(6_MiB);
+    ASSERT_TRUE(comes_to(2_MiB));
+    const auto before = host_.orders().size();
+
+    ASSERT_TRUE(set(0));
+
+    EXPECT_EQ(lent(), 8_MiB);
+    auto orders = host_.orders();
+    orders.erase(orders.begin(), orders.begin() + static_cast<ptrdiff_t>(before));
+    EXPECT_EQ(orders, (std::vector{limit(8), told("budget", 8), told("balloon", 0)}));
+}
+
+TEST_F(EpcBalloonTest, WhatWasLentToOthersIsRefusedUntilTheyGiveItBack) {
+    ASSERT_TRUE(set(6));
+    guest_holds(6_MiB);
+    ASSERT_TRUE(comes_to(2_MiB));
+    const auto hog = start_hog(4_MiB);
+
+    EXPECT_EQ(set(0).error().code(), ErrorCode::NoFreeMemory);
+    EXPECT_EQ(record().sgx->balloon_mib, 6U);
+    guest_holds(0);
+    run_for(milliseconds(60));
+    EXPECT_EQ(lent(), 2_MiB) << "nobody takes what he was not lent";
+
+    ASSERT_TRUE(supervisor_->stop(hog, milliseconds(0)));
+    EXPECT_TRUE(comes_to(8_MiB));
+}
+
+TEST_F(EpcBalloonTest, ARefusalLeavesThingsAsTheyWere) {
+    host_.refuse_next_budget(Error(ErrorCode::EnclaveNotReady, "between two lives"));
+    EXPECT_EQ(set(4).error().code(), ErrorCode::EnclaveNotReady);
+    EXPECT_EQ(record().sgx->balloon_mib, std::nullopt);
+    EXPECT_TRUE(set(4));
+}
+
+TEST_F(EpcBalloonTest, WhatIsNoBalloonIsRefused) {
+    EXPECT_EQ(set(8).error().code(), ErrorCode::InvalidArgument);
+    ASSERT_TRUE(supervisor_->stop(id_, milliseconds(0)));
+    EXPECT_EQ(set(4).error().code(), ErrorCode::EnclaveNotReady);
+    id_ = supervisor_->launch(with_epc(request("static"), 4)).value().id;
+    ASSERT_TRUE(until([this] { return record().state == VmState::Running; }));
+    EXPECT_EQ(set(2).error().code(), ErrorCode::InvalidArgument);
+}
+
+TEST_F(EpcBalloonTest, OneThatIsAskedForAtTheStartIsFollowedFromThere) {
+    ASSERT_TRUE(supervisor_->stop(id_, milliseconds(0)));
+    ASSERT_TRUE(until([this] { return is_over(record().state); }));
+    launch(3);
+    EXPECT_EQ(host_.launches().back().sgx.balloon_mib, 3U);
+    guest_holds(3_MiB);
+    EXPECT_TRUE(until([this] { return record().sgx->budget_mib == 5U; }));
+}
+
+TEST_F(EpcBalloonTest, TheEndOfTheVmGivesAllBack) {
+    ASSERT_TRUE(set(6));
+    guest_holds(6_MiB);
+    ASSERT_TRUE(comes_to(2_MiB));
+    ASSERT_TRUE(supervisor_->stop(id_, milliseconds(0)));
+    ASSERT_TRUE(until([this] { return is_over(record().state); }));
+    EXPECT_TRUE(ledger_->grants().empty());
+}
+
 }  // namespace
 }  // namespace alcove::daemon

@@ -130,15 +130,22 @@ void VmLink::statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer) {
 }
 
 void VmLink::sgx(api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer) {
-    ask(api::shim::SgxRequest{.request = {}, .action = static_cast<uint32_t>(action), .budget_mib = {}}, {},
+    ask(api::shim::SgxRequest{.request = {}, .action = static_cast<uint32_t>(action), .mib = {}}, {},
         kAnswerWithin, read_sgx, std::move(answer));
 }
 
 void VmLink::set_epc_budget(uint64_t mib, Answer<api::vmm::SgxState> answer) {
-    ask(api::shim::SgxRequest{.request = {},
-                              .action = static_cast<uint32_t>(api::vmm::SgxAction::SetBudget),
-                              .budget_mib = mib},
+    ask(
+        api::shim::SgxRequest{
+            .request = {}, .action = static_cast<uint32_t>(api::vmm::SgxAction::SetBudget), .mib = mib},
         {}, kBudgetWithin, read_sgx, std::move(answer));
+}
+
+void VmLink::set_epc_balloon(uint64_t mib, Answer<api::vmm::SgxState> answer) {
+    ask(
+        api::shim::SgxRequest{
+            .request = {}, .action = static_cast<uint32_t>(api::vmm::SgxAction::SetBalloon), .mib = mib},
+        {}, kAnswerWithin, read_sgx, std::move(answer));
 }
 
 void VmLink::console(Answer<Fd> answer) {

@@ -48,6 +48,7 @@ class VmLink {
     void statistics(Answer<std::vector<api::vmm::StatisticsEntry>> answer);
     void sgx(api::vmm::SgxAction action, Answer<api::vmm::SgxState> answer);
     void set_epc_budget(uint64_t mib, Answer<api::vmm::SgxState> answer);
+    void set_epc_balloon(uint64_t mib, Answer<api::vmm::SgxState> answer);
     void console(Answer<Fd> answer);  // the console ring, debug enclaves only
     void release(Answer<void> answer);
 

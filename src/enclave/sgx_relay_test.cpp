@@ -12,7 +12,7 @@ namespace vmm = api::vmm;
 
 struct SgxRelayTest : testing::Test {
     void ask(uint32_t request, vmm::SgxAction action = vmm::SgxAction::Report) {
-        relay.ask({.request = request, .action = static_cast<uint32_t>(action), .budget_mib = {}},
+        relay.ask({.request = request, .action = static_cast<uint32_t>(action), .mib = {}},
                   [this](Bytes question) { asked.push_back(std::move(question)); });
     }
     vmm::SgxRequest question(size_t index) {
@@ -60,17 +60,17 @@ TEST_F(SgxRelayTest, AnswersToNothingAreDropped) {
 }
 
 TEST_F(SgxRelayTest, AnAnswerSaysWhatWasAskedAndARefusalIsPassedOn) {
-    relay.ask({.request = 70, .action = static_cast<uint32_t>(vmm::SgxAction::SetBudget), .budget_mib = 4},
+    relay.ask({.request = 70, .action = static_cast<uint32_t>(vmm::SgxAction::SetBudget), .mib = 4},
               [this](Bytes question) { asked.push_back(std::move(question)); });
     ask(71);
-    EXPECT_EQ(question(0).budget_mib, 4U);
+    EXPECT_EQ(question(0).mib, 4U);
 
     const auto answered = relay.answer({.request = question(0).request, .state = {}});
     relay.refuse({.request = question(1).request, .error = Error(ErrorCode::NoSpace, "full")});
     relay.refuse({.request = 999, .error = Error(ErrorCode::NoSpace, "full")});
 
     ASSERT_TRUE(answered);
-    EXPECT_EQ(answered->budget_mib, 4U);
+    EXPECT_EQ(answered->mib, 4U);
     ASSERT_EQ(answers.size(), 2U);
     EXPECT_EQ(refused(1).request, 71U);
     EXPECT_EQ(refused(1).error.code(), ErrorCode::NoSpace);

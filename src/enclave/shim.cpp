@@ -513,19 +513,26 @@ void Shim::ask_sgx(const shim::SgxRequest& wish) {
         return refuse(wish.request, ErrorCode::InvalidArgument, "this VM has no SGX");
     const auto action = vmm::sgx_action_of(wish);
     if (!action) return refuse(wish.request, ErrorCode::InvalidArgument, "SGX knows no such action");
-    if (action == vmm::SgxAction::SetBudget && !is_budget_of(order_.start.sgx, wish.budget_mib))
+    if (action == vmm::SgxAction::SetBudget && !is_budget_of(order_.start.sgx, wish.mib))
         return refuse(wish.request, ErrorCode::InvalidArgument,
                       "its EPC has no budget, or can not have this one");
+    const bool has_balloon = order_.start.sgx.has_balloon() && order_.start.sgx.can_have_balloon(wish.mib);
+    if (action == vmm::SgxAction::SetBalloon && !has_balloon)
+        return refuse(wish.request, ErrorCode::InvalidArgument,
+                      "its EPC has no balloon, or can not have this one");
     if (!lifecycle_.is_running())
         return refuse(wish.request, ErrorCode::EnclaveNotReady, "the VM is not running");
     sgx_.ask(wish, [this](Bytes question) { vmm_->send(std::move(question)); });
 }
 
-// The VM's next life has the budget that this one was given.
+// The VM's next life has the budget and the balloon that this one was given.
 void Shim::sgx_answered(const vmm::SgxReply& reply) {
     const auto question = sgx_.answer(reply);
-    if (question && vmm::sgx_action_of(*question) == vmm::SgxAction::SetBudget)
-        order_.start.sgx.budget_mib = static_cast<uint32_t>(uint64_t{question->budget_mib});
+    if (!question) return;
+    const auto action = vmm::sgx_action_of(*question);
+    const auto mib = static_cast<uint32_t>(uint64_t{question->mib});
+    if (action == vmm::SgxAction::SetBudget) order_.start.sgx.budget_mib = mib;
+    if (action == vmm::SgxAction::SetBalloon) order_.start.sgx.balloon_mib = mib;
 }
 
 // What the VMM that is gone was asked.

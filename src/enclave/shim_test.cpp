@@ -590,32 +590,35 @@ int live_with_budgets(const Channel& channel, vmm::LaunchOrder& order) {
     const bool has_file = size && *size == 4_MiB;
     if (order.launch.sgx.budget_mib != 1) {
         say_stopped(channel, StopReason::PowerOff,
-                    std::to_string(order.launch.sgx.budget_mib) + (has_file ? " MiB, a file" : " MiB"));
+                    std::to_string(order.launch.sgx.budget_mib) + (has_file ? " MiB, a file, " : " MiB, ") +
+                        std::to_string(order.launch.sgx.balloon_mib) + " MiB wanted");
         return 0;
     }
     Channel::Message message;
     const auto first = wait_for<vmm::SgxRequest>(channel, message);
-    const vmm::SgxState state{.budget_pages = static_cast<uint32_t>(256 * first.budget_mib)};
+    const vmm::SgxState state{.budget_pages = static_cast<uint32_t>(256 * first.mib)};
     channel.send(vmm::encode_sgx_report(first.request, state)).value();
     const auto second = wait_for<vmm::SgxRequest>(channel, message);
     channel.send(api::encode_failed(second.request, Error(ErrorCode::SystemCall, "the disk"))).value();
+    const auto third = wait_for<vmm::SgxRequest>(channel, message);
+    channel.send(vmm::encode_sgx_report(third.request, {})).value();
     say_stopped(channel, StopReason::I8042Reset, "");
     return 0;
 }
 
-TEST_F(ShimTest, TheNextLifeHasTheSpillFileAndTheBudgetThatWasSet) {
+TEST_F(ShimTest, TheNextLifeHasTheSpillFileAndWhatWasSetOfItsEpc) {
     role = api::VmRole::Primary;
     sgx.sections[0] = {.base = api::EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    sgx.flags = api::Sgx::kBalloon;
     sgx.budget_mib = 1;
     spill = sys::memfd("spill").value();
     ASSERT_TRUE(sys::truncate(spill, 4_MiB));
     start(live_with_budgets);
     attach();
     state_at(Phase::Running);
-    const auto set = [this](uint32_t request, uint64_t mib) {
-        ask(shim::SgxRequest{.request = request,
-                             .action = static_cast<uint32_t>(vmm::SgxAction::SetBudget),
-                             .budget_mib = mib});
+    const auto set = [this](uint32_t request, uint64_t mib,
+                            vmm::SgxAction action = vmm::SgxAction::SetBudget) {
+        ask(shim::SgxRequest{.request = request, .action = static_cast<uint32_t>(action), .mib = mib});
     };
 
     set(2, 5);
@@ -625,10 +628,14 @@ TEST_F(ShimTest, TheNextLifeHasTheSpillFileAndTheBudgetThatWasSet) {
     EXPECT_EQ(vmm::decode_sgx_report(api::open_envelope(answer.data).value())->state.budget_pages, 3U * 256);
     set(4, 2);
     EXPECT_EQ(next_failure(), ErrorCode::SystemCall);
+    set(5, 4, vmm::SgxAction::SetBalloon);
+    EXPECT_EQ(next_failure(), ErrorCode::InvalidArgument) << "nothing would be left";
+    set(6, 2, vmm::SgxAction::SetBalloon);
+    next_of<shim::SgxReport>();
 
     std::string detail;
     state_at(Phase::Ended, &detail);
-    EXPECT_EQ(detail, "3 MiB, a file");
+    EXPECT_EQ(detail, "3 MiB, a file, 2 MiB wanted");
 }
 
 // Says in the end whom it was joined with, and that the descriptors came along.

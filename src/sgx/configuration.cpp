@@ -68,7 +68,12 @@ Result<void> check_sections(const Configuration& configuration) {
     return {};
 }
 
-Result<void> check_budget(const Configuration& configuration) {
+Result<void> check_population(const Configuration& configuration) {
+    if (configuration.population == Population::Balloon) {
+        if (configuration.balloon_mib) TRY(check_balloon(configuration, *configuration.balloon_mib));
+    } else if (configuration.balloon_mib) {
+        return wrong("sgx.balloon_mib goes with sgx.population = \"balloon\" only");
+    }
     const bool oversubscribed = configuration.population == Population::Oversubscribe;
     if (!oversubscribed && configuration.budget_mib)
         return wrong("sgx.budget_mib goes with sgx.population = \"oversubscribe\" only");
@@ -179,7 +184,7 @@ std::string launch_hash_text(const LaunchHash& hash) {
 
 Result<std::vector<std::string>> check(const Configuration& configuration) {
     TRY(check_sections(configuration));
-    TRY(check_budget(configuration));
+    TRY(check_population(configuration));
     TRY(check_backend(configuration));
     if (!configuration.sgx1 && configuration.sgx2) return wrong("sgx.sgx2 needs sgx.sgx1");
     std::vector<std::string> remarks;
@@ -203,10 +208,6 @@ Result<std::vector<std::string>> check(const Configuration& configuration) {
 }
 
 Result<void> check_available(const Configuration& configuration) {
-    if (configuration.population == Population::Balloon)
-        return not_yet(
-            "VMs whose EPC is ballooned can not be started yet: sgx.population is \"static\" or "
-            "\"oversubscribe\"");
     if (configuration.backend == Backend::Hardware)
         return not_yet(
             "EPC of this host's hardware can not be given to VMs yet: sgx.backend is \"software\" or "
@@ -215,6 +216,12 @@ Result<void> check_available(const Configuration& configuration) {
         return not_yet(
             "VMs can not be migrated yet, and enclaves would be lost with it: sgx.on_migrate is \"drop\"");
     return {};
+}
+
+Result<void> check_balloon(const Configuration& configuration, uint64_t mib) {
+    if (mib < configuration.size_mib()) return {};
+    return wrong("a balloon of " + std::to_string(mib) + " MiB leaves nothing of EPC that is " +
+                 std::to_string(configuration.size_mib()) + " MiB: 1 MiB less is the most");
 }
 
 Result<Sections> place_sections(const Configuration& configuration, memory::GuestAddress above_ram,

@@ -44,12 +44,16 @@ struct Configuration {
     bool launch_hash_writable = true;
     bool provision_key = false;
     Population population = Population::Static;
-    std::optional<uint64_t> budget_mib{};  // of oversubscribe
+    // Of oversubscribe, and of a balloon that was given back.
+    std::optional<uint64_t> budget_mib{};
+    std::optional<uint64_t> balloon_mib{};  // of balloon: what the guest is asked for; nothing without
     KeyRoot key_root = KeyRoot::Vm;
     OnMigrate on_migrate = OnMigrate::Drop;
 
     uint64_t size_mib() const;
     uint64_t resident_mib() const;  // of it, in memory at most
+    // What is in memory can change.
+    bool has_budget() const { return population != Population::Static; }
     bool operator==(const Configuration&) const = default;
 };
 
@@ -67,6 +71,9 @@ std::string launch_hash_text(const LaunchHash& hash);
 
 // What is wrong, or what is well-formed and probably not meant: said when the file is read.
 Result<std::vector<std::string>> check(const Configuration& configuration);
+
+// What a guest can be asked for, so that something is left to it.
+Result<void> check_balloon(const Configuration& configuration, uint64_t mib);
 
 // What this release can not do yet, with what to write instead. ErrorCode::Unsupported.
 Result<void> check_available(const Configuration& configuration);

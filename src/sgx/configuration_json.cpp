@@ -12,9 +12,9 @@ using codec::json::Json;
 
 namespace {
 
-constexpr std::array<std::string_view, 10> kFields = {
-    "epc",           "backend",    "sgx1",       "sgx2",     "launch_control",
-    "provision_key", "population", "budget_mib", "key_root", "on_migrate"};
+constexpr std::array<std::string_view, 11> kFields = {
+    "epc",        "backend",    "sgx1",        "sgx2",     "launch_control", "provision_key",
+    "population", "budget_mib", "balloon_mib", "key_root", "on_migrate"};
 constexpr std::array<std::string_view, 3> kSectionFields = {"size_mib", "base", "node"};
 constexpr std::array<std::string_view, 2> kLaunchControlFields = {"hash", "writable"};
 
@@ -74,6 +74,7 @@ Json to_json(const Configuration& configuration) {
             {"provision_key", configuration.provision_key},
             {"population", std::string(to_string(configuration.population))},
             {"budget_mib", configuration.budget_mib ? Json(*configuration.budget_mib) : Json(nullptr)},
+            {"balloon_mib", configuration.balloon_mib ? Json(*configuration.balloon_mib) : Json(nullptr)},
             {"key_root", std::string(to_string(configuration.key_root))},
             {"on_migrate", std::string(to_string(configuration.on_migrate))}};
 }
@@ -95,6 +96,7 @@ Result<Configuration> parse_configuration(const Json& json) {
     TRY(parse_word(json, "key_root", configuration.key_root, parse_key_root));
     TRY(parse_word(json, "on_migrate", configuration.on_migrate, parse_on_migrate));
     configuration.budget_mib = TRY(codec::json::optional_unsigned_field(json, "budget_mib"));
+    configuration.balloon_mib = TRY(codec::json::optional_unsigned_field(json, "balloon_mib"));
     return configuration;
 }
 

@@ -23,6 +23,7 @@ TEST(SgxConfigurationJson, ComesBackAsItWent) {
     configuration.provision_key = true;
     configuration.population = Population::Oversubscribe;
     configuration.budget_mib = 4;
+    configuration.balloon_mib = 3;
     configuration.key_root = KeyRoot::Host;
     configuration.on_migrate = OnMigrate::SuspendFirst;
 

@@ -56,6 +56,21 @@ TEST(SgxConfiguration, TheBudgetGoesWithOversubscription) {
     EXPECT_THAT(refusal(configuration), HasSubstr("needs sgx.budget_mib"));
 }
 
+TEST(SgxConfiguration, ABalloonLeavesSomethingToTheGuest) {
+    auto configuration = with_epc();
+    configuration.balloon_mib = 2;
+    EXPECT_THAT(refusal(configuration), HasSubstr("goes with sgx.population = \"balloon\""));
+    configuration.population = Population::Balloon;
+    EXPECT_EQ(refusal(configuration), "");
+    EXPECT_EQ(configuration.resident_mib(), 8U);
+    configuration.balloon_mib = 8;
+    EXPECT_THAT(refusal(configuration), HasSubstr("leaves nothing"));
+    configuration.balloon_mib = 7;
+    EXPECT_EQ(refusal(configuration), "");
+    configuration.budget_mib = 4;
+    EXPECT_THAT(refusal(configuration), HasSubstr("oversubscribe"));
+}
+
 TEST(SgxConfiguration, WhatLeavesLinuxWithoutItsDriverIsSaid) {
     auto configuration = with_epc();
     configuration.launch_hash_writable = false;
@@ -91,8 +106,7 @@ TEST(SgxConfiguration, WhatIsNotThereYetIsSaid) {
     configuration.population = Population::Oversubscribe;
     EXPECT_TRUE(check_available(configuration));
     configuration.population = Population::Balloon;
-    EXPECT_THAT(check_available(configuration).error().to_string(),
-                HasSubstr("sgx.population is \"static\""));
+    EXPECT_TRUE(check_available(configuration));
     configuration = with_epc();
     configuration.backend = Backend::Hardware;
     EXPECT_EQ(check_available(configuration).error().code(), ErrorCode::Unsupported);

@@ -66,8 +66,9 @@ Result<SgxVm::Store> SgxVm::make_store(const SgxPlan& plan, const Fd& epc, uint3
                 .pages = TRY(sgx::StaticStore::create(epc, pages))
                 , .spilling = nullptr
             };
-        case sgx::Population::Oversubscribe: {
-            const uint64_t budget = plan.configuration.budget_mib.value_or(sgx::kMinBudgetMib) * kPagesPerMib;
+        case sgx::Population::Oversubscribe:
+        case sgx::Population::Balloon: {
+            const uint64_t budget = plan.configuration.resident_mib() * kPagesPerMib;
             auto spill = TRY(sys::duplicate(plan.spill.get()));
             auto store = TRY(sgx::SpillingStore::create({.memory = epc,
                                                          .spill = std::move(spill),
@@ -77,16 +78,13 @@ Result<SgxVm::Store> SgxVm::make_store(const SgxPlan& plan, const Fd& epc, uint3
             auto* spilling = store.get();
             return Store{.pages = std::move(store), .spilling = spilling};
         }
-        case sgx::Population::Balloon:
-            break;
     }
-    return fail(ErrorCode::MachineConfig, "sgx.population: `balloon` is not there yet; `static` is");
+    return fail(ErrorCode::MachineConfig, "EPC of no known population");
 }
 
 Result<void> SgxVm::check_budget(uint64_t mib) const {
     if (spilling_ == nullptr)
-        return fail(ErrorCode::InvalidArgument,
-                    "only EPC with sgx.population = \"oversubscribe\" has a budget");
+        return fail(ErrorCode::InvalidArgument, "EPC with sgx.population = \"static\" has no budget");
     const uint64_t most = engine_->sections().pages() / kPagesPerMib;
     if (mib < sgx::kMinBudgetMib || mib > most)
         return fail(ErrorCode::InvalidArgument, "the budget has to be between " +

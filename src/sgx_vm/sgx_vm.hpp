@@ -25,7 +25,7 @@ class SgxVcpu;
 struct SgxPlan {
     sgx::Configuration configuration;
     sgx::Key128 root{};  // the platform's secret: sgx/platform.hpp
-    Fd spill{};  // of population `oversubscribe`: where pages beyond the budget go; nobody else writes it
+    Fd spill{};  // of all populations but `static`: where pages beyond the budget go; nobody else writes it
 };
 
 class SgxVm {
@@ -62,7 +62,7 @@ class SgxVm {
     EnclaveWatch& watch() { return *watch_; }
     const sgx::Engine& engine() const { return *engine_; }
 
-    // Of population `oversubscribe`: what may be in memory. ErrorCode::InvalidArgument.
+    // Of all populations but `static`: what may be in memory. ErrorCode::InvalidArgument.
     Result<void> check_budget(uint64_t mib) const;
     // One step towards it, true when it is reached; many pages leave in several, so that the guest stands
     // still for none of them long. While all vCPUs are parked and have left their enclaves: what one has

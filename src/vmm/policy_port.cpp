@@ -14,19 +14,19 @@ namespace alcove::vmm {
 
 namespace {
 
-using wire = api::ne::Policy;
+using api::ne::Policy;
 
 std::string answer_line(const Result<uint32_t>& now) {
-    if (now) return *now == wire::kShared ? "ok shared\n" : "ok dedicated\n";
+    if (now) return *now == Policy::kShared ? "ok shared\n" : "ok dedicated\n";
     return "error " + std::string(error_entry(now.error().code()).name) + " " + now.error().message() + "\n";
 }
 
 }  // namespace
 
 std::optional<uint32_t> parse_policy_line(std::string_view line) {
-    if (line == "policy") return wire::kAsk;
-    if (line == "policy dedicated") return wire::kDedicated;
-    if (line == "policy shared") return wire::kShared;
+    if (line == "policy") return Policy::kAsk;
+    if (line == "policy dedicated") return Policy::kDedicated;
+    if (line == "policy shared") return Policy::kShared;
     return std::nullopt;
 }
 

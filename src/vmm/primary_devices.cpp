@@ -72,10 +72,12 @@ Result<std::unique_ptr<PrimaryDevices>> PrimaryDevices::create(EventLoop& loop, 
             TRY(open_port(loop, given.networks.at(i), std::move(given.network_links[i])).context(name));
         devices->ports_.push_back(std::move(port));
     }
+    if (given.epc_balloon) devices->epc_balloon_ = std::make_unique<EpcBalloon>(loop, *given.epc_balloon);
     return devices;
 }
 
 Result<void> PrimaryDevices::add_to(machine::Machine& machine) {
+    if (epc_balloon_ != nullptr) TRY(machine.add_virtio_pci(slots::kEpcBalloon, epc_balloon_->device()));
     uint8_t slot = slots::kFirstNetwork;
     for (const auto& port : ports_)
         TRY(machine.add_virtio_pci(slot++, *port.device));

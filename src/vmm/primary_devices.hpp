@@ -4,7 +4,7 @@
 // if it may carve enclaves. Its devices are PCI functions on fixed slots, part of the machine version:
 //
 //     0       host bridge
-//     1       free
+//     1       the balloon of an EPC that has one
 //     2       the Nitro Enclaves device (its place in a Nitro parent)
 //     3       vsock
 //     4       entropy
@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "api/network.hpp"
@@ -24,11 +25,13 @@
 #include "support/fd.hpp"
 #include "virtio/blk.hpp"
 #include "virtio/net.hpp"
+#include "vmm/epc_balloon.hpp"
 #include "vmm/ne_backend.hpp"
 
 namespace alcove::vmm {
 
 namespace slots {
+inline constexpr uint8_t kEpcBalloon = 1;
 inline constexpr uint8_t kVsock = 3;
 inline constexpr uint8_t kEntropy = 4;
 inline constexpr uint8_t kFirstNetwork = 5;
@@ -47,7 +50,8 @@ class PrimaryDevices {
     struct Given {
         std::vector<Fd> disks;  // what one was opened for is what the disk can do
         api::Networks networks{};
-        std::vector<Fd> network_links;  // of each network that there is
+        std::vector<Fd> network_links;          // of each network that there is
+        std::optional<uint64_t> epc_balloon{};  // bytes that the guest is asked for; nothing: there is none
     };
     // The loop is borrowed.
     static Result<std::unique_ptr<PrimaryDevices>> create(EventLoop& loop, Given given);
@@ -55,6 +59,7 @@ class PrimaryDevices {
     Result<void> add_to(machine::Machine& machine);
     std::vector<const virtio::BlockDevice*> disks() const;
     std::vector<const virtio::NetDevice*> networks() const;
+    EpcBalloon* epc_balloon() { return epc_balloon_.get(); }  // nullptr: there is none
 
     // At the guest's end: another life may go on with the same links.
     void hand_on_links();
@@ -78,6 +83,7 @@ class PrimaryDevices {
     static Result<Port> open_port(EventLoop& loop, const api::Network& network, Fd descriptor);
 
     std::vector<std::unique_ptr<virtio::BlockDevice>> disks_;
+    std::unique_ptr<EpcBalloon> epc_balloon_;
     std::unique_ptr<NeBackend> ne_backend_;
     ne::Device* ne_device_ = nullptr;  // the machine's
     std::vector<Port> ports_;

@@ -86,6 +86,18 @@ TEST(PrimaryDisks, WhatIsNoDiskIsRefusedByItsPlace) {
     EXPECT_NE(devices.error().to_string().find("disk0"), std::string::npos);
 }
 
+TEST(PrimaryEpc, HasABalloonIfItIsToHaveOne) {
+    const auto loop = EventLoop::create().value();
+    EXPECT_EQ(PrimaryDevices::create(*loop, {}).value()->epc_balloon(), nullptr);
+
+    const auto devices = PrimaryDevices::create(
+                             *loop, {.disks = {}, .networks = {}, .network_links = {}, .epc_balloon = 3_MiB})
+                             .value();
+
+    ASSERT_NE(devices->epc_balloon(), nullptr);
+    EXPECT_EQ(devices->epc_balloon()->target(), 3_MiB);
+}
+
 TEST(PrimaryNetworks, HaveTheAddressTheyWereGivenAndGoOnInAnotherLife) {
     const auto loop = EventLoop::create().value();
     auto stream = sys::socket_pair(SOCK_STREAM).value();

@@ -49,7 +49,8 @@ std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx, Fd spill) {
     configuration.launch_hash_writable = has(api::Sgx::kLaunchHashWritable);
     configuration.provision_key = has(api::Sgx::kProvisionKey);
     if (sgx.has_spill_file()) {
-        configuration.population = sgx::Population::Oversubscribe;
+        configuration.population =
+            sgx.has_balloon() ? sgx::Population::Balloon : sgx::Population::Oversubscribe;
         configuration.budget_mib = sgx.budget_mib;
         plan.spill = std::move(spill);
     }

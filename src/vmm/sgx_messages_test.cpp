@@ -47,6 +47,8 @@ TEST(SgxMessages, EpcWithABudgetIsPlannedWithItsSpillFile) {
     EXPECT_EQ(plan->configuration.population, sgx::Population::Oversubscribe);
     EXPECT_EQ(plan->configuration.budget_mib, 1U);
     EXPECT_TRUE(plan->spill.is_open());
+    sgx.flags = api::Sgx::kBalloon;
+    EXPECT_EQ(sgx_plan_of(sgx, {})->configuration.population, sgx::Population::Balloon);
     sgx.budget_mib = 0;
     EXPECT_EQ(sgx_plan_of(sgx, {})->configuration.population, sgx::Population::Static);
 }

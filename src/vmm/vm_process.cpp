@@ -184,9 +184,11 @@ Result<void> VmProcess::add_devices(const messages::Launch& launch,
     const bool in_fabric = role_ == api::VmRole::Primary || is_carved || is_provisioned;
     if (in_fabric) options.host_cids = {vsock::Cid::Host};
     if (role_ == api::VmRole::Primary) {
-        primary_ = TRY(PrimaryDevices::create(*loop_, {.disks = std::move(descriptors.disks),
-                                                       .networks = launch.networks,
-                                                       .network_links = std::move(descriptors.networks)}));
+        PrimaryDevices::Given given{.disks = std::move(descriptors.disks),
+                                    .networks = launch.networks,
+                                    .network_links = std::move(descriptors.networks)};
+        if (launch.sgx.has_balloon()) given.epc_balloon = launch.sgx.balloon_mib * 1_MiB;
+        primary_ = TRY(PrimaryDevices::create(*loop_, std::move(given)));
     } else {
         const auto parent = is_carved ? EnclaveParent::PrimaryVm : EnclaveParent::Host;
         enclave_ = TRY(EnclaveDevices::create(*loop_, parent, ports_, std::move(descriptors.attestor),
@@ -276,7 +278,13 @@ Result<void> VmProcess::on_sgx_request(const api::Envelope& envelope) {
             return {};
         case messages::SgxAction::SetBudget:
             machine_->with_vcpus_parked(
-                [this, number, mib = uint64_t{request.budget_mib}] { approach_budget(number, mib); });
+                [this, number, mib = uint64_t{request.mib}] { approach_budget(number, mib); });
+            return {};
+        case messages::SgxAction::SetBalloon:
+            if (primary_->epc_balloon() == nullptr)
+                return fail(ErrorCode::InvalidMessage, "this VM's EPC has no balloon");
+            primary_->epc_balloon()->set_target(request.mib * 1_MiB);
+            tell_sgx(number);
             return {};
     }
     return {};
@@ -310,7 +318,11 @@ void VmProcess::drop_epc(uint32_t request) {
 
 void VmProcess::tell_sgx(uint32_t request) {
     const auto& sgx = *machine_->sgx();
-    const auto state = sgx_state_of(sgx.engine().report(), sgx.budget_pages(), sgx.spill_statistics());
+    const auto report = sgx.engine().report();
+    auto state = sgx_state_of(report, sgx.budget_pages(), sgx.spill_statistics());
+    if (const auto* balloon = primary_->epc_balloon())
+        state.balloon = messages::SgxBalloon{
+            .target = balloon->target(), .held = report.idle.bytes(), .reported = balloon->reported()};
     shim_->send(messages::encode_sgx_report(request, state));
 }
 
