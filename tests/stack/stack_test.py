@@ -1084,11 +1084,96 @@ $b reboot -f
         self.assertEqual((self.traces(), owners(), inside(held)), before)
         self.assertLess(int(inside(used)), during - 3000, "the disk has the space of the spill file again")
 
+    def balloon_ramdisk(self):
+        """An init that runs the balloon's program, and once, when it holds much, kills it."""
+        root = self.folder / "balloon-init"
+        for folder in ("bin", "dev", "proc", "sys"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy("/bin/busybox", root / "bin")
+        shutil.copy(GUESTS / "epc_balloon", root)
+        (root / "init").write_text("""#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc
+$b mount -t sysfs sys /sys
+$b mount -t devtmpfs dev /dev
+/epc_balloon &
+program=$!
+echo "vm: balloon runs"
+while [ "$($b ls /proc/$program/fd | $b wc -l)" -lt 800 ]; do $b sleep 1; done
+$b sleep 10
+$b kill -9 $program
+echo "vm: balloon killed"
+$b sleep 3600
+""")
+        (root / "init").chmod(0o755)
+        ramdisk = self.folder / "balloon-init.cpio"
+        with open(ramdisk, "wb") as file:
+            subprocess.run("find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0", shell=True, cwd=root, stdout=file, check=True)
+        return ramdisk
+
+    def wait_for_balloon(self, name, condition, what):
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            vm = self.sgx_of(name)
+            if vm["state"] and condition(vm["configuration"]["budget_mib"], vm["state"]):
+                return vm["state"]
+            time.sleep(0.5)
+        self.fail(f"{name} does not come to {what}: {vm}: {alcove('vm', 'logs', name)['console']}")
+
+    def test_a_guest_gives_epc_back(self):
+        owners = lambda: [owner["owner"] for node in self.lent() for owner in node["owners"]]
+        before = self.traces(), owners()
+        lent = lambda: alcove("sgx", "info")["software"]["lent_bytes"] >> 20
+        self.addCleanup(self.remove_vm, "balloon")
+        vm = alcove("vm", "start", "balloon", "--epc", "8M", "--epc-balloon", "--ramdisk", self.balloon_ramdisk(), "--cpus", 1,
+                    "--memory", "256M", "--cmdline", "console=ttyS0 reboot=k panic=30 quiet", timeout=240)
+        limit = lambda: int(inside(f"cat /sys/fs/cgroup/alcove/{vm['id']}/memory.max")) >> 20
+        whole = limit()
+        self.assertEqual(lent(), 8)
+        self.wait_for_console("balloon", "vm: balloon runs")
+
+        with self.subTest("what is asked for is held, and lent anew"):
+            alcove("sgx", "set", "balloon", "--balloon", "4M")
+            state = self.wait_for_balloon("balloon", lambda budget, _: budget == 4 and lent() == 4, "4 MiB less")
+            self.assertEqual(limit(), whole - 4)
+            self.assertGreaterEqual(state["balloon"]["held_bytes"], 4 << 20)
+            self.assertGreaterEqual(state["balloon"]["reported_bytes"], state["balloon"]["held_bytes"])
+            self.assertGreater(state["valid_pages"], 1024)
+            self.assertLess(state["resident_pages"] + state["evicted_pages"], 100, "what is held is nowhere")
+            self.assertEqual(state["leaves"]["ECREATE"]["completed"], state["leaves"]["EPA"]["completed"])
+
+        with self.subTest("another daemon knows it"):
+            self.kill_inside("alcoved")
+            self.assertEqual(self.sgx_of("balloon")["configuration"]["balloon_mib"], 4)
+            self.assertEqual(lent(), 4)
+
+        with self.subTest("all is the guest's again"):
+            alcove("sgx", "set", "balloon", "--balloon", 0)
+            self.assertEqual((lent(), limit()), (8, whole))
+            self.wait_for_balloon("balloon", lambda _, state: state["balloon"]["held_bytes"] == 0, "nothing")
+
+        with self.subTest("what a program held that is killed is the VM's again"):
+            alcove("sgx", "set", "balloon", "--balloon", "6M")
+            self.wait_for_balloon("balloon", lambda budget, _: budget == 2 and lent() == 2, "6 MiB less")
+            self.wait_for_console("balloon", "vm: balloon killed")
+            state = self.wait_for_balloon("balloon", lambda budget, _: budget == 8 and lent() == 8, "all of its EPC")
+            self.assertEqual((state["balloon"]["target_bytes"], state["balloon"]["reported_bytes"]), (6 << 20, 0))
+
+        with self.subTest("balloons that can not be"):
+            with self.assertRaises(Refused) as refused:
+                alcove("sgx", "set", "balloon", "--balloon", "8M")
+            self.assertIn("8 MiB", refused.exception.error["message"])
+
+        alcove("vm", "stop", "balloon", timeout=60)
+        alcove("vm", "remove", "balloon")
+        # A daemon that begins anew counts anew what is free.
+        self.assertEqual((self.traces(), owners()), before)
+
     def test_an_sgx_that_can_not_be_had_is_refused(self):
         before = self.traces(), self.lent()
         configuration = self.folder / "refused.toml"
         for text, words in (("[[sgx.epc]]\nsize = 4\nbase = 0\n", "over RAM"),
-                            ("[sgx]\npopulation = \"balloon\"\n[[sgx.epc]]\nsize = 4\n", "sgx.population"),
+                            ("[sgx]\npopulation = \"balloon\"\nballoon_mib = 4\n[[sgx.epc]]\nsize = 4\n", "leaves nothing"),
                             ("[sgx]\nbackend = \"hardware\"\nkey_root = \"host\"\n[[sgx.epc]]\nsize = 4\n", "sgx.backend"),
                             ("[[sgx.epc]]\nsize = 1_000_000\n", "at most 512 GiB"),
                             ("[[sgx.epc]]\nsize = 200_000\n", "EPC")):
