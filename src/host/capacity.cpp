@@ -73,6 +73,14 @@ Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& me
     return capacity;
 }
 
+void add_hardware_epc(Capacity& capacity, const SgxHardware& sgx) {
+    if (!sgx.virtual_epc_device) return;
+    for (const auto& has : sgx.nodes) {
+        const auto node = std::ranges::find(capacity.nodes, has.node, &NodeCapacity::node);
+        if (node != capacity.nodes.end()) node->hardware_epc_bytes = has.total_bytes;
+    }
+}
+
 Result<void> check_memory_now(const HostMemory& memory, uint64_t bytes, PageSize pages) {
     if (pages == PageSize::Size2M) {
         uint64_t free = 0;

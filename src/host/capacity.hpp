@@ -9,6 +9,7 @@
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
 #include "host/ledger.hpp"
+#include "host/sgx.hpp"
 #include "host/topology.hpp"
 
 namespace alcove::host {
@@ -31,6 +32,10 @@ struct AlreadyLent {
 // not lent, and the host's reserve has only the CPUs of it that are ours.
 Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& memory, Answer core_scheduling,
                                   const LendingRules& rules, const std::vector<AlreadyLent>& lent = {});
+
+// EPC that KVM can give to VMs: all that the kernel counts, where there is /dev/sgx_vepc. What enclaves of
+// the host's own programs have of it the kernel pages out when a VM wants it.
+void add_hardware_epc(Capacity& capacity, const SgxHardware& sgx);
 
 // Whether the host still has now what the ledger would lend: other programs take memory too.
 // ErrorCode::NoHugePages or NoFreeMemory.

@@ -141,5 +141,20 @@ TEST(Capacity, MemoryThatIsGoneNowIsSaid) {
     EXPECT_EQ(check_memory_now(memory, 8_MiB, PageSize::Size2M).error().code(), ErrorCode::NoHugePages);
 }
 
+TEST(Capacity, EpcIsLentWhereVmsCanHaveIt) {
+    const auto topology = describe_topology("package:2 [numa] core:2 pu:1").value();
+    auto capacity = lending_capacity(topology, memory_of({8_GiB, 8_GiB}, 16_GiB), Answer::Yes, {}).value();
+    SgxHardware sgx{.present = true, .sgx1 = true};
+    sgx.nodes = {{.node = {1}, .total_bytes = 96_MiB}, {.node = {7}, .total_bytes = 1_MiB}};
+
+    add_hardware_epc(capacity, sgx);
+    EXPECT_EQ(capacity.nodes.at(1).hardware_epc_bytes, 0U) << "there is no /dev/sgx_vepc";
+    sgx.virtual_epc_device = true;
+    add_hardware_epc(capacity, sgx);
+
+    EXPECT_EQ(capacity.nodes.at(0).hardware_epc_bytes, 0U);
+    EXPECT_EQ(capacity.nodes.at(1).hardware_epc_bytes, 96_MiB);
+}
+
 }  // namespace
 }  // namespace alcove::host

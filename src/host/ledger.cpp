@@ -76,6 +76,22 @@ struct Entries {
         return lent < total ? total - lent : 0;
     }
 
+    uint64_t free_hardware_epc(const NodeCapacity& node) const {
+        uint64_t lent = 0;
+        for (const auto& [owner, grant] : grants) {
+            for (const auto& part : grant.nodes)
+                if (part.node == node.node) lent += part.hardware_epc_bytes;
+        }
+        return lent < node.hardware_epc_bytes ? node.hardware_epc_bytes - lent : 0;
+    }
+
+    std::vector<Free> free_hardware_epc_by_node() const {
+        std::vector<Free> result;
+        for (const auto& node : capacity.nodes)
+            result.push_back({.node = node.node, .cores = {}, .bytes = free_hardware_epc(node)});
+        return result;
+    }
+
     std::vector<Free> free_by_node(PageSize pages) const {
         std::vector<Free> result;
         for (const auto& node : capacity.nodes) {
@@ -155,13 +171,23 @@ std::vector<CoreId> take_cores(const std::vector<const Core*>& free, uint32_t& v
 }
 
 bool is_empty(const NodeGrant& part) {
-    return part.cores.empty() && part.memory_bytes == 0 && part.epc_bytes == 0;
+    return part.cores.empty() && part.memory_bytes == 0 && part.epc_bytes == 0 &&
+           part.hardware_epc_bytes == 0;
 }
 
-// Adds EPC to a grant, on its own nodes first; `free` is what there is in small pages beside the grant.
-// What found no place is left.
+// The two kinds of EPC, and the pieces they are lent in.
+struct EpcKind {
+    uint64_t NodeGrant::*bytes;
+    uint64_t piece;
+};
+constexpr EpcKind kSoftwareEpc{.bytes = &NodeGrant::epc_bytes, .piece = 2_MiB};
+constexpr EpcKind kHardwareEpc{.bytes = &NodeGrant::hardware_epc_bytes, .piece = 1_MiB};
+
+// Adds EPC to a grant, on its own nodes first; `free` is what there is of it beside the grant. What found no
+// place is left.
 template <typename Free>
-uint64_t add_epc(Grant& grant, uint64_t bytes, const std::vector<Free>& free, Placement placement) {
+uint64_t add_epc(Grant& grant, EpcKind kind, uint64_t bytes, const std::vector<Free>& free,
+                 Placement placement) {
     const auto own = grant.nodes;
     const auto is_own = [&](NumaNode node) {
         return std::ranges::find(own, node, &NodeGrant::node) != own.end();
@@ -170,9 +196,9 @@ uint64_t add_epc(Grant& grant, uint64_t bytes, const std::vector<Free>& free, Pl
         for (const auto& node : free) {
             if (is_own(node.node) != of_its_nodes || (!of_its_nodes && placement == Placement::OneNode))
                 continue;
-            const uint64_t taken = std::min(bytes, align_down<uint64_t>(node.bytes, 2_MiB));
+            const uint64_t taken = std::min(bytes, align_down<uint64_t>(node.bytes, kind.piece));
             if (taken == 0) continue;
-            part_of(grant, node.node).epc_bytes += taken;
+            part_of(grant, node.node).*kind.bytes += taken;
             bytes -= taken;
         }
     }
@@ -194,6 +220,11 @@ Failure epc_shortage(uint64_t wanted, uint64_t missing) {
                                              " of EPC asked for, which is memory of this "
                                              "host; " +
                                              mib(wanted - missing) + " may still be lent");
+}
+
+Failure hardware_epc_shortage(uint64_t wanted, uint64_t missing) {
+    return fail(ErrorCode::NoFreeEpc, mib(wanted) + " of EPC of this host's processors asked for; " +
+                                          mib(wanted - missing) + " may still be lent");
 }
 
 template <typename Free>
@@ -268,6 +299,8 @@ Result<void> check_demand(const Demand& demand) {
         return fail(ErrorCode::InvalidArgument, "memory is lent in multiples of 2 MiB");
     if (!is_aligned<uint64_t>(demand.epc_bytes, 2_MiB))
         return fail(ErrorCode::InvalidArgument, "EPC is lent in multiples of 2 MiB");
+    if (!is_aligned<uint64_t>(demand.hardware_epc_bytes, 1_MiB))
+        return fail(ErrorCode::InvalidArgument, "EPC of the processors is lent in multiples of 1 MiB");
     return {};
 }
 
@@ -311,6 +344,13 @@ uint64_t Grant::epc_bytes() const {
     return bytes;
 }
 
+uint64_t Grant::hardware_epc_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& node : nodes)
+        bytes += node.hardware_epc_bytes;
+    return bytes;
+}
+
 Result<Ledger> Ledger::create(Capacity capacity) {
     TRY(check_capacity(capacity));
     std::ranges::sort(capacity.nodes, {}, &NodeCapacity::node);
@@ -335,11 +375,16 @@ Result<Lease> Ledger::reserve(const Demand& demand) {
         grant.nodes = choose(free, demand, threads);
         if (grant.nodes.empty()) return shortage(demand, threads, free);
         const auto entry = book.grants.emplace(demand.owner, grant).first;  // its memory is not free for EPC
-        const uint64_t missing =
-            add_epc(grant, demand.epc_bytes, book.free_by_node(PageSize::Size4K), demand.placement);
-        if (missing != 0) {
+        const uint64_t missing = add_epc(grant, kSoftwareEpc, demand.epc_bytes,
+                                         book.free_by_node(PageSize::Size4K), demand.placement);
+        uint64_t hardware_missing = 0;
+        if (demand.hardware_epc_bytes != 0)
+            hardware_missing = add_epc(grant, kHardwareEpc, demand.hardware_epc_bytes,
+                                       book.free_hardware_epc_by_node(), demand.placement);
+        if (missing != 0 || hardware_missing != 0) {
             book.grants.erase(entry);
-            return epc_shortage(demand.epc_bytes, missing);
+            if (missing != 0) return epc_shortage(demand.epc_bytes, missing);
+            return hardware_epc_shortage(demand.hardware_epc_bytes, hardware_missing);
         }
         grant.cpus = book.cpus_of(grant);
         entry->second = grant;
@@ -410,13 +455,23 @@ Result<void> Ledger::change_epc(Lease& lease, uint64_t epc_bytes) {
     if (epc_bytes < before) take_epc(grant, before - epc_bytes);
     const uint64_t missing = book_->entries.with([&](Entries& book) {
         const uint64_t more = epc_bytes > before ? epc_bytes - before : 0;
-        const uint64_t left = add_epc(grant, more, book.free_by_node(PageSize::Size4K), Placement::AnyNodes);
+        const uint64_t left =
+            add_epc(grant, kSoftwareEpc, more, book.free_by_node(PageSize::Size4K), Placement::AnyNodes);
         if (left == 0) book.grants[grant.owner] = grant;
         return left;
     });
     if (missing != 0) return epc_shortage(epc_bytes - before, missing);
     lease.grant_ = std::move(grant);
     return {};
+}
+
+uint64_t Ledger::free_hardware_epc_bytes() const {
+    return book_->entries.with([](Entries& book) {
+        uint64_t bytes = 0;
+        for (const auto& node : book.capacity.nodes)
+            bytes += book.free_hardware_epc(node);
+        return bytes;
+    });
 }
 
 std::vector<CpuId> Ledger::reserve_cpus() const {
@@ -444,7 +499,8 @@ std::vector<NodeAccount> Ledger::account() const {
                                              .cores = part.cores,
                                              .small_bytes = huge ? 0 : part.memory_bytes,
                                              .huge_bytes = huge ? part.memory_bytes : 0,
-                                             .epc_bytes = part.epc_bytes});
+                                             .epc_bytes = part.epc_bytes,
+                                             .hardware_epc_bytes = part.hardware_epc_bytes});
                 }
             }
             AccountLine free{.owner = kFree};
@@ -453,6 +509,7 @@ std::vector<NodeAccount> Ledger::account() const {
             }
             free.small_bytes = book.free_bytes(node, PageSize::Size4K);
             free.huge_bytes = book.free_bytes(node, PageSize::Size2M);
+            free.hardware_epc_bytes = book.free_hardware_epc(node);
             account.lines.push_back(std::move(free));
             result.push_back(std::move(account));
         }

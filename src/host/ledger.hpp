@@ -7,7 +7,8 @@
 // node if one can; only Placement::AnyNodes lets it spread. What one owner holds can pass to another in
 // parts, as carving does, and is never free in between. Owners with CpuPolicy::Shared hold memory but no
 // core: they run on the host's own cores under core scheduling, and are refused where two owners could meet
-// on the siblings of one core. EPC of SGX in software is host memory and counts against it.
+// on the siblings of one core. EPC of SGX in software is host memory and counts against it; EPC of the
+// processors is a thing of its own, of which each node has its own.
 //
 // Pure logic: the host is known by its Capacity only. All functions may be called from any thread.
 #pragma once
@@ -27,6 +28,7 @@ struct NodeCapacity {
     std::vector<Core> lendable{};  // whole cores only
     uint64_t small_bytes = 0;      // may be lent as 4 KiB pages
     uint64_t huge_bytes = 0;       // may be lent as 2 MiB pages
+    uint64_t hardware_epc_bytes = 0;
 };
 
 struct Capacity {
@@ -43,8 +45,9 @@ enum class Placement : uint8_t {
 struct Demand {
     std::string owner;  // not empty; one lease at a time
     uint32_t vcpus = 0;
-    uint64_t memory_bytes = 0;  // a multiple of 2 MiB
-    uint64_t epc_bytes = 0;     // likewise: EPC of SGX in software, which is memory in 4 KiB pages
+    uint64_t memory_bytes = 0;        // a multiple of 2 MiB
+    uint64_t epc_bytes = 0;           // likewise: EPC of SGX in software, which is memory in 4 KiB pages
+    uint64_t hardware_epc_bytes = 0;  // a multiple of 1 MiB: the processors' EPC, which is no memory
     PageSize pages = PageSize::Size4K;
     CpuPolicy policy = CpuPolicy::Dedicated;
     Placement placement = Placement::AnyNodes;
@@ -55,6 +58,7 @@ struct NodeGrant {
     std::vector<CoreId> cores{};  // ascending
     uint64_t memory_bytes = 0;
     uint64_t epc_bytes = 0;  // beside it
+    uint64_t hardware_epc_bytes = 0;
     bool operator==(const NodeGrant&) const = default;
 };
 
@@ -68,6 +72,7 @@ struct Grant {
     std::vector<CpuId> cpus;       // ascending
     uint64_t memory_bytes() const;
     uint64_t epc_bytes() const;
+    uint64_t hardware_epc_bytes() const;
     bool operator==(const Grant&) const = default;
 };
 
@@ -78,6 +83,7 @@ struct AccountLine {
     uint64_t small_bytes = 0;
     uint64_t huge_bytes = 0;
     uint64_t epc_bytes = 0;  // memory in 4 KiB pages, beside the small ones
+    uint64_t hardware_epc_bytes = 0;
 };
 struct NodeAccount {
     NumaNode node;
@@ -94,8 +100,8 @@ class Ledger {
     // ErrorCode::InvalidArgument when a core or node stands in it twice.
     static Result<Ledger> create(Capacity capacity);
 
-    // ErrorCode::NoFreeCores, NoFreeMemory or NoHugePages when it cannot be met, Unsupported when shared
-    // CPUs are not safe here, AlreadyExists when the owner has a lease, InvalidArgument for nonsense.
+    // ErrorCode::NoFreeCores, NoFreeMemory, NoHugePages or NoFreeEpc when it cannot be met, Unsupported when
+    // shared CPUs are not safe here, AlreadyExists when the owner has a lease, InvalidArgument for nonsense.
     // The ledger is unchanged then.
     Result<Lease> reserve(const Demand& demand);
 
@@ -109,10 +115,11 @@ class Ledger {
     // size and policy. ErrorCode::InvalidArgument when `from` has not so much; nothing has moved then.
     Result<void> transfer(Lease& from, Lease& to, const std::vector<CoreId>& cores, uint64_t memory_bytes);
 
-    // Another amount of EPC, a multiple of 2 MiB: what is more is taken from its own nodes first.
+    // Another amount of EPC in software, a multiple of 2 MiB: what is more is taken from its own nodes first.
     // ErrorCode::NoFreeMemory when there is not so much; nothing has changed then.
     Result<void> change_epc(Lease& lease, uint64_t epc_bytes);
 
+    uint64_t free_hardware_epc_bytes() const;  // on all nodes
     std::vector<CpuId> reserve_cpus() const;   // the host's own, ascending
     std::vector<NodeAccount> account() const;  // by node
     std::vector<Grant> grants() const;         // by owner

@@ -206,6 +206,43 @@ TEST(Ledger, EpcIsTakenWhereTheVmIsAndElsewhereOnlyIfItMayBe) {
     EXPECT_EQ(lease.grant().nodes[1].epc_bytes, 4_MiB);
 }
 
+TEST(Ledger, EpcOfTheProcessorsIsAThingOfItsOwn) {
+    auto capacity = make_capacity(2, 2, 64_MiB, 0);
+    capacity.nodes[0].hardware_epc_bytes = 5_MiB + 4_KiB;
+    capacity.nodes[1].hardware_epc_bytes = 8_MiB;
+    auto ledger = Ledger::create(capacity).value();
+    auto wanted = demand("a", 2, 64_MiB);
+    wanted.hardware_epc_bytes = 7_MiB;
+    {
+        const auto lease = ledger.reserve(wanted).value();
+        EXPECT_EQ(lease.grant().nodes.at(0).hardware_epc_bytes, 5_MiB) << "its own node first, in whole MiB";
+        EXPECT_EQ(lease.grant().nodes.at(1).hardware_epc_bytes, 2_MiB);
+        EXPECT_EQ(lease.grant().hardware_epc_bytes(), 7_MiB);
+        EXPECT_EQ(lease.grant().memory_bytes(), 64_MiB) << "it is no memory";
+        EXPECT_EQ(lease.grant().epc_bytes(), 0U);
+        EXPECT_EQ(ledger.account().at(0).lines.at(1).hardware_epc_bytes, 5_MiB);
+        EXPECT_EQ(ledger.account().at(1).lines.back().hardware_epc_bytes, 6_MiB);
+        EXPECT_EQ(ledger.free_hardware_epc_bytes(), 6_MiB + 4_KiB);
+    }
+    EXPECT_EQ(ledger.free_hardware_epc_bytes(), 13_MiB + 4_KiB);
+}
+
+TEST(Ledger, MoreEpcThanTheProcessorsHaveLeavesNothing) {
+    auto capacity = make_capacity(2, 2, 64_MiB, 0);
+    capacity.nodes[0].hardware_epc_bytes = 4_MiB;
+    auto ledger = Ledger::create(capacity).value();
+    auto wanted = demand("a", 2, 32_MiB);
+    wanted.hardware_epc_bytes = 6_MiB;
+
+    const auto refused = ledger.reserve(wanted);
+
+    EXPECT_EQ(refused.error().code(), ErrorCode::NoFreeEpc);
+    EXPECT_NE(refused.error().message().find("4 MiB may still be lent"), std::string::npos);
+    EXPECT_TRUE(ledger.grants().empty());
+    wanted.hardware_epc_bytes = 4_KiB;
+    EXPECT_EQ(ledger.reserve(wanted).error().code(), ErrorCode::InvalidArgument);
+}
+
 TEST(Ledger, EpcGrowsAndShrinksWithItsLease) {
     auto ledger = Ledger::create(make_capacity(2, 2, 64_MiB, 0)).value();
     auto wanted = demand("a", 2, 60_MiB);

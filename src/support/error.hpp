@@ -43,6 +43,7 @@ enum class ErrorCode : uint16_t {
     EmbeddedHostFailed = 25,
     EmbeddedHostNotRunning = 26,
     DaemonNotRunning = 27,
+    NoFreeEpc = 28,
 
     ImageMalformed = 30,
     ImageVersion = 31,

@@ -70,6 +70,11 @@ constexpr ErrorEntry kCatalog[] = {
      "Start it with `alcove host start`."},
     {ErrorCode::DaemonNotRunning, "daemon-not-running", "alcoved does not answer.",
      "Start the service (docs/install.md says how), or `alcove host start` for the embedded host."},
+    {ErrorCode::NoFreeEpc, "no-free-epc",
+     "Not enough of the EPC that this host's processors have is free (EPC in software is memory, E24).",
+     "Stop a VM that has some, ask for less, or write sgx.backend = \"software\"; `alcove sgx info` shows "
+     "who "
+     "holds it."},
     {ErrorCode::ImageMalformed, "image-malformed", "The file is not a well-formed enclave image (EIF).",
      "Build it anew with `alcove image build`, or copy it again if it was damaged on the way."},
     {ErrorCode::ImageVersion, "image-version", "The image's format version is not supported; 2, 3 and 4 are.",
