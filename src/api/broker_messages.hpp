@@ -63,7 +63,7 @@ struct Launch {
     std::array<uint8_t, 48> pcr4;
     Networks networks;  // of a primary VM
     // Of a primary VM with SGX: `sgx` without its root secret, which the broker asks of alcove-attestor, and
-    // whose it is: attestor::GetSgxRoot.
+    // whose it is: attestor::GetSgxRoot. With SGX by the host's processors it opens their devices instead.
     TextField<80> sgx_root_owner;
     Sgx sgx;
 };

@@ -125,6 +125,28 @@ TEST(VmmLaunch, OnlyAPrimaryVmCarvesAndOnlyAnEnclaveIsCarved) {
     EXPECT_FALSE(vmm::encode_launch(std::move(wrong)));
 }
 
+TEST(VmmLaunch, SgxOfTheProcessorsHasADeviceForEachSection) {
+    const auto hardware_launch = [](uint32_t devices) {
+        auto order = make_primary_launch(1);
+        order.launch.sgx.sections[0] = {.base = EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+        order.launch.sgx.sections[1] = order.launch.sgx.sections[0];
+        order.launch.sgx.flags = Sgx::kHardware | Sgx::kProvisionKey;
+        for (uint32_t i = 0; i < devices; ++i)
+            order.descriptors.epc.push_back(any_descriptor("epc" + std::to_string(i)));
+        order.descriptors.provision = any_descriptor("provision");
+        return order;
+    };
+
+    const auto order = decode_launch(vmm::encode_launch(hardware_launch(2)).value());
+
+    ASSERT_TRUE(order) << order.error().to_string();
+    ASSERT_EQ(order->descriptors.epc.size(), 2U);
+    EXPECT_EQ(name_of(order->descriptors.epc[1]), "/memfd:epc1 (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.provision), "/memfd:provision (deleted)");
+    EXPECT_EQ(name_of(order->descriptors.disks.at(0)), "/memfd:disk0 (deleted)");
+    EXPECT_FALSE(vmm::encode_launch(hardware_launch(1)));
+}
+
 TEST(VmmLaunch, NetworksComeBehindTheDisks) {
     auto order = make_primary_launch(1);
     order.launch.networks = {Network{.mac = {2, 0, 0, 0, 0, 1}, .kind = 1, .reserved = 0},
@@ -314,6 +336,29 @@ TEST(ShimStart, OfAVmWhoseEpcHasABudgetHasASpillFile) {
     ASSERT_TRUE(received) << received.error().to_string();
     EXPECT_EQ(name_of(received->descriptors.spill), "/memfd:spill (deleted)");
     EXPECT_EQ(name_of(received->descriptors.disks.at(0)), "/memfd:disk (deleted)");
+}
+
+TEST(ShimStart, OfSgxOfTheProcessorsHasTheirDevices) {
+    const auto ends = make_ends();
+    auto order = make_primary_start();
+    order.start.sgx.sections[0] = {.base = EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    order.start.sgx.sections[1] = order.start.sgx.sections[0];
+    order.start.sgx.flags = Sgx::kHardware | Sgx::kProvisionKey;
+    order.descriptors.epc.push_back(any_descriptor("first"));
+    order.descriptors.epc.push_back(any_descriptor("second"));
+    order.descriptors.provision = any_descriptor("provision");
+
+    ASSERT_TRUE(start::send_start(ends.a, order));
+    const auto received = start::receive_start(ends.b);
+
+    ASSERT_TRUE(received) << received.error().to_string();
+    ASSERT_EQ(received->descriptors.epc.size(), 2U);
+    EXPECT_EQ(name_of(received->descriptors.epc[1]), "/memfd:second (deleted)");
+    EXPECT_EQ(name_of(received->descriptors.provision), "/memfd:provision (deleted)");
+    EXPECT_EQ(name_of(received->descriptors.disks.at(0)), "/memfd:disk (deleted)");
+    order.descriptors.epc.pop_back();
+    ASSERT_TRUE(start::send_start(ends.a, order));
+    EXPECT_FALSE(start::receive_start(ends.b)) << "one is missing";
 }
 
 // A carved enclave: what it will be is said later.

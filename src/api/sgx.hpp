@@ -29,7 +29,8 @@ struct Sgx {
     static constexpr uint32_t kSgx2 = 2;
     static constexpr uint32_t kLaunchHashWritable = 4;
     static constexpr uint32_t kProvisionKey = 8;
-    static constexpr uint32_t kBalloon = 16;  // the guest can be asked to give EPC back
+    static constexpr uint32_t kBalloon = 16;   // the guest can be asked to give EPC back
+    static constexpr uint32_t kHardware = 32;  // by the host's processors, with their EPC and keys
 
     // Those that there are, then those that there are not, which are all zero.
     std::array<EpcSection, kMaxEpcSections> sections;
@@ -44,13 +45,18 @@ struct Sgx {
     bool has_spill_file() const { return budget_mib != 0; }
     bool has_balloon() const { return (flags & kBalloon) != 0; }
     bool can_have_balloon(uint64_t mib) const;
+    bool is_hardware() const { return (flags & kHardware) != 0; }
+    bool has_root() const { return is_there() && !is_hardware(); }
     uint64_t epc_bytes() const;
-    uint64_t resident_bytes() const;  // of it, in memory at most
+    uint64_t resident_bytes() const;  // of it, in the host's memory at most
+    // What it comes with of the host's: /dev/sgx_vepc for each section, and /dev/sgx_provision.
+    uint32_t epc_devices() const;
+    bool has_provision_device() const { return is_hardware() && (flags & kProvisionKey) != 0; }
 };
 static_assert(sizeof(Sgx) == 188);
 
-// Each number by itself, no gap, at most kMaxMemoryBytes together, no budget above that, a balloon with a
-// budget only, and none of an enclave.
+// Each number by itself, no gap, at most kMaxMemoryBytes together, no budget above that and none of hardware,
+// a balloon with a budget only, and none of an enclave.
 bool is_sgx_of(VmRole role, const Sgx& sgx);
 
 }  // namespace alcove::api

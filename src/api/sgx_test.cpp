@@ -38,7 +38,9 @@ TEST(Sgx, EachNumberIsChecked) {
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].base = 8_GiB + 4_KiB; }));
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = ~0U; }));
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[1].size_mib = kMaxMemoryBytes / 1_MiB; })) << "together";
-    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = 32; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = 64; }));
+    EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.flags = Sgx::kHardware, sgx.budget_mib = 1; }))
+        << "it has no budget";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.budget_mib = 7; })) << "more than there is";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections = {}, sgx.budget_mib = 1; })) << "of nothing";
     EXPECT_TRUE(wrong([](Sgx& sgx) { sgx.sections[5].node = 1; })) << "of a section that there is not";
@@ -73,6 +75,24 @@ TEST(Sgx, ABalloonIsOfEpcWithABudgetAndLessThanAll) {
     sgx.balloon_mib = 5;
     sgx.flags = Sgx::kSgx1;
     EXPECT_FALSE(is_sgx_of(VmRole::Primary, sgx)) << "of EPC that has none";
+}
+
+TEST(Sgx, OfTheHostsProcessorsItComesWithDevicesAndIsNoMemory) {
+    auto sgx = two_sections();
+    EXPECT_EQ(sgx.epc_devices(), 0U);
+    EXPECT_TRUE(sgx.has_root());
+    sgx.flags = sgx.flags | Sgx::kHardware;
+
+    EXPECT_TRUE(is_sgx_of(VmRole::Primary, sgx));
+    EXPECT_EQ(sgx.epc_devices(), 2U);
+    EXPECT_EQ(sgx.resident_bytes(), 0U);
+    EXPECT_EQ(sgx.epc_bytes(), 6_MiB);
+    EXPECT_FALSE(sgx.has_root());
+    EXPECT_FALSE(sgx.has_provision_device());
+    sgx.flags = sgx.flags | Sgx::kProvisionKey;
+    EXPECT_TRUE(sgx.has_provision_device());
+    sgx.flags = sgx.flags & ~Sgx::kHardware;
+    EXPECT_FALSE(sgx.has_provision_device()) << "software has a key of its own";
 }
 
 TEST(SgxRequest, ANumberBelongsToTheActionsThatSetOne) {

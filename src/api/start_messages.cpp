@@ -51,6 +51,9 @@ Result<void> send_start(const Channel& channel, const Order& order) {
     if (order.start.role == static_cast<uint32_t>(VmRole::Enclave))
         descriptors.push_back(order.descriptors.attestor.get());
     if (order.start.sgx.has_spill_file()) descriptors.push_back(order.descriptors.spill.get());
+    for (const auto& epc : order.descriptors.epc)
+        descriptors.push_back(epc.get());
+    if (order.start.sgx.has_provision_device()) descriptors.push_back(order.descriptors.provision.get());
     for (const auto& disk : order.descriptors.disks)
         descriptors.push_back(disk.get());
     for (const auto& network : order.descriptors.networks)
@@ -68,8 +71,10 @@ Result<Order> receive_start(const Channel& channel) {
     if (!is_in_range(start)) return fail(ErrorCode::InvalidMessage, "a start with a number out of range");
     const bool enclave = start.role == static_cast<uint32_t>(VmRole::Enclave);
     const bool spills = start.sgx.has_spill_file();
+    const bool provisions = start.sgx.has_provision_device();
     if (message.descriptors.size() != kOrder.size() + (enclave ? 1 : 0) + (spills ? 1 : 0) +
-                                          start.disk_count + network_count(start.networks))
+                                          start.sgx.epc_devices() + (provisions ? 1 : 0) + start.disk_count +
+                                          network_count(start.networks))
         return fail(ErrorCode::InvalidMessage,
                     "a start with " + std::to_string(message.descriptors.size()) + " descriptors");
     Order order{.start = start, .descriptors = {}};
@@ -78,6 +83,9 @@ Result<Order> receive_start(const Channel& channel) {
         order.descriptors.*member = std::move(*next++);
     if (enclave) order.descriptors.attestor = std::move(*next++);
     if (spills) order.descriptors.spill = std::move(*next++);
+    for (uint32_t i = 0; i < start.sgx.epc_devices(); ++i)
+        order.descriptors.epc.push_back(std::move(*next++));
+    if (provisions) order.descriptors.provision = std::move(*next++);
     for (uint32_t i = 0; i < start.disk_count; ++i)
         order.descriptors.disks.push_back(std::move(*next++));
     while (next != message.descriptors.end())

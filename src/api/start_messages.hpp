@@ -58,6 +58,8 @@ struct Descriptors {
     Fd vmm_kill;            // cgroup.kill of the VMM's cgroup: "1" kills it, which the shim's user could not
     Fd attestor;            // of an enclave: its connection, opened by the broker
     Fd spill;               // where EPC beyond its budget goes, with room for all of it; of a VM with such
+    std::vector<Fd> epc;    // of SGX by the host's processors: /dev/sgx_vepc, opened for each section
+    Fd provision;           // and /dev/sgx_provision, if it has the provisioning key
     std::vector<Fd> disks;  // of a primary VM, in the order of the guest's slots
     std::vector<Fd> networks;
 };

@@ -42,6 +42,10 @@ std::vector<Fd*> places_of(LaunchOrder& order) {
     if (!order.launch.is_primary()) places.push_back(&fds.attestor);
     if ((order.launch.flags & Launch::kConsole) != 0) places.push_back(&fds.console_ring);
     if (order.launch.sgx.has_spill_file()) places.push_back(&fds.spill);
+    fds.epc.resize(order.launch.sgx.epc_devices());
+    for (auto& epc : fds.epc)
+        places.push_back(&epc);
+    if (order.launch.sgx.has_provision_device()) places.push_back(&fds.provision);
     fds.disks.resize(order.launch.disk_count);
     for (auto& disk : fds.disks)
         places.push_back(&disk);
@@ -71,6 +75,8 @@ Result<Channel::Message> encode_launch(LaunchOrder order) {
         return fail(ErrorCode::InvalidMessage, "launch: another number of disks than it says");
     if (order.descriptors.networks.size() != network_count(order.launch.networks))
         return fail(ErrorCode::InvalidMessage, "launch: another number of networks than it says");
+    if (order.descriptors.epc.size() != order.launch.sgx.epc_devices())
+        return fail(ErrorCode::InvalidMessage, "launch: another number of EPC sections than it says");
     Channel::Message message{.data = encode(order.launch), .descriptors = {}};
     for (Fd* fd : places_of(order))
         message.descriptors.push_back(std::move(*fd));

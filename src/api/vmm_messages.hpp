@@ -75,6 +75,8 @@ struct LaunchDescriptors {
     Fd attestor;        // an enclave's connection to alcove-attestor, its measurements already set
     Fd console_ring;    // memfd; only with Launch::kConsole
     Fd spill;  // of EPC with a budget: a file with room for all EPC, whose former contents are of no interest
+    std::vector<Fd> epc;  // of SGX by the host's processors: /dev/sgx_vepc, opened for each section of the VM
+    Fd provision;         // and /dev/sgx_provision, if it has the provisioning key
     std::vector<Fd> disks;  // of a primary VM; one that is open for reading only is that for the guest, too
     std::vector<Fd> networks;
 };

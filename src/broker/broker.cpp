@@ -216,7 +216,24 @@ Result<VmDescriptors> Broker::gather(const LaunchPlan& plan, std::vector<Fd> des
     given.kvm = std::move(*kvm);
     if (!plan.primary()) given.attestor = TRY(parts_.open_at_attestor(plan).context("alcove-attestor"));
     if (plan.sgx()) given.sgx_root = TRY(parts_.sgx_root(plan).context("alcove-attestor"));
+    TRY(open_sgx_devices(plan.numbers.sgx, given));
     return given;
+}
+
+Result<void> Broker::open_sgx_devices(const api::Sgx& sgx, VmDescriptors& given) const {
+    const auto open = [](const std::string& device) -> Result<Fd> {
+        auto opened = sys::open(device, O_RDWR);
+        if (opened) return opened;
+        return fail(ErrorCode::Unsupported,
+                    "this host gives VMs no SGX of its processors: " + opened.error().to_string() +
+                        "; sgx.backend = \"software\" needs none");
+    };
+    for (uint32_t i = 0; i < sgx.epc_devices(); ++i) {
+        auto epc = TRY(open(parts_.sgx_vepc));
+        given.epc.push_back(std::move(epc));
+    }
+    if (sgx.has_provision_device()) given.provision = TRY(open(parts_.sgx_provision));
+    return {};
 }
 
 Result<void> Broker::start(const LaunchPlan& plan, VmPlaces places, VmDescriptors descriptors) {

@@ -25,6 +25,9 @@ class Broker {
         std::function<Result<Fd>(const LaunchPlan&)> open_at_attestor;
         std::function<Result<api::SgxRootSecret>(const LaunchPlan&)> sgx_root;
         std::string kvm;
+        // Of the host's processors: for EPC, opened for each section, and for the provisioning key.
+        std::string sgx_vepc;
+        std::string sgx_provision;
         uid_t daemon_uid;  // whom it serves
     };
 
@@ -61,6 +64,7 @@ class Broker {
     void refuse_if_failed(uint64_t client, uint32_t request, const Result<void>& outcome);
 
     Result<void> launch(uint64_t client, const api::broker::Launch& body, std::vector<Fd> descriptors);
+    Result<void> open_sgx_devices(const api::Sgx& sgx, VmDescriptors& given) const;
     Result<VmDescriptors> gather(const LaunchPlan& plan, std::vector<Fd> descriptors);
     Result<void> start(const LaunchPlan& plan, VmPlaces places, VmDescriptors descriptors);
     void finish_launch(const std::string& id, Result<void> outcome);

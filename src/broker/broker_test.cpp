@@ -31,6 +31,8 @@ class FakeSpawner : public Spawner {
         network_count = descriptors.networks.size();
         sgx_root = descriptors.sgx_root;
         spill = std::move(descriptors.spill);
+        epc_count = descriptors.epc.size();
+        has_provision = descriptors.provision.is_open();
         const pid_t pid = ::fork();
         if (pid == 0) {
             ::syscall(SYS_close_range, 3, ~0U, 0);  // as the real one does
@@ -57,6 +59,8 @@ class FakeSpawner : public Spawner {
     size_t network_count = 0;
     api::SgxRootSecret sgx_root{};
     Fd spill;
+    size_t epc_count = 0;
+    bool has_provision = false;
     Fd report;
 };
 
@@ -65,6 +69,8 @@ struct BrokerTest : testing::Test, FakeHost {
     FakeSpawner spawner;
     uid_t daemon_uid = ::getuid();
     std::string kvm = "/dev/null";
+    std::string sgx_vepc = "/dev/null";
+    std::string sgx_provision = "/dev/null";
     bool attestor_refuses = false;
     bool siblings_refused = false;
     std::string opened_at_attestor;
@@ -95,6 +101,8 @@ struct BrokerTest : testing::Test, FakeHost {
                           return api::SgxRootSecret{uint8_t(plan.numbers.sgx_root_owner.text()->size())};
                       },
                       .kvm = kvm,
+                      .sgx_vepc = sgx_vepc,
+                      .sgx_provision = sgx_provision,
                       .daemon_uid = daemon_uid},
                      std::move(listener))
                      .value();
@@ -227,6 +235,42 @@ TEST_F(BrokerTest, AVmWithSgxHasItsSecretFromTheAttestor) {
 
     EXPECT_EQ(spawner.sgx_root[0], std::string("vm:dev").size()) << "asked for that owner";
     EXPECT_EQ(opened_at_attestor, "") << "and for nothing else";
+}
+
+TEST_F(BrokerTest, SgxOfTheProcessorsHasTheirDevicesAndNoSecret) {
+    attestor_refuses = true;  // nobody asks it
+    start();
+    auto launch = good_hardware_sgx_launch();
+
+    ask_launch(launch);
+    ASSERT_TRUE(turn_until([&] { return spawner.spawned.size() == 1; }));
+    EXPECT_EQ(spawner.epc_count, 2U) << "one for each section";
+    EXPECT_FALSE(spawner.has_provision);
+    EXPECT_EQ(spawner.sgx_root, api::SgxRootSecret{});
+
+    launch.vm_id = api::VmId::parse("i-1").value().field();
+    launch.vmm_slot = launch.vmm_slot + 1;
+    launch.sgx.flags = launch.sgx.flags | api::Sgx::kProvisionKey;
+    ask_launch(launch);
+    ASSERT_TRUE(turn_until([&] { return spawner.spawned.size() == 2; }));
+    EXPECT_TRUE(spawner.has_provision);
+}
+
+TEST_F(BrokerTest, WithoutTheDevicesOfTheProcessorsNothingIsLaunched) {
+    sgx_provision = "/nonexistent";
+    start();
+    auto launch = good_hardware_sgx_launch();
+    launch.sgx.flags = launch.sgx.flags | api::Sgx::kProvisionKey;
+
+    ask_launch(launch);
+
+    const auto refused = next_failure();
+    EXPECT_EQ(refused.code(), ErrorCode::Unsupported);
+    EXPECT_NE(refused.to_string().find("/nonexistent"), std::string::npos);
+    EXPECT_TRUE(spawner.spawned.empty());
+    ask_launch(good_sgx_launch());
+    ASSERT_TRUE(turn_until([&] { return spawner.spawned.size() == 1; })) << "software needs none";
+    EXPECT_EQ(spawner.epc_count, 0U);
 }
 
 TEST_F(BrokerTest, EpcWithABudgetHasAFileToGoToBehindTheNetworks) {

@@ -175,6 +175,14 @@ inline api::broker::Launch good_sgx_launch() {
     return launch;
 }
 
+inline api::broker::Launch good_hardware_sgx_launch() {
+    auto launch = good_sgx_launch();
+    launch.sgx.sections[1] = launch.sgx.sections[0];
+    launch.sgx.flags = launch.sgx.flags | api::Sgx::kHardware;
+    launch.sgx_root_owner = {};
+    return launch;
+}
+
 inline api::broker::Launch good_spilling_launch() {
     auto launch = good_sgx_launch();
     launch.sgx.budget_mib = 1;

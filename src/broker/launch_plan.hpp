@@ -31,7 +31,7 @@ struct LaunchPlan {
     bool carved() const { return (numbers.flags & api::broker::Launch::kCarved) != 0; }
     bool enclaves() const { return (numbers.flags & api::broker::Launch::kEnclaves) != 0; }
     bool provisioned() const { return (numbers.flags & api::broker::Launch::kProvisioned) != 0; }
-    bool sgx() const { return numbers.sgx.is_there(); }
+    bool sgx() const { return numbers.sgx.has_root(); }  // in software
     bool spills() const { return numbers.sgx.has_spill_file(); }
     bool dedicated() const { return (numbers.flags & api::broker::Launch::kDedicated) != 0; }
     CorePlan cores() const { return {.id = id, .host_cpus = numbers.host_cpus, .dedicated = dedicated()}; }
@@ -47,7 +47,7 @@ struct LaunchPlan {
     // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it. EPC is
     // memory as RAM is, or as much of it as its budget allows and a page or two for each vCPU; with it come
     // pages of ones, page tables for each vCPU, what is known of each page, and of a spill file what the
-    // kernel keeps until it is on the disk.
+    // kernel keeps until it is on the disk. EPC of the host's processors is none of its memory.
     uint64_t memory_limit() const {
         const uint64_t image = carved() ? std::min<uint64_t>(numbers.memory_bytes, api::kMaxImageBytes)
                                         : uint64_t{numbers.image_size};

@@ -78,10 +78,23 @@ TEST(LaunchPlan, EpcWithABudgetIsMemoryAsFarAsThatGoes) {
               plan_launch(good_primary_launch(0), two_cores)->memory_limit() + 256_MiB);
 }
 
+TEST(LaunchPlan, EpcOfTheProcessorsIsNoMemoryAndHasNoSecret) {
+    const auto plan = plan_launch(good_hardware_sgx_launch(), two_cores);
+
+    ASSERT_TRUE(plan) << plan.error().to_string();
+    EXPECT_FALSE(plan->sgx());
+    EXPECT_EQ(plan->memory_limit(), plan_launch(good_primary_launch(0), two_cores)->memory_limit());
+}
+
 TEST(LaunchPlan, TheSgxOfALaunchIsChecked) {
     const std::pair<const char*, std::function<void(Launch&)>> spoilers[] = {
         {"a secret", [](Launch& launch) { launch.sgx.root[0] = 1; }},
         {"flags", [](Launch& launch) { launch.sgx.flags = 64; }},
+        {"a budget of hardware",
+         [](Launch& launch) {
+             launch.sgx.flags = launch.sgx.flags | api::Sgx::kHardware;
+             launch.sgx.budget_mib = 1;
+         }},
         {"a budget above the EPC", [](Launch& launch) { launch.sgx.budget_mib = 5; }},
         {"no printable owner", [](Launch& launch) { launch.sgx_root_owner = api::TextField<80>::of("a b"); }},
         {"an owner of nothing", [](Launch& launch) { launch.sgx = {}; }},

@@ -127,6 +127,8 @@ Result<void> write_start(Preparation& all, pid_t vmm) {
     fds.kvm = std::move(all.descriptors.kvm);
     fds.attestor = std::move(all.descriptors.attestor);
     fds.spill = std::move(all.descriptors.spill);
+    fds.epc = std::move(all.descriptors.epc);
+    fds.provision = std::move(all.descriptors.provision);
     fds.vmm_channel = std::move(all.vmm_channel.first);
     fds.vmm_log = std::move(all.vmm_log.first);
     fds.vmm_kill = std::move(all.places.vmm_kill);

@@ -31,7 +31,9 @@ struct VmDescriptors {
     Fd spill;     // of EPC with a budget
     std::vector<Fd> disks;
     std::vector<Fd> networks;
-    api::SgxRootSecret sgx_root{};  // of a VM with SGX
+    std::vector<Fd> epc;            // of SGX by the host's processors, for each section
+    Fd provision;                   // and if it has the provisioning key
+    api::SgxRootSecret sgx_root{};  // of a VM with SGX in software
 };
 
 struct SpawnedShim {

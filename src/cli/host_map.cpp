@@ -105,7 +105,7 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
     add_owners(owners, enclaves.at("enclaves"));
     std::map<uint64_t, std::string> core_holders;
     std::map<std::string, std::map<std::string, uint64_t>> memory;  // by owner, then by pages
-    std::map<std::string, uint64_t> epc;
+    std::map<std::string, std::map<std::string, uint64_t>> epc;     // by owner, then by what it is made of
     std::vector<std::string> holders = {kHost, kFree};
     uint64_t lendable = 0;
     for (const auto& node : host.at("ledger")) {
@@ -116,7 +116,8 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
                 core_holders[core.get<uint64_t>()] = owner;
             memory[owner]["4k"] += bytes_of(line, "memory_4k_bytes");
             memory[owner]["2m"] += bytes_of(line, "memory_2m_bytes");
-            epc[owner] += bytes_of(line, "epc_bytes");
+            epc[owner]["memory"] += bytes_of(line, "epc_bytes");
+            epc[owner]["EPC of the host"] += bytes_of(line, "hardware_epc_bytes");
             lendable += bytes_of(line, "memory_4k_bytes") + bytes_of(line, "memory_2m_bytes") +
                         bytes_of(line, "epc_bytes");
         }
@@ -135,11 +136,13 @@ Json host_map(const Json& host, const Json& vms, const Json& enclaves) {
             line["pages"] = pages;
             lines.push_back(std::move(line));
         }
-        if (epc[owner] == 0) continue;
-        Json line = owner_fields(owners, owner);
-        line["bytes"] = epc[owner];
-        line["made_of"] = "memory";
-        epc_lines.push_back(std::move(line));
+        for (const auto& [made_of, bytes] : epc[owner]) {
+            if (bytes == 0) continue;
+            Json line = owner_fields(owners, owner);
+            line["bytes"] = bytes;
+            line["made_of"] = made_of;
+            epc_lines.push_back(std::move(line));
+        }
     }
     return {{"cores", core_lines(host, owners, core_holders)},
             {"memory", std::move(lines)},

@@ -21,7 +21,7 @@ Json host() {
             {"owner": "host", "cores": [0], "memory_4k_bytes": 0, "memory_2m_bytes": 0},
             {"owner": "i-1-enc2", "cores": [4], "memory_4k_bytes": 268435456, "memory_2m_bytes": 0},
             {"owner": "i-1", "cores": [2], "memory_4k_bytes": 805306368, "memory_2m_bytes": 0, "epc_bytes": 8388608},
-            {"owner": "free", "cores": [6], "memory_4k_bytes": 1073741824, "memory_2m_bytes": 0}]}]})")
+            {"owner": "free", "cores": [6], "memory_4k_bytes": 1073741824, "memory_2m_bytes": 0, "hardware_epc_bytes": 2097152}]}]})")
         .value();
 }
 Json map() {
@@ -51,9 +51,11 @@ TEST(HostMap, AllMemoryIsSomebodysAndEnclavesFollowTheirPrimary) {
     }
     EXPECT_THAT(owners, testing::ElementsAre("host", "i-1", "i-1-enc2", "free"));
     EXPECT_EQ(total, (uint64_t{4} << 30) - 8388608) << "the rest is EPC";
-    ASSERT_EQ(map()["epc"].size(), 1U);
+    ASSERT_EQ(map()["epc"].size(), 2U);
     EXPECT_EQ(map()["epc"][0]["name"], "dev");
     EXPECT_EQ(map()["epc"][0]["bytes"], 8388608);
+    EXPECT_EQ(map()["epc"][1]["made_of"], "EPC of the host");
+    EXPECT_EQ(map()["epc"][1]["bytes"], 2097152) << "which is no memory";
 }
 
 TEST(HostMap, ThePictureShowsWhoHasWhat) {

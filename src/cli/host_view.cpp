@@ -128,7 +128,7 @@ std::string render_host(const Json& host) {
     fields.emplace_back("broker", trouble && (*trouble)->is_string()
                                       ? one_line((*trouble)->get<std::string>())
                                       : "connected");
-    Rows rows = {{"NODE", "OWNER", "CORES", "4K MEMORY", "2M MEMORY", "EPC"}};
+    Rows rows = {{"NODE", "OWNER", "CORES", "4K MEMORY", "2M MEMORY", "EPC", "HOST EPC"}};
     const auto ledger = find_part(host, "ledger");
     for (const auto& account : ledger ? **ledger : Json::array()) {
         const auto owners = codec::json::array_field(account, "owners");
@@ -138,7 +138,8 @@ std::string render_host(const Json& host) {
             rows.push_back({std::to_string(number_at(account, "node")), owner ? *owner : "?",
                             held ? number_list(**held) : "-", memory_text(number_at(line, "memory_4k_bytes")),
                             memory_text(number_at(line, "memory_2m_bytes")),
-                            memory_text(number_at(line, "epc_bytes"))});
+                            memory_text(number_at(line, "epc_bytes")),
+                            memory_text(number_at(line, "hardware_epc_bytes"))});
         }
     }
     return render_fields(fields) + "\n" + render_table(rows);

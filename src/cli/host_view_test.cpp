@@ -14,21 +14,24 @@ TEST(HostView, TheLedgerIsATableByOwner) {
     daemon::HostView view;
     view.topology = host::describe_topology("core:2 pu:2").value();
     view.memory = {.total_bytes = 8_GiB, .available_bytes = 6_GiB, .swap_total_bytes = 0, .nodes = {}};
-    view.account = {
-        {.node = {0},
-         .lines = {{.owner = "host", .cores = {{0}}},
-                   {.owner = "i-0-enc1", .cores = {{2}}, .small_bytes = 512_MiB, .epc_bytes = 8_MiB},
-                   {.owner = "free", .cores = {}, .small_bytes = 4_GiB, .huge_bytes = 2_MiB}}}};
+    view.account = {{.node = {0},
+                     .lines = {{.owner = "host", .cores = {{0}}},
+                               {.owner = "i-0-enc1",
+                                .cores = {{2}},
+                                .small_bytes = 512_MiB,
+                                .epc_bytes = 8_MiB,
+                                .hardware_epc_bytes = 64_MiB},
+                               {.owner = "free", .cores = {}, .small_bytes = 4_GiB, .huge_bytes = 2_MiB}}}};
     view.broker_trouble = "no such file";
 
     const auto text = render_host(daemon::to_json(view));
 
     EXPECT_EQ(text,
               "cores   2\nmemory  8 GiB, 6 GiB available\nbroker  no such file\n\n"
-              "NODE  OWNER     CORES  4K MEMORY  2M MEMORY  EPC\n"
-              "0     host      0      -          -          -\n"
-              "0     i-0-enc1  2      512 MiB    -          8 MiB\n"
-              "0     free      -      4 GiB      2 MiB      -\n");
+              "NODE  OWNER     CORES  4K MEMORY  2M MEMORY  EPC    HOST EPC\n"
+              "0     host      0      -          -          -      -\n"
+              "0     i-0-enc1  2      512 MiB    -          8 MiB  64 MiB\n"
+              "0     free      -      4 GiB      2 MiB      -      -\n");
 }
 
 TEST(HostView, AnAnswerWithoutItsPartsIsShownAsFarAsItGoes) {

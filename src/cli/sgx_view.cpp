@@ -130,6 +130,7 @@ std::string render_vm_sgx(const Json& vm) {
     std::string text = text_at(vm, "id") + (name.empty() ? "" : "  " + name) + "\n";
     Fields fields;
     const auto& configuration = list_at(vm, "configuration");
+    fields.emplace_back("backend", text_at(configuration, "backend"));
     fields.emplace_back("population", text_at(configuration, "population"));
     const uint64_t budget = number_at(configuration, "budget_mib");
     if (budget != 0) fields.emplace_back("budget", std::to_string(budget) + " MiB");
@@ -143,6 +144,10 @@ std::string render_vm_sgx(const Json& vm) {
     }
     for (const auto& section : list_at(state, "sections"))
         fields.emplace_back("section", section_text(section));
+    if (text_at(configuration, "backend") == "hardware") {
+        fields.emplace_back("enclaves", "not seen: the host's processors run them, and do not tell");
+        return text + render_fields(fields, 2);
+    }
     fields.emplace_back("in use", pages_text(number_at(state, "valid_pages")));
     fields.emplace_back("resident", pages_text(number_at(state, "resident_pages")));
     fields.emplace_back("evicted", pages_text(number_at(state, "evicted_pages")));
@@ -171,17 +176,24 @@ std::string render_sgx_host(const Json& sgx) {
         for (const auto& node : list_at(sgx, "hardware.nodes"))
             hardware.emplace_back("node " + std::to_string(number_at(node, "node")),
                                   size_text(number_at(node, "total_bytes")));
-        hardware.emplace_back("lent", "none: VMs have SGX in software");
+        const bool lends = is_true(sgx, "hardware.virtual_epc_device");
+        hardware.emplace_back("lent", lends ? size_text(number_at(sgx, "hardware.lent_bytes"))
+                                            : "none: VMs have SGX in software");
+        if (lends) hardware.emplace_back("free", size_text(number_at(sgx, "hardware.free_bytes")));
     }
     hardware.emplace_back("software", "SGX1, SGX2, launch control; EPC is memory of this host");
     hardware.emplace_back("budget", size_text(number_at(sgx, "software.total_bytes")));
     hardware.emplace_back("lent", size_text(number_at(sgx, "software.lent_bytes")));
     hardware.emplace_back("free", size_text(number_at(sgx, "software.free_bytes")));
     std::string text = render_fields(hardware);
-    std::vector<std::vector<std::string>> rows = {{"NODE", "OWNER", "EPC"}};
-    for (const auto& line : list_at(sgx, "software.owners"))
-        rows.push_back({std::to_string(number_at(line, "node")), text_at(line, "owner"),
-                        size_text(number_at(line, "bytes"))});
+    std::vector<std::vector<std::string>> rows = {{"NODE", "OWNER", "EPC", "MADE OF"}};
+    const auto add_owners = [&](const std::string& list, const std::string& made_of) {
+        for (const auto& line : list_at(sgx, list))
+            rows.push_back({std::to_string(number_at(line, "node")), text_at(line, "owner"),
+                            size_text(number_at(line, "bytes")), made_of});
+    };
+    add_owners("hardware.owners", "EPC of the host");
+    add_owners("software.owners", "memory");
     return rows.size() == 1 ? text : text + "\n" + render_table(rows);
 }
 

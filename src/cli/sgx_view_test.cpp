@@ -116,6 +116,36 @@ TEST(SgxView, TheHostSaysWhatItHas) {
     EXPECT_THAT(text, HasSubstr("i-1    8 MiB"));
 }
 
+TEST(SgxView, EpcOfTheHostIsShownWithItsOwners) {
+    const host::SgxHardware hardware{.present = true, .virtual_epc_device = true};
+    std::vector<host::NodeAccount> account = {{.node = {0}, .lines = {}}};
+    account[0].lines = {{.owner = "i-1", .hardware_epc_bytes = 8_MiB},
+                        {.owner = "free", .hardware_epc_bytes = 56_MiB}};
+
+    const auto text = render_sgx_host(daemon::to_json(hardware, account));
+
+    EXPECT_THAT(text, HasSubstr("lent              8 MiB\n"));
+    EXPECT_THAT(text, HasSubstr("free              56 MiB\n"));
+    EXPECT_THAT(text, HasSubstr("i-1    8 MiB  EPC of the host"));
+}
+
+TEST(SgxView, OfTheProcessorsEnclavesItIsSaidThatNobodySeesThem) {
+    sgx::Configuration configuration;
+    configuration.epc = {{.size_mib = 4}};
+    configuration.backend = sgx::Backend::Hardware;
+    api::vmm::SgxState state;
+    state.sections = {{.base = 4_GiB, .size = 4_MiB}};
+
+    const auto text =
+        render_sgx_list(Json::array({daemon::to_json(daemon::sgx_view(configuration, std::move(state)))}));
+
+    EXPECT_THAT(text, HasSubstr("backend     hardware\n"));
+    EXPECT_THAT(text, HasSubstr("section     4 MiB at 0x100000000\n"));
+    EXPECT_THAT(text, HasSubstr("enclaves    not seen"));
+    EXPECT_THAT(text, testing::Not(HasSubstr("resident")));
+    EXPECT_THAT(text, testing::Not(HasSubstr("no enclaves")));
+}
+
 TEST(SgxView, AnAnswerWithoutItsPartsIsShownAsFarAsItGoes) {
     EXPECT_FALSE(render_sgx_host(Json::object()).empty());
     EXPECT_FALSE(render_sgx_list(Json::array({Json::object()})).empty());

@@ -194,7 +194,8 @@ Json to_json(const host::Grant& grant) {
         nodes.push_back({{"node", node.node.value},
                          {"cores", numbers(node.cores)},
                          {"memory_bytes", node.memory_bytes},
-                         {"epc_bytes", node.epc_bytes}});
+                         {"epc_bytes", node.epc_bytes},
+                         {"hardware_epc_bytes", node.hardware_epc_bytes}});
     return {{"cpus", numbers(grant.cpus)}, {"nodes", std::move(nodes)}};
 }
 
@@ -235,6 +236,7 @@ int http_status(ErrorCode code) {
         case ErrorCode::NoFreeCores:
         case ErrorCode::NoFreeMemory:
         case ErrorCode::NoHugePages:
+        case ErrorCode::NoFreeEpc:
         case ErrorCode::LimitExceeded:
         case ErrorCode::ConnectionLost:
             return 503;
@@ -303,7 +305,8 @@ Json to_json(const HostView& view) {
                              {"cores", numbers(line.cores)},
                              {"memory_4k_bytes", line.small_bytes},
                              {"memory_2m_bytes", line.huge_bytes},
-                             {"epc_bytes", line.epc_bytes}});
+                             {"epc_bytes", line.epc_bytes},
+                             {"hardware_epc_bytes", line.hardware_epc_bytes}});
         ledger.push_back({{"node", account.node.value}, {"owners", std::move(lines)}});
     }
     Json weaknesses = Json::array();

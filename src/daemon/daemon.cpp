@@ -82,6 +82,8 @@ Result<void> Daemon::open_state(const DaemonConfig& config) {
     const auto saved = TRY(store_->load());
     auto capacity = TRY(host::lending_capacity(topology, memory, host::probe_core_scheduling(),
                                                config.lending, already_lent(saved)));
+    sgx_ = host::read_sgx(topology.nodes);
+    host::add_hardware_epc(capacity, sgx_);
     auto ledger = TRY(host::Ledger::create(std::move(capacity)));
     ledger_ = std::make_unique<host::Ledger>(std::move(ledger));
     return {};
@@ -91,6 +93,7 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
     auto supervision = config.supervisor;
     supervision.run_directory = config.run_directory;
     supervision.memory_now = [] { return host::read_host_memory(); };
+    supervision.sgx = sgx_;
     supervisor_ = std::make_unique<Supervisor>(*loop_, *store_, *ledger_, changes_, std::move(supervision));
     TRY(supervisor_->start());
 

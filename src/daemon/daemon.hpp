@@ -11,6 +11,7 @@
 #include "daemon/api_routes.hpp"
 #include "daemon/descriptor_server.hpp"
 #include "host/capacity.hpp"
+#include "host/sgx.hpp"
 
 namespace alcove::daemon {
 
@@ -27,7 +28,7 @@ struct DaemonConfig {
     bool embedded = false;
     host::LendingRules lending;
     HttpLimits http;
-    Supervisor::Config supervisor;  // run_directory and memory_now are filled in
+    Supervisor::Config supervisor;  // run_directory, memory_now and sgx are filled in
 };
 
 inline constexpr const char* kControlSocketName = "alcoved.sock";
@@ -54,6 +55,7 @@ class Daemon {
     Changes changes_;
     std::unique_ptr<Store> store_;
     std::unique_ptr<host::Ledger> ledger_;
+    host::SgxHardware sgx_{};  // as it was at the start
     DescriptorTokens tokens_;
     std::unique_ptr<Supervisor> supervisor_;
     std::unique_ptr<DescriptorServer> descriptors_;

@@ -80,6 +80,14 @@ Json state_json(const api::vmm::SgxState& state) {
             {"enclaves", std::move(enclaves)}};
 }
 
+// The processors do not tell what they do: null, where software has numbers.
+Json hardware_state_json(const api::vmm::SgxState& state) {
+    Json json = state_json(state);
+    for (auto& field : json.items())
+        if (field.key() != "sections") field.value() = nullptr;
+    return json;
+}
+
 }  // namespace
 
 SgxView sgx_view(const sgx::Configuration& configuration, Result<api::vmm::SgxState> state) {
@@ -89,7 +97,9 @@ SgxView sgx_view(const sgx::Configuration& configuration, Result<api::vmm::SgxSt
 
 Json to_json(const SgxView& view) {
     Json json = {{"configuration", sgx::to_json(view.configuration)}};
-    json["state"] = view.state ? state_json(*view.state) : Json(nullptr);
+    json["state"] = nullptr;
+    const bool hardware = view.configuration.backend == sgx::Backend::Hardware;
+    if (view.state) json["state"] = hardware ? hardware_state_json(*view.state) : state_json(*view.state);
     if (!view.state) json["state_missing"] = view.missing;
     return json;
 }
@@ -111,19 +121,29 @@ Json to_json(const host::SgxHardware& hardware, const std::vector<host::NodeAcco
         nodes.push_back({{"node", node.node.value}, {"total_bytes", node.total_bytes}});
     Json in_hardware = host::to_json(hardware);
     in_hardware["nodes"] = std::move(nodes);
-    in_hardware["lent_bytes"] = 0;
     uint64_t lent = 0;
     uint64_t free = 0;
     Json owners = Json::array();
+    uint64_t hardware_lent = 0;
+    uint64_t hardware_free = 0;
+    Json hardware_owners = Json::array();
     for (const auto& node : account) {
         for (const auto& line : node.lines) {
             lent += line.epc_bytes;
-            if (line.owner == host::Ledger::kFree) free += line.small_bytes;
+            const bool is_free = line.owner == host::Ledger::kFree;
+            if (is_free) free += line.small_bytes;
+            (is_free ? hardware_free : hardware_lent) += line.hardware_epc_bytes;
+            if (!is_free && line.hardware_epc_bytes != 0)
+                hardware_owners.push_back(
+                    {{"owner", line.owner}, {"node", node.node.value}, {"bytes", line.hardware_epc_bytes}});
             if (line.epc_bytes != 0)
                 owners.push_back(
                     {{"owner", line.owner}, {"node", node.node.value}, {"bytes", line.epc_bytes}});
         }
     }
+    in_hardware["lent_bytes"] = hardware_lent;
+    in_hardware["free_bytes"] = hardware_free;
+    in_hardware["owners"] = std::move(hardware_owners);
     return {{"hardware", std::move(in_hardware)},
             {"software",
              {{"made_of", "memory of this host"},

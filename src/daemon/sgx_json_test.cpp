@@ -98,6 +98,39 @@ TEST(SgxJson, TheHostsBudgetIsItsMemory) {
     EXPECT_EQ(json["software"]["owners"][0]["owner"], "i-1");
 }
 
+TEST(SgxJson, OfTheProcessorsSgxThereAreSectionsAndNoNumbers) {
+    auto configuration = four_mib();
+    configuration.backend = sgx::Backend::Hardware;
+    api::vmm::SgxState state;
+    state.sections = {{.base = 4_GiB, .size = 4_MiB}};
+
+    const auto json = to_json(sgx_view(configuration, state))["state"];
+
+    EXPECT_EQ(json["sections"][0]["size"], 4_MiB);
+    for (const char* name :
+         {"valid_pages", "resident_pages", "evicted_pages", "leaves", "enclaves", "enclaves_in_all"}) {
+        ASSERT_TRUE(json.contains(name)) << name;
+        EXPECT_TRUE(json[name].is_null()) << name;
+    }
+}
+
+TEST(SgxJson, TheProcessorsEpcHasItsOwners) {
+    std::vector<host::NodeAccount> account = {{.node = {1}, .lines = {}}};
+    account[0].lines = {{.owner = "host"},
+                        {.owner = "i-1", .epc_bytes = 2_MiB, .hardware_epc_bytes = 8_MiB},
+                        {.owner = "free", .hardware_epc_bytes = 24_MiB}};
+
+    const auto json = to_json(host::SgxHardware{.present = true}, account);
+
+    EXPECT_EQ(json["hardware"]["lent_bytes"], 8_MiB);
+    EXPECT_EQ(json["hardware"]["free_bytes"], 24_MiB);
+    ASSERT_EQ(json["hardware"]["owners"].size(), 1U);
+    EXPECT_EQ(json["hardware"]["owners"][0]["owner"], "i-1");
+    EXPECT_EQ(json["hardware"]["owners"][0]["node"], 1);
+    EXPECT_EQ(json["hardware"]["owners"][0]["bytes"], 8_MiB);
+    EXPECT_EQ(json["software"]["lent_bytes"], 2_MiB);
+}
+
 TEST(SgxJson, WhatTheDatabaseHasComesBack) {
     EXPECT_EQ(stored_text({}), "");
     EXPECT_FALSE(parse_stored("").value());

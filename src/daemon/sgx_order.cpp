@@ -24,7 +24,12 @@ Result<void> check_sgx(const sgx::Configuration& configuration, uint64_t memory_
 }
 
 uint64_t epc_memory(const sgx::Configuration& configuration) {
+    if (configuration.backend == sgx::Backend::Hardware) return 0;
     return align_up<uint64_t>(configuration.resident_mib() * 1_MiB, 2_MiB);
+}
+
+uint64_t epc_of_hardware(const sgx::Configuration& configuration) {
+    return configuration.backend == sgx::Backend::Hardware ? configuration.size_mib() * 1_MiB : 0;
 }
 
 api::Sgx sgx_order(const sgx::Configuration& configuration) {
@@ -41,7 +46,8 @@ api::Sgx sgx_order(const sgx::Configuration& configuration) {
     order.flags = (configuration.sgx1 ? api::Sgx::kSgx1 : 0U) | (configuration.sgx2 ? api::Sgx::kSgx2 : 0U) |
                   (configuration.launch_hash_writable ? api::Sgx::kLaunchHashWritable : 0U) |
                   (configuration.provision_key ? api::Sgx::kProvisionKey : 0U) |
-                  (configuration.population == sgx::Population::Balloon ? api::Sgx::kBalloon : 0U);
+                  (configuration.population == sgx::Population::Balloon ? api::Sgx::kBalloon : 0U) |
+                  (configuration.backend == sgx::Backend::Hardware ? api::Sgx::kHardware : 0U);
     return order;
 }
 

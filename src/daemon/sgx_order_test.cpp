@@ -30,8 +30,10 @@ TEST(SgxOrder, WhatCanNotBeHadIsSaid) {
     EXPECT_EQ(check_sgx({}, 1_GiB).error().code(), ErrorCode::MachineConfig);
     auto hardware = epc_of(4);
     hardware.backend = sgx::Backend::Hardware;
-    hardware.key_root = sgx::KeyRoot::Host;
-    EXPECT_EQ(check_sgx(hardware, 1_GiB).error().code(), ErrorCode::Unsupported);
+    EXPECT_THAT(check_sgx(hardware, 1_GiB).error().to_string(), HasSubstr("sgx.key_root must be"));
+    auto away = epc_of(4);
+    away.on_migrate = sgx::OnMigrate::Carry;
+    EXPECT_EQ(check_sgx(away, 1_GiB).error().code(), ErrorCode::Unsupported);
     auto large = epc_of(512 * 1024);
     large.epc.push_back({.size_mib = 1});
     EXPECT_EQ(check_sgx(large, 1_GiB).error().code(), ErrorCode::MachineConfig);
@@ -79,6 +81,19 @@ TEST(SgxOrder, EpcWithABalloonIsLentWholeUntilItsGuestGivesSomeBack) {
     configuration.budget_mib = 50;  // as a VM that runs has it
     EXPECT_EQ(epc_memory(configuration), 50_MiB);
     EXPECT_EQ(sgx_order(configuration).budget_mib, 50U);
+}
+
+TEST(SgxOrder, EpcOfTheProcessorsIsNoMemory) {
+    auto configuration = epc_of(3);
+    configuration.key_root = sgx::KeyRoot::Host;
+    EXPECT_EQ(epc_of_hardware(configuration), 0U);
+    configuration.backend = sgx::Backend::Hardware;
+
+    EXPECT_TRUE(check_sgx(configuration, 1_GiB));
+    EXPECT_EQ(epc_memory(configuration), 0U);
+    EXPECT_EQ(epc_of_hardware(configuration), 3_MiB);
+    EXPECT_TRUE(sgx_order(configuration).is_hardware());
+    EXPECT_TRUE(api::is_sgx_of(api::VmRole::Primary, sgx_order(configuration)));
 }
 
 TEST(SgxOrder, TheRootIsTheVmsByItsName) {

@@ -134,6 +134,11 @@ ALTER TABLE vms ADD COLUMN sgx TEXT NOT NULL DEFAULT '';
 ALTER TABLE leases ADD COLUMN epc_bytes INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+// Schema 7: EPC of the host's processors, which is no memory.
+constexpr std::string_view kSchema7 = R"sql(
+ALTER TABLE leases ADD COLUMN hardware_epc_bytes INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -271,6 +276,7 @@ Result<void> Store::migrate() {
     if (version < 4) TRY(database_.execute(kSchema4));
     if (version < 5) TRY(database_.execute(kSchema5));
     if (version < 6) TRY(database_.execute(kSchema6));
+    if (version < 7) TRY(database_.execute(kSchema7));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -296,14 +302,16 @@ Result<std::vector<Store::Saved>> Store::load() const {
         saved.grant.pages = saved.record.pages;
         saved.grant.policy = saved.record.policy;
         auto leases = TRY(database_.prepare(
-            "SELECT node, cores, memory_bytes, epc_bytes FROM leases WHERE vm = ? ORDER BY node"));
+            "SELECT node, cores, memory_bytes, epc_bytes, hardware_epc_bytes FROM leases WHERE vm = ? "
+            "ORDER BY node"));
         leases.bind(1, std::string_view(saved.record.id));
         while (TRY(leases.step())) {
             auto cores = TRY(parse_core_list(leases.text(1)));
             saved.grant.nodes.push_back({.node = host::NumaNode{static_cast<uint32_t>(leases.integer(0))},
                                          .cores = std::move(cores),
                                          .memory_bytes = static_cast<uint64_t>(leases.integer(2)),
-                                         .epc_bytes = static_cast<uint64_t>(leases.integer(3))});
+                                         .epc_bytes = static_cast<uint64_t>(leases.integer(3)),
+                                         .hardware_epc_bytes = static_cast<uint64_t>(leases.integer(4))});
         }
         result.push_back(std::move(saved));
     }
@@ -409,10 +417,10 @@ Result<void> Store::write_lease(const host::Grant& grant) {
     auto before = TRY(database_.prepare("DELETE FROM leases WHERE vm = ?"));
     TRY(before.bind(1, std::string_view(grant.owner)).run());
     for (const auto& node : grant.nodes) {
-        auto statement = TRY(database_.prepare("INSERT INTO leases VALUES (?, ?, ?, ?, ?)"));
+        auto statement = TRY(database_.prepare("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)"));
         statement.bind(1, std::string_view(grant.owner)).bind(2, node.node.value);
         statement.bind(3, std::string_view(core_list(node.cores))).bind(4, node.memory_bytes);
-        statement.bind(5, node.epc_bytes);
+        statement.bind(5, node.epc_bytes).bind(6, node.hardware_epc_bytes);
         TRY(statement.run());
     }
     return {};

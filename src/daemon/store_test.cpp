@@ -56,7 +56,7 @@ host::Grant grant_of(const std::string& id) {
                       .nodes = {},
                       .cpus = {}};
     grant.nodes = {{.node = {0}, .cores = {{2}, {4}}, .memory_bytes = 2_MiB, .epc_bytes = 6_MiB},
-                   {.node = {3}, .cores = {}, .memory_bytes = 4_MiB}};
+                   {.node = {3}, .cores = {}, .memory_bytes = 4_MiB, .hardware_epc_bytes = 3_MiB}};
     return grant;
 }
 
@@ -239,6 +239,7 @@ TEST_F(StoreTest, ADatabaseFromBeforePrimaryVmsGoesOn) {
     EXPECT_TRUE(saved[0].record.networks.empty());
     EXPECT_FALSE(saved[0].record.sgx);
     ASSERT_EQ(saved[0].grant.nodes.size(), 1U);
+    EXPECT_EQ(saved[0].grant.hardware_epc_bytes(), 0U);
     ASSERT_EQ(events.size(), 1U);
     EXPECT_EQ(events[0].vm, "i-1-enc1");
     store.remove("i-1-enc1", {}).value();

@@ -8,6 +8,7 @@
 #include "api/limits.hpp"
 #include "crypto/random.hpp"
 #include "daemon/network_json.hpp"
+#include "daemon/sgx_backend.hpp"
 #include "daemon/sgx_order.hpp"
 #include "host/capacity.hpp"
 #include "support/bits.hpp"
@@ -232,7 +233,11 @@ void Supervisor::commit_or_retry(Vm& vm, std::string_view event_kind, const std:
 Result<VmRecord> Supervisor::launch(LaunchRequest request) {
     TRY(check(request));
     const auto share = TRY(share_of(request));
+    if (request.sgx)
+        request.sgx->backend =
+            TRY(choose_backend(*request.sgx, config_.sgx, ledger_.free_hardware_epc_bytes()));
     const uint64_t epc = request.sgx ? epc_memory(*request.sgx) : 0;
+    const uint64_t hardware_epc = request.sgx ? epc_of_hardware(*request.sgx) : 0;
     if (config_.memory_now) {
         const auto memory = config_.memory_now();
         if (memory) TRY(host::check_memory_now(*memory, request.memory_bytes, request.pages));
@@ -246,6 +251,7 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
                                       .vcpus = request.vcpus,
                                       .memory_bytes = request.memory_bytes,
                                       .epc_bytes = epc,
+                                      .hardware_epc_bytes = hardware_epc,
                                       .pages = request.pages,
                                       .policy = request.policy}));
     record.cid = TRY(choose_cid(request));

@@ -24,6 +24,7 @@
 #include "daemon/vm_record.hpp"
 #include "host/host_memory.hpp"
 #include "host/ledger.hpp"
+#include "host/sgx.hpp"
 
 namespace alcove::daemon {
 
@@ -78,6 +79,7 @@ class Supervisor {
         std::chrono::milliseconds force_margin{10000};  // how long a shim may take beyond its own deadline
         // What the host has free at this moment; may be empty.
         std::function<Result<host::HostMemory>()> memory_now;
+        host::SgxHardware sgx{};  // of the host's processors
     };
 
     Supervisor(EventLoop& loop, Store& store, host::Ledger& ledger, Changes& changes, Config config);
@@ -89,7 +91,8 @@ class Supervisor {
     Result<void> start();
 
     // The VM is in state `reserving`, stored, and on its way. ErrorCode::NoFreeCores, NoFreeMemory,
-    // NoHugePages, EnclaveNameTaken, AlreadyExists (CID), LimitExceeded, InvalidArgument, ConnectionLost.
+    // NoHugePages, NoFreeEpc, EnclaveNameTaken, AlreadyExists (CID), LimitExceeded, InvalidArgument,
+    // ConnectionLost.
     Result<VmRecord> launch(LaunchRequest request);
     std::vector<VmRecord> list() const;  // by age
     // By id, or by name: the one that is not over, else the latest. ErrorCode::EnclaveNotFound. The other

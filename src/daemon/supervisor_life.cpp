@@ -115,8 +115,9 @@ api::broker::Launch Supervisor::launch_order(const Vm& vm) const {
                                 .kind = static_cast<uint8_t>(record.networks[i].kind)};
     if (record.sgx) {
         order.sgx = sgx_order(*record.sgx);
-        order.sgx_root_owner =
-            api::TextField<80>::of(sgx_root_owner(record.sgx->key_root, record.id, record.name));
+        if (order.sgx.has_root())
+            order.sgx_root_owner =
+                api::TextField<80>::of(sgx_root_owner(record.sgx->key_root, record.id, record.name));
     }
     if (!record.is_primary()) {
         order.module_id = api::TextField<128>::of(record.id);

@@ -67,6 +67,60 @@ TEST_F(SupervisorTest, TheSgxOfAVmIsAskedForAndLost) {
     EXPECT_EQ(refused, ErrorCode::InvalidArgument);
 }
 
+class HardwareEpcTest : public SupervisorTest {
+  protected:
+    HardwareEpcTest() {
+        config_.sgx = {
+            .present = true, .sgx1 = true, .sgx2 = true, .launch_control = true, .virtual_epc_device = true};
+        capacity_.nodes[0].hardware_epc_bytes = 8_MiB;
+        restart();
+    }
+    LaunchRequest wanted(const std::string& name, sgx::Backend backend, uint64_t mib) {
+        auto launch = with_epc(request(name), mib);
+        launch.sgx->backend = backend;
+        launch.sgx->key_root = sgx::KeyRoot::Host;
+        return launch;
+    }
+};
+
+TEST_F(HardwareEpcTest, IsLentAsWhatItIsAndOrderedWithoutASecret) {
+    const auto record = supervisor_->launch(wanted("dev", sgx::Backend::Hardware, 5)).value();
+
+    ASSERT_TRUE(until([&] { return !host_.launches().empty(); }));
+    const auto order = host_.launches().at(0);
+    EXPECT_TRUE(order.sgx.is_hardware());
+    EXPECT_EQ(order.sgx_root_owner.text(), "") << "the keys are the processor's";
+    EXPECT_EQ(supervisor_->grant(record.id)->epc_bytes(), 0U);
+    EXPECT_EQ(supervisor_->grant(record.id)->hardware_epc_bytes(), 5_MiB);
+    EXPECT_EQ(ledger_->account().at(0).lines.back().hardware_epc_bytes, 3_MiB);
+    EXPECT_EQ(supervisor_->launch(wanted("more", sgx::Backend::Hardware, 4)).error().code(),
+              ErrorCode::NoFreeEpc);
+
+    ASSERT_TRUE(
+        until([&] { return supervisor_->find("dev", api::VmRole::Primary)->state == VmState::Running; }));
+    restart();
+    EXPECT_EQ(supervisor_->grant(record.id)->hardware_epc_bytes(), 5_MiB);
+    supervisor_->stop("dev", milliseconds(100)).value();
+    ASSERT_TRUE(until([&] { return ledger_->free_hardware_epc_bytes() == 8_MiB; }));
+}
+
+TEST_F(HardwareEpcTest, AutoGoesToSoftwareWhenItIsLent) {
+    const auto backend_of = [&](const std::string& name) {
+        return supervisor_->launch(wanted(name, sgx::Backend::Auto, 5)).value().sgx->backend;
+    };
+    EXPECT_EQ(backend_of("first"), sgx::Backend::Hardware);
+    EXPECT_EQ(backend_of("second"), sgx::Backend::Software);
+}
+
+TEST_F(SupervisorTest, HardwareThatIsNotThereIsRefusedAndLeavesNothing) {
+    auto launch = with_epc(request("dev"), 4);
+    launch.sgx->backend = sgx::Backend::Hardware;
+    launch.sgx->key_root = sgx::KeyRoot::Host;
+    EXPECT_EQ(supervisor_->launch(std::move(launch)).error().code(), ErrorCode::Unsupported);
+    EXPECT_TRUE(ledger_->grants().empty());
+    EXPECT_EQ(supervisor_->launch(with_epc(request("dev"), 4)).value().sgx->backend, sgx::Backend::Software);
+}
+
 class EpcBudgetTest : public SupervisorTest {
   protected:
     EpcBudgetTest() {

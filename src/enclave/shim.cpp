@@ -264,6 +264,8 @@ void Shim::let_go() {
     order_.descriptors.connect_listener.reset();
     order_.descriptors.disks.clear();
     order_.descriptors.spill.reset();
+    order_.descriptors.epc.clear();
+    order_.descriptors.provision.reset();
     order_.descriptors.networks.clear();
     fabric_.give_back();
 }
@@ -341,6 +343,9 @@ Result<vmm::LaunchDescriptors> Shim::launch_descriptors() {
     TRY(copy_into(given.connect_socket, ours.connect_listener));
     TRY(copy_into(given.console_ring, console_for_writing_));
     if (ours.spill.is_open()) TRY(copy_into(given.spill, ours.spill));
+    for (const auto& epc : ours.epc)
+        TRY(copy_into(given.epc.emplace_back(), epc));
+    if (ours.provision.is_open()) TRY(copy_into(given.provision, ours.provision));
     for (const auto& disk : ours.disks)
         TRY(copy_into(given.disks.emplace_back(), disk));
     for (const auto& network : ours.networks)

@@ -98,6 +98,8 @@ struct ShimTest : testing::Test {
     std::vector<Fd> streams;  // networks
     api::Sgx sgx{};
     Fd spill;
+    std::vector<Fd> epc;
+    Fd provision;
     uint64_t memory_bytes = 16_MiB;
     uid_t daemon_uid = ::getuid();
     PreparationWork work = PreparationWork::real();
@@ -164,6 +166,8 @@ struct ShimTest : testing::Test {
         fds.kvm = sys::open("/dev/null", O_RDWR).value();
         order.start.sgx = sgx;
         fds.spill = std::move(spill);
+        fds.epc = std::move(epc);
+        fds.provision = std::move(provision);
         fds.disks = std::move(disks);
         fds.networks = std::move(streams);
         auto attestor_pair = sys::socket_pair(SOCK_SEQPACKET).value();

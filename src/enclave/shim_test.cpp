@@ -638,6 +638,37 @@ TEST_F(ShimTest, TheNextLifeHasTheSpillFileAndWhatWasSetOfItsEpc) {
     EXPECT_EQ(detail, "3 MiB, a file, 2 MiB wanted");
 }
 
+// Resets once; the second life says what it has of the processors' SGX.
+int live_with_hardware_sgx(const Channel& channel, vmm::LaunchOrder& order) {
+    say_started(channel);
+    const auto size = [](const Fd& fd) { return std::to_string(sys::file_size(fd).value() / 1_MiB); };
+    const auto& fds = order.descriptors;
+    const bool is_first = sys::file_size(fds.provision).value() == 0;
+    if (is_first && sys::truncate(fds.provision, 1_MiB)) {
+        say_stopped(channel, StopReason::I8042Reset, "");
+        return 0;
+    }
+    say_stopped(channel, StopReason::PowerOff, size(fds.epc.at(0)) + " " + size(fds.epc.at(1)));
+    return 0;
+}
+
+TEST_F(ShimTest, TheNextLifeHasTheSameEpcOfTheHost) {
+    role = api::VmRole::Primary;
+    for (const uint32_t mib : {4U, 2U}) {
+        sgx.sections.at(epc.size()) = {.base = api::EpcSection::kAnywhere, .size_mib = mib, .node = 0};
+        epc.push_back(sys::memfd("epc").value());
+        ASSERT_TRUE(sys::truncate(epc.back(), mib * 1_MiB));
+    }
+    sgx.flags = api::Sgx::kSgx1 | api::Sgx::kHardware | api::Sgx::kProvisionKey;
+    provision = sys::memfd("provision").value();
+    start(live_with_hardware_sgx);
+    attach();
+
+    std::string detail;
+    EXPECT_EQ(state_at(Phase::Ended, &detail).restarts, 1U);
+    EXPECT_EQ(detail, "4 2");
+}
+
 // Says in the end whom it was joined with, and that the descriptors came along.
 int list_joined(const Channel& channel, vmm::LaunchOrder&) {
     say_started(channel);

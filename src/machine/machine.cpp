@@ -37,6 +37,8 @@ Result<void> check_plan(const MachinePlan& plan) {
         return fail(ErrorCode::MachineConfig, "memory has to be whole pages and at least 8 MiB");
     if (plan.threads_per_core == 0 || plan.vcpu_count % plan.threads_per_core != 0)
         return fail(ErrorCode::MachineConfig, "the vCPUs of a machine are whole cores");
+    if (plan.sgx && plan.hardware_sgx)
+        return fail(ErrorCode::MachineConfig, "a machine's SGX is software or hardware, not both");
     if (!plan.primary) return {};
     if (plan.discovery != boot::Discovery::Acpi)
         return fail(ErrorCode::MachineConfig, "a primary VM tells its kernel of its devices by ACPI");
@@ -63,7 +65,7 @@ Result<std::unique_ptr<Machine>> Machine::create(MachinePlan plan, EventLoop& lo
         TRY(machine->vm_.create_pit());
     }
     TRY(machine->disable_quirks(plan));
-    if (plan.sgx) {
+    if (plan.sgx || plan.hardware_sgx) {
         TRY(machine->add_sgx(plan));
     }
     TRY(machine->add_memory_slots(plan.primary));
@@ -96,7 +98,7 @@ Result<void> Machine::add_memory_slots(const std::optional<PrimaryShape>& shape)
             shape->memory_block != 0 ? shape->memory_block : MemorySlots::block_for(memory_->total_size());
     const auto set = [this](kvm::MemorySlot slot) -> Result<void> {
         TRY(vm_.set_memory_slot(slot));
-        if (!sgx_) return {};
+        if (software_sgx_ == nullptr) return {};
         slot.slot = kvm::slot_of(kvm::View::Protected, slot.slot);  // RAM is in both views
         return vm_.set_memory_slot(slot);
     };
@@ -116,12 +118,10 @@ Result<void> Machine::disable_quirks(const MachinePlan& plan) {
     return vm_.enable_capability(KVM_CAP_DISABLE_QUIRKS2, unwanted);
 }
 
-Result<void> Machine::add_sgx(const MachinePlan& plan) {
-    const sgx_vm::SgxVm::Place place{.occupied = layout::device_ranges(),
-                                     .private_base = layout::kSgxPrivate.base};
-    sgx_ = TRY(sgx_vm::SgxVm::create(vm_, *plan.sgx, memory_, place, plan.vcpu_count));
-    ALCOVE_CHECK(sgx_->private_end() < layout::kSgxPrivate.end(), "room for every vCPU");
-    const auto slots = sgx_->slots(next_slot_, 0);
+Result<void> Machine::add_sgx(MachinePlan& plan) {
+    const auto planned = plan.sgx ? plan.sgx->configuration.epc : plan.hardware_sgx->configuration.epc;
+    TRY(plan.sgx ? add_software_sgx(plan) : add_hardware_sgx(std::move(*plan.hardware_sgx)));
+    const auto slots = sgx_->slots(next_slot_);
     for (const auto& slot : slots)
         TRY(vm_.set_memory_slot(slot));
     next_slot_ += static_cast<uint32_t>(sgx_->sections().size());
@@ -129,7 +129,30 @@ Result<void> Machine::add_sgx(const MachinePlan& plan) {
     for (size_t i = 0; i < sgx_->sections().size(); ++i)
         platform_.epc.push_back({.base = sgx_->sections()[i].base.value(),
                                  .size = sgx_->sections()[i].size,
-                                 .node = plan.sgx->configuration.epc[i].node});
+                                 .node = planned[i].node});
+    return {};
+}
+
+Result<void> Machine::add_software_sgx(const MachinePlan& plan) {
+    const sgx_vm::SgxVm::Place place{.occupied = layout::device_ranges(),
+                                     .private_base = layout::kSgxPrivate.base};
+    auto sgx = TRY(sgx_vm::SgxVm::create(vm_, *plan.sgx, memory_, place, plan.vcpu_count));
+    ALCOVE_CHECK(sgx->private_end() < layout::kSgxPrivate.end(), "room for every vCPU");
+    software_sgx_ = sgx.get();
+    sgx_ = std::move(sgx);
+    return {};
+}
+
+// EPC lies where it would with software: the layout is the machine version's.
+Result<void> Machine::add_hardware_sgx(sgx_hardware::HardwarePlan plan) {
+    std::vector<memory::GuestRange> ram;
+    for (const auto& mapped : memory_->mapped_regions())
+        ram.push_back(mapped.region.range);
+    auto sections = TRY(sgx::place_sections(plan.configuration, ram, layout::device_ranges(),
+                                            layout::kSgxPrivate.base.value()));
+    const auto supported = TRY(kvm_.supported_cpuid());
+    sgx_ = TRY(sgx_hardware::HardwareSgx::create(hardware_calls_, vm_, std::move(plan), std::move(sections),
+                                                 supported));
     return {};
 }
 
@@ -189,8 +212,8 @@ Result<void> Machine::add_vcpus(cpu::Topology topology) {
             vcpus_.back()->set_exit_handler(std::move(handler));
         }
     }
-    if (sgx_ && topology.vcpu_count > 1)
-        sgx_->watch().start(
+    if (software_sgx_ != nullptr && topology.vcpu_count > 1)
+        software_sgx_->watch().start(
             [this] { loop_.post(if_there([](Machine& self) { self.look_into_enclaves_later(); })); },
             [this](uint32_t vcpu) { vcpus_[vcpu]->kick(); });
     return {};
@@ -198,7 +221,8 @@ Result<void> Machine::add_vcpus(cpu::Topology topology) {
 
 void Machine::look_into_enclaves_later() {
     loop_.after(sgx_vm::EnclaveWatch::kPeriod, if_there([](Machine& self) {
-                    if (!self.finished_ && self.sgx_->watch().look()) self.look_into_enclaves_later();
+                    if (!self.finished_ && self.software_sgx_->watch().look())
+                        self.look_into_enclaves_later();
                 }));
 }
 

@@ -36,6 +36,7 @@
 #include "machine/wiring.hpp"
 #include "memory/guest_memory.hpp"
 #include "pci/pci_bus.hpp"
+#include "sgx_hardware/hardware_sgx.hpp"
 #include "sgx_vm/sgx_vm.hpp"
 #include "support/event_loop.hpp"
 #include "virtio/device.hpp"
@@ -60,9 +61,10 @@ struct MachinePlan {
     uint64_t memory_bytes = 0;
     uint32_t vcpu_count = 0;
     uint32_t threads_per_core = 1;  // 2 only where the host threads behind neighbouring vCPUs are siblings
-    boot::Discovery discovery = boot::Discovery::Acpi;  // how the kernel is told of the devices
-    std::optional<PrimaryShape> primary{};              // with Discovery::Acpi only
-    std::optional<sgx_vm::SgxPlan> sgx{};
+    boot::Discovery discovery = boot::Discovery::Acpi;         // how the kernel is told of the devices
+    std::optional<PrimaryShape> primary{};                     // with Discovery::Acpi only
+    std::optional<sgx_vm::SgxPlan> sgx{};                      // in software
+    std::optional<sgx_hardware::HardwarePlan> hardware_sgx{};  // or by the host's processors
     // Ends with Halted soon after every vCPU has halted with its interrupts off: within two periods of
     // IdleWatch. Without, such a machine stays until it is stopped.
     bool ends_when_halted = false;
@@ -113,7 +115,8 @@ class Machine : public Carvable {
     Result<void> reserve_memory(std::span<const memory::GuestRange> ranges) override;
     const std::shared_ptr<memory::GuestMemory>& memory() const override { return memory_; }
 
-    sgx_vm::SgxVm* sgx() { return sgx_.get(); }  // null without
+    sgx_vm::SgxBackend* sgx() { return sgx_.get(); }         // null without
+    sgx_vm::SgxVm* software_sgx() { return software_sgx_; }  // likewise, and where processors do it
 
     const std::vector<std::unique_ptr<cpu::VcpuThread>>& vcpus() const { return vcpus_; }
     const std::vector<std::unique_ptr<virtio::MmioTransport>>& transports() const { return transports_; }
@@ -131,7 +134,9 @@ class Machine : public Carvable {
 
     Result<void> add_memory_slots(const std::optional<PrimaryShape>& shape);
     Result<void> disable_quirks(const MachinePlan& plan);
-    Result<void> add_sgx(const MachinePlan& plan);
+    Result<void> add_sgx(MachinePlan& plan);
+    Result<void> add_software_sgx(const MachinePlan& plan);
+    Result<void> add_hardware_sgx(sgx_hardware::HardwarePlan plan);
     Result<void> add_pci_bus(const PrimaryShape& shape);
     Result<void> add_chipset(chipset::Serial16550::Sink console);
     Result<void> add_vcpus(cpu::Topology topology);
@@ -156,7 +161,9 @@ class Machine : public Carvable {
     IoeventfdDoorbells doorbells_;
     uint32_t next_slot_ = 0;  // of devices; RAM's come behind them
     std::optional<MemorySlots> memory_slots_;
-    std::unique_ptr<sgx_vm::SgxVm> sgx_;  // null without; behind the memory it looks into
+    sgx_hardware::KernelCalls hardware_calls_;
+    std::unique_ptr<sgx_vm::SgxBackend> sgx_;  // null without; behind the memory it looks into
+    sgx_vm::SgxVm* software_sgx_ = nullptr;    // the same, if it is that
 
     bus::AddressBus io_bus_;
     bus::AddressBus mmio_bus_;

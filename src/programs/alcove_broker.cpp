@@ -147,6 +147,8 @@ Result<void> run(const Settings& settings) {
                                             return broker::ask_sgx_root(settings.attestor_socket, plan);
                                         },
                                     .kvm = "/dev/kvm",
+                                    .sgx_vepc = "/dev/sgx_vepc",
+                                    .sgx_provision = "/dev/sgx_provision",
                                     .daemon_uid = daemon.pw_uid},
                                    std::move(listener)));
     log::info("ready at {}", path);

@@ -54,6 +54,11 @@ Failure not_yet(std::string what) {
     return fail(ErrorCode::Unsupported, std::move(what));
 }
 
+Failure not_here(const std::string& what, const std::string& instead) {
+    return fail(ErrorCode::Unsupported,
+                "this host's processors " + what + ": write " + instead + ", or sgx.backend = \"software\"");
+}
+
 Result<void> check_sections(const Configuration& configuration) {
     const auto& epc = configuration.epc;
     if (epc.empty()) return wrong("SGX needs EPC: add [[sgx.epc]] with a size");
@@ -83,16 +88,6 @@ Result<void> check_population(const Configuration& configuration) {
     if (*configuration.budget_mib < kMinBudgetMib) return wrong("sgx.budget_mib is at least 1");
     if (*configuration.budget_mib >= configuration.size_mib())
         return wrong("sgx.budget_mib is less than the EPC; to have all resident use \"static\"");
-    return {};
-}
-
-Result<void> check_backend(const Configuration& configuration) {
-    if (configuration.backend != Backend::Hardware) return {};
-    if (configuration.on_migrate == OnMigrate::Carry)
-        return wrong(
-            "sgx.on_migrate = \"carry\" needs the software backend: hardware EPC cannot leave its machine");
-    if (configuration.key_root != KeyRoot::Host)
-        return wrong("the hardware backend has the processor's keys: sgx.key_root must be \"host\"");
     return {};
 }
 
@@ -185,7 +180,7 @@ std::string launch_hash_text(const LaunchHash& hash) {
 Result<std::vector<std::string>> check(const Configuration& configuration) {
     TRY(check_sections(configuration));
     TRY(check_population(configuration));
-    TRY(check_backend(configuration));
+    if (configuration.backend == Backend::Hardware) TRY(check_for_hardware(configuration));
     if (!configuration.sgx1 && configuration.sgx2) return wrong("sgx.sgx2 needs sgx.sgx1");
     std::vector<std::string> remarks;
     if (!configuration.launch_hash_writable)
@@ -207,11 +202,33 @@ Result<std::vector<std::string>> check(const Configuration& configuration) {
     return remarks;
 }
 
+Result<void> check_for_hardware(const Configuration& configuration) {
+    if (configuration.population != Population::Static)
+        return wrong(
+            "EPC of the hardware backend is all there from the beginning: sgx.population must be "
+            "\"static\"; others need sgx.backend = \"software\"");
+    if (configuration.on_migrate == OnMigrate::Carry)
+        return wrong(
+            "sgx.on_migrate = \"carry\" needs the software backend: hardware EPC cannot leave its machine");
+    if (configuration.key_root != KeyRoot::Host)
+        return wrong("the hardware backend has the processor's keys: sgx.key_root must be \"host\"");
+    return {};
+}
+
+Result<void> check_abilities(const Configuration& configuration, HardwareAbilities abilities) {
+    if (configuration.sgx1 && !abilities.sgx1)
+        return not_here("have no SGX1, or firmware has turned it off", "sgx.sgx1 = false");
+    if (configuration.sgx2 && !abilities.sgx2) return not_here("have no SGX2", "sgx.sgx2 = false");
+    if (abilities.launch_control) return {};
+    if (configuration.launch_hash_writable)
+        return not_here("have no launch control, so the launch hash cannot be written",
+                        "sgx.launch_control.writable = false");
+    if (configuration.launch_hash != kIntelLaunchHash)
+        return not_here("have no launch control, so the launch key is Intel's", "no sgx.launch_control.hash");
+    return {};
+}
+
 Result<void> check_available(const Configuration& configuration) {
-    if (configuration.backend == Backend::Hardware)
-        return not_yet(
-            "EPC of this host's hardware can not be given to VMs yet: sgx.backend is \"software\" or "
-            "\"auto\"");
     if (configuration.on_migrate != OnMigrate::Drop)
         return not_yet(
             "VMs can not be migrated yet, and enclaves would be lost with it: sgx.on_migrate is \"drop\"");

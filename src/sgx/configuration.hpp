@@ -75,6 +75,17 @@ Result<std::vector<std::string>> check(const Configuration& configuration);
 // What a guest can be asked for, so that something is left to it.
 Result<void> check_balloon(const Configuration& configuration, uint64_t mib);
 
+// What the hardware backend can do of a configuration whatever the host: its EPC is all there from the
+// beginning, its keys are the processor's.
+Result<void> check_for_hardware(const Configuration& configuration);
+// And what it can do of it on one host. ErrorCode::Unsupported says what to write instead.
+struct HardwareAbilities {
+    bool sgx1 = false;
+    bool sgx2 = false;
+    bool launch_control = false;  // the launch key's hash can be written
+};
+Result<void> check_abilities(const Configuration& configuration, HardwareAbilities abilities);
+
 // What this release can not do yet, with what to write instead. ErrorCode::Unsupported.
 Result<void> check_available(const Configuration& configuration);
 

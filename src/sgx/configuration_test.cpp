@@ -98,6 +98,35 @@ TEST(SgxConfiguration, HardwareHasItsLimits) {
     EXPECT_EQ(refusal(configuration), "");
     configuration.on_migrate = OnMigrate::Carry;
     EXPECT_THAT(refusal(configuration), HasSubstr("software backend"));
+    configuration.on_migrate = OnMigrate::Drop;
+    configuration.population = Population::Oversubscribe;
+    configuration.budget_mib = 4;
+    EXPECT_THAT(refusal(configuration), HasSubstr("must be \"static\""));
+    configuration.backend = Backend::Auto;
+    EXPECT_EQ(refusal(configuration), "") << "there is software for it";
+}
+
+TEST(SgxConfiguration, WhatTheProcessorsCanNotDoIsSaidWithWhatToWrite) {
+    constexpr HardwareAbilities kAll{.sgx1 = true, .sgx2 = true, .launch_control = true};
+    const auto refused = [](const Configuration& configuration, HardwareAbilities abilities) {
+        const auto checked = check_abilities(configuration, abilities);
+        return checked ? "" : checked.error().to_string();
+    };
+    EXPECT_EQ(refused(with_epc(), kAll), "");
+    EXPECT_EQ(check_abilities(with_epc(), {}).error().code(), ErrorCode::Unsupported);
+    EXPECT_THAT(refused(with_epc(), {}), HasSubstr("no SGX1"));
+    EXPECT_THAT(refused(with_epc(), {.sgx1 = true}), HasSubstr("write sgx.sgx2 = false"));
+    auto one = with_epc();
+    one.sgx2 = false;
+    EXPECT_THAT(refused(one, {.sgx1 = true}), HasSubstr("write sgx.launch_control.writable = false"));
+    one.launch_hash_writable = false;
+    EXPECT_EQ(refused(one, {.sgx1 = true}), "");
+    one.launch_hash[0] = 1;
+    EXPECT_THAT(refused(one, {.sgx1 = true}), HasSubstr("launch key is Intel's"));
+    EXPECT_EQ(refused(one, kAll), "");
+    auto none = with_epc();
+    none.sgx1 = none.sgx2 = false;
+    EXPECT_EQ(refused(none, {.launch_control = true}), "") << "what is not wanted need not be there";
 }
 
 TEST(SgxConfiguration, WhatIsNotThereYetIsSaid) {
@@ -109,7 +138,7 @@ TEST(SgxConfiguration, WhatIsNotThereYetIsSaid) {
     EXPECT_TRUE(check_available(configuration));
     configuration = with_epc();
     configuration.backend = Backend::Hardware;
-    EXPECT_EQ(check_available(configuration).error().code(), ErrorCode::Unsupported);
+    EXPECT_TRUE(check_available(configuration));
     configuration = with_epc();
     configuration.on_migrate = OnMigrate::Carry;
     EXPECT_EQ(check_available(configuration).error().code(), ErrorCode::Unsupported);

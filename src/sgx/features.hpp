@@ -24,6 +24,9 @@ using LaunchHash = std::array<uint64_t, 4>;  // IA32_SGXLEPUBKEYHASH0 to 3
 inline constexpr LaunchHash kIntelLaunchHash{0xa605'3e05'1270'b7ac, 0x6cfb'e8ba'8b3b'413d,
                                              0xc491'6d99'f2b3'735d, 0xd4f8'c059'09f9'bb3b};
 
+// XFRM of machine version 1: x87, SSE, AVX, as cpu/cpuid_baseline.cpp lays them out.
+inline constexpr uint64_t kMachineXfrm = xcr0::X87 | xcr0::SSE | xcr0::AVX;
+
 struct Features {
     bool sgx1 = true;
     bool sgx2 = true;

@@ -21,8 +21,8 @@ auto find(Entries& entries, uint32_t leaf) {
 
 }  // namespace
 
-bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported,
-             const sgx::Features& features, const sgx::Sections& sections) {
+void add_sgx_leaves(std::vector<kvm_cpuid_entry2>& entries, const sgx::Features& features,
+                    const sgx::Sections& sections) {
     const auto first = find(entries, 0);
     const auto structured = find(entries, sgx::cpuid::kStructuredFeatures);
     ALCOVE_CHECK(first != entries.end() && structured != entries.end(), "every machine has leaves 0 and 7");
@@ -30,9 +30,6 @@ bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_e
     const auto bits = sgx::structured_feature_bits(features);
     structured->ebx |= bits.ebx;
     structured->ecx |= bits.ecx;
-    const auto kvm = find(supported, sgx::cpuid::kStructuredFeatures);
-    const bool umip = kvm != supported.end() && (kvm->ecx & kUmip) != 0;
-    if (umip) structured->ecx |= kUmip;
     for (const auto& leaf : sgx::sgx_leaves(features, sections)) {
         kvm_cpuid_entry2 entry{};
         entry.function = leaf.leaf;
@@ -44,6 +41,14 @@ bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_e
         entry.edx = leaf.edx;
         entries.push_back(entry);
     }
+}
+
+bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported,
+             const sgx::Features& features, const sgx::Sections& sections) {
+    add_sgx_leaves(entries, features, sections);
+    const auto kvm = find(supported, sgx::cpuid::kStructuredFeatures);
+    const bool umip = kvm != supported.end() && (kvm->ecx & kUmip) != 0;
+    if (umip) find(entries, sgx::cpuid::kStructuredFeatures)->ecx |= kUmip;
     return umip;
 }
 

@@ -13,7 +13,12 @@
 
 namespace alcove::sgx_vm {
 
-// Also UMIP where KVM has it, which instructions that enclaves may not use depend on; says whether.
+// The maximum basic leaf, leaf 7's bits and leaf 12H whole. Entries 0 and 7.0 are there.
+void add_sgx_leaves(std::vector<kvm_cpuid_entry2>& entries, const sgx::Features& features,
+                    const sgx::Sections& sections);
+
+// Of SGX in software. Also UMIP where KVM has it, which instructions that enclaves may not use depend on;
+// says whether.
 bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported,
              const sgx::Features& features, const sgx::Sections& sections);
 

@@ -11,8 +11,6 @@ namespace alcove::sgx_vm {
 
 namespace {
 
-// What machine version 1 has: x87, SSE, AVX, as cpu/cpuid_baseline.cpp lays them out.
-constexpr uint64_t kXfrm = sgx::xcr0::X87 | sgx::xcr0::SSE | sgx::xcr0::AVX;
 constexpr uint64_t kPagesPerMib = 1_MiB / sgx::kPageSize;
 constexpr uint32_t kBudgetStep = 16 * kPagesPerMib;  // pages that leave at once
 constexpr sgx::XsaveComponent kAvx{.bit = 2, .offset = 576, .size = 256};
@@ -48,7 +46,7 @@ Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& p
     auto store = TRY(make_store(plan, epc, sections.pages(), *mappings));
     auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
     if (store.spilling != nullptr) TRY(memory.use_small_epc_pages());
-    auto features = sgx::features_of(plan.configuration, kXfrm, {kAvx});
+    auto features = sgx::features_of(plan.configuration, sgx::kMachineXfrm, {kAvx});
     auto engine =
         TRY(sgx::Engine::create(std::move(sections), std::move(features), std::move(store.pages), plan.root));
     TRY(vm.trap_msrs(kTrappedMsrs));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SGX of one VM on KVM: the engine, the memory of both views, and what each vCPU needs. Whoever builds
-// the machine makes this from the user's configuration and puts the parts where they belong.
+// The SGX of one VM in software, on KVM: the engine, the memory of both views, and what each vCPU needs.
+// Whoever builds the machine makes this from the user's configuration and puts the parts where they belong.
 #pragma once
 
 #include <memory>
@@ -16,6 +16,7 @@
 #include "sgx_vm/guest_physical.hpp"
 #include "sgx_vm/protected_memory.hpp"
 #include "sgx_vm/resident_mappings.hpp"
+#include "sgx_vm/sgx_backend.hpp"
 #include "support/fd.hpp"
 
 namespace alcove::sgx_vm {
@@ -28,7 +29,7 @@ struct SgxPlan {
     Fd spill{};  // of all populations but `static`: where pages beyond the budget go; nobody else writes it
 };
 
-class SgxVm {
+class SgxVm : public SgxBackend {
   public:
     // EPC goes above RAM or where the plan says, and never where something is `occupied`. Nobody but the
     // protected view has anything from `private_base` on, up to private_end(). Errors: MachineConfig,
@@ -42,21 +43,20 @@ class SgxVm {
                                                  const Place& place, uint32_t vcpus);
 
     uint64_t private_end() const { return memory_.end(); }
-    const std::vector<memory::GuestRange>& sections() const { return engine_->sections().ranges(); }
-    std::vector<kvm::MemorySlot> slots(uint32_t first_ordinary, uint32_t first_protected) const {
-        return memory_.slots(first_ordinary, first_protected);
+    const std::vector<memory::GuestRange>& sections() const override { return engine_->sections().ranges(); }
+    // In the protected view there is nothing else but RAM, whose numbers are higher.
+    static constexpr uint32_t kFirstProtectedSlot = 0;
+    std::vector<kvm::MemorySlot> slots(uint32_t first) const override {
+        return memory_.slots(first, kFirstProtectedSlot);
     }
-    // The guest's CPUID; `supported` is KVM's.
-    void extend_cpuid(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported);
-    // After extend_cpuid(). The vCPU has not run, and outlives the handler, as this does.
-    Result<std::unique_ptr<cpu::ExitHandler>> make_vcpu(kvm::Vcpu& vcpu, uint32_t index);
+    void extend_cpuid(std::vector<kvm_cpuid_entry2>& entries,
+                      std::span<const kvm_cpuid_entry2> supported) override;
+    Result<std::unique_ptr<cpu::ExitHandler>> make_vcpu(kvm::Vcpu& vcpu, uint32_t index) override;
 
     // Each vCPU that is inside an enclave leaves it, as for an interrupt. While all of them are parked. After
     // an error the machine can not go on.
     Result<void> leave_enclaves();
-    // All EPC is lost at once, as after a change of machines: enclaves are no more, and who enters one meets
-    // a fault. While all vCPUs are parked. After an error the machine can not go on.
-    Result<void> drop();
+    Result<void> drop() override;
 
     sgx::Engine& engine() { return *engine_; }
     EnclaveWatch& watch() { return *watch_; }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <span>
 
+#include <asm/sgx.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sched.h>
@@ -60,6 +61,9 @@ constexpr std::array<unsigned long, 12> kSgxIoctls = {
     KVM_SET_DEBUGREGS,   KVM_GET_XCRS,        KVM_SET_XCRS,        KVM_GET_LAPIC,
     kvm::kGetXsave,      kvm::kSetXsave,      kvm::kGetMsrs,       kvm::kSetMsrs};
 
+// sgx_hardware/virtual_epc.hpp.
+constexpr std::array<unsigned long, 1> kHardwareSgxIoctls = {SGX_IOC_VEPC_REMOVE_ALL};
+
 constexpr uint64_t kInt = 0xffff'ffff;  // what the kernel looks at of an int
 
 Result<void> allow_ioctls(sandbox::SyscallFilter& filter, std::span<const unsigned long> requests) {
@@ -82,7 +86,8 @@ Result<void> enter_sandbox(api::VmRole role, SgxCalls sgx) {
     if (role == api::VmRole::Primary) TRY(filter.allow(kDiskCalls));
     TRY(allow_ioctls(filter, kIoctls));
     TRY(allow_ioctls(filter, role == api::VmRole::Primary ? kPrimaryIoctls : kEnclaveIoctls));
-    if (sgx == SgxCalls::Yes) TRY(allow_ioctls(filter, kSgxIoctls));
+    if (sgx == SgxCalls::Software) TRY(allow_ioctls(filter, kSgxIoctls));
+    if (sgx == SgxCalls::Hardware) TRY(allow_ioctls(filter, kHardwareSgxIoctls));
     // New memory is never executable.
     TRY(filter.allow_if(SCMP_SYS(mmap), 2, PROT_EXEC, 0));
     TRY(filter.allow_if(SCMP_SYS(mprotect), 2, PROT_EXEC, 0));

@@ -6,6 +6,7 @@
 #include <future>
 #include <thread>
 
+#include <asm/sgx.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
@@ -25,7 +26,7 @@ namespace {
 
 // How a child ends that enters the sandbox and then does something.
 int status_after(const std::function<void()>& action, api::VmRole role = api::VmRole::Enclave,
-                 SgxCalls sgx = SgxCalls::No) {
+                 SgxCalls sgx = SgxCalls::None) {
     return sandbox::status_of_child([&] {
         if (!sandbox::harden_process() || !enter_sandbox(role, sgx)) ::_exit(99);
         action();
@@ -112,7 +113,7 @@ TEST(Sandbox, ASpillFileIsWrittenReadAndPunched) {
             (void)::fallocate(0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
             (void)::fdatasync(0);
         },
-        api::VmRole::Primary, SgxCalls::Yes);
+        api::VmRole::Primary, SgxCalls::Software);
 
     EXPECT_FALSE(killed(status));
 }
@@ -133,8 +134,18 @@ TEST(Sandbox, AFileGrowsToTheLimitAndNoFurther) {
 TEST(Sandbox, VcpuStateIsReadAndWrittenForSgxAlone) {
     const auto move_a_vcpu = [] { (void)::ioctl(0, KVM_SET_VCPU_EVENTS, nullptr); };
 
-    EXPECT_FALSE(killed(status_after(move_a_vcpu, api::VmRole::Primary, SgxCalls::Yes)));
+    EXPECT_FALSE(killed(status_after(move_a_vcpu, api::VmRole::Primary, SgxCalls::Software)));
     EXPECT_TRUE(killed(status_after(move_a_vcpu, api::VmRole::Primary)));
+}
+
+TEST(Sandbox, EpcOfTheHostsIsEmptiedByWhoHasSome) {
+    const auto empty = [] { (void)::ioctl(0, SGX_IOC_VEPC_REMOVE_ALL, 0UL); };
+    const auto move_a_vcpu = [] { (void)::ioctl(0, KVM_SET_VCPU_EVENTS, nullptr); };
+
+    EXPECT_FALSE(killed(status_after(empty, api::VmRole::Primary, SgxCalls::Hardware)));
+    EXPECT_TRUE(killed(status_after(empty, api::VmRole::Primary, SgxCalls::Software)));
+    EXPECT_TRUE(killed(status_after(empty, api::VmRole::Primary)));
+    EXPECT_TRUE(killed(status_after(move_a_vcpu, api::VmRole::Primary, SgxCalls::Hardware)));
 }
 
 TEST(Sandbox, ThreadsThatRunAlreadyAreInItToo) {

@@ -29,14 +29,10 @@ messages::SgxEnclaveEntry entry_of(const sgx::EnclaveReport& enclave) {
     return entry;
 }
 
-}  // namespace
-
-std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx, Fd spill) {
-    if (!sgx.is_there()) return std::nullopt;
+// What both backends have.
+sgx::Configuration configuration_of(const api::Sgx& sgx) {
     const auto has = [&](uint32_t flag) { return (sgx.flags & flag) != 0; };
-    sgx_vm::SgxPlan plan;
-    plan.root = sgx.root;
-    auto& configuration = plan.configuration;
+    sgx::Configuration configuration;
     for (const auto& section : sgx.sections) {
         if (section.size_mib == 0) break;
         sgx::SectionPlan planned{.size_mib = section.size_mib, .node = section.node};
@@ -48,13 +44,41 @@ std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx, Fd spill) {
     std::copy(sgx.launch_hash.begin(), sgx.launch_hash.end(), configuration.launch_hash.begin());
     configuration.launch_hash_writable = has(api::Sgx::kLaunchHashWritable);
     configuration.provision_key = has(api::Sgx::kProvisionKey);
+    return configuration;
+}
+
+}  // namespace
+
+std::optional<sgx_vm::SgxPlan> sgx_plan_of(const api::Sgx& sgx, Fd spill) {
+    if (!sgx.is_there() || sgx.is_hardware()) return std::nullopt;
+    sgx_vm::SgxPlan plan;
+    plan.root = sgx.root;
+    plan.configuration = configuration_of(sgx);
     if (sgx.has_spill_file()) {
-        configuration.population =
+        plan.configuration.population =
             sgx.has_balloon() ? sgx::Population::Balloon : sgx::Population::Oversubscribe;
-        configuration.budget_mib = sgx.budget_mib;
+        plan.configuration.budget_mib = sgx.budget_mib;
         plan.spill = std::move(spill);
     }
     return plan;
+}
+
+std::optional<sgx_hardware::HardwarePlan> hardware_plan_of(const api::Sgx& sgx, std::vector<Fd> epc,
+                                                           Fd provision) {
+    if (!sgx.is_hardware()) return std::nullopt;
+    sgx_hardware::HardwarePlan plan{.configuration = configuration_of(sgx)};
+    plan.configuration.backend = sgx::Backend::Hardware;
+    plan.configuration.key_root = sgx::KeyRoot::Host;
+    plan.epc = std::move(epc);
+    plan.provision = std::move(provision);
+    return plan;
+}
+
+messages::SgxState sgx_state_of(const std::vector<memory::GuestRange>& sections) {
+    messages::SgxState state;
+    for (const auto& range : sections)
+        state.sections.push_back({.base = range.base.value(), .size = range.size});
+    return state;
 }
 
 messages::SgxState sgx_state_of(const sgx::EngineReport& report, uint32_t budget_pages,
@@ -67,8 +91,7 @@ messages::SgxState sgx_state_of(const sgx::EngineReport& report, uint32_t budget
                              .evictions = spill.evictions,
                              .loads = spill.loads,
                              .overdrafts = spill.overdrafts};
-    for (const auto& range : report.sections)
-        state.sections.push_back({.base = range.base.value(), .size = range.size});
+    state.sections = sgx_state_of(report.sections).sections;
     for (const auto& leaf : report.leaves)
         state.leaves.push_back({.name = api::TextField<16>::of(leaf.name),
                                 .completed = leaf.completed,

@@ -53,6 +53,37 @@ TEST(SgxMessages, EpcWithABudgetIsPlannedWithItsSpillFile) {
     EXPECT_EQ(sgx_plan_of(sgx, {})->configuration.population, sgx::Population::Static);
 }
 
+TEST(SgxMessages, SgxOfTheProcessorsIsPlannedWithItsDevices) {
+    api::Sgx sgx;
+    sgx.sections[0] = {.base = api::EpcSection::kAnywhere, .size_mib = 4, .node = 0};
+    sgx.flags = api::Sgx::kSgx1 | api::Sgx::kHardware | api::Sgx::kProvisionKey;
+    std::vector<Fd> epc;
+    epc.push_back(sys::memfd("epc").value());
+
+    EXPECT_FALSE(sgx_plan_of(sgx, {}));
+    const auto plan = hardware_plan_of(sgx, std::move(epc), sys::memfd("provision").value());
+
+    ASSERT_TRUE(plan);
+    EXPECT_TRUE(sgx::check_for_hardware(plan->configuration));
+    EXPECT_EQ(plan->configuration.epc.at(0).size_mib, 4U);
+    EXPECT_TRUE(plan->configuration.sgx1);
+    EXPECT_FALSE(plan->configuration.sgx2);
+    EXPECT_TRUE(plan->configuration.provision_key);
+    EXPECT_EQ(plan->epc.size(), 1U);
+    EXPECT_TRUE(plan->provision.is_open());
+    sgx.flags = sgx.flags & ~api::Sgx::kHardware;
+    EXPECT_FALSE(hardware_plan_of(sgx, {}, {}));
+}
+
+TEST(SgxMessages, AReportOfTheProcessorsHasSectionsAlone) {
+    const auto state = sgx_state_of(std::vector{memory::GuestRange{memory::GuestAddress(4_GiB), 2_MiB}});
+
+    ASSERT_EQ(state.sections.size(), 1U);
+    EXPECT_EQ(state.sections[0].base, 4_GiB);
+    EXPECT_TRUE(state.leaves.empty());
+    EXPECT_TRUE(state.enclaves.empty());
+}
+
 TEST(SgxMessages, AReportHasTheBudgetAndWhatWentAndCame) {
     const auto state = sgx_state_of({}, 256, {.evictions = 3, .loads = 2, .overdrafts = 1});
 

@@ -11,7 +11,6 @@
 #include "support/mapping.hpp"
 #include "support/system.hpp"
 #include "vmm/clock.hpp"
-#include "vmm/sandbox.hpp"
 #include "vmm/sgx_messages.hpp"
 #include "vmm/statistics.hpp"
 
@@ -162,6 +161,8 @@ machine::MachinePlan VmProcess::plan_of(messages::LaunchOrder& order, std::strin
     }
     plan.ends_when_halted = role_ == api::VmRole::Enclave;
     plan.sgx = sgx_plan_of(launch.sgx, std::move(order.descriptors.spill));
+    plan.hardware_sgx = hardware_plan_of(launch.sgx, std::move(order.descriptors.epc),
+                                         std::move(order.descriptors.provision));
     plan.vcpu_begins = [this, vcpus = uint32_t{launch.vcpu_count}](uint32_t vcpu) {
         return places_.enter(vcpu, vcpus);
     };
@@ -277,6 +278,8 @@ Result<void> VmProcess::on_sgx_request(const api::Envelope& envelope) {
             machine_->with_vcpus_parked([this, number] { drop_epc(number); });
             return {};
         case messages::SgxAction::SetBudget:
+            if (machine_->software_sgx() == nullptr)
+                return fail(ErrorCode::InvalidMessage, "EPC of the host's processors has no budget");
             machine_->with_vcpus_parked(
                 [this, number, mib = uint64_t{request.mib}] { approach_budget(number, mib); });
             return {};
@@ -292,7 +295,7 @@ Result<void> VmProcess::on_sgx_request(const api::Envelope& envelope) {
 
 // Between two steps the vCPUs run and devices are served.
 void VmProcess::approach_budget(uint32_t request, uint64_t mib) {
-    auto& sgx = *machine_->sgx();
+    auto& sgx = *machine_->software_sgx();
     const auto left = sgx.leave_enclaves();
     if (!left) return give_up_later(left.error());
     const auto reached = sgx.approach_budget(mib);
@@ -312,24 +315,33 @@ void VmProcess::give_up_later(const Error& error) {
 
 void VmProcess::drop_epc(uint32_t request) {
     const auto dropped = machine_->sgx()->drop();
+    if (!dropped && dropped.error().code() == ErrorCode::Busy)
+        return shim_->send(api::encode_failed(request, dropped.error()));
     if (!dropped) return give_up_later(dropped.error());
     tell_sgx(request);
 }
 
 void VmProcess::tell_sgx(uint32_t request) {
-    const auto& sgx = *machine_->sgx();
-    const auto report = sgx.engine().report();
-    auto state = sgx_state_of(report, sgx.budget_pages(), sgx.spill_statistics());
+    const auto* software = machine_->software_sgx();
+    if (software == nullptr)
+        return shim_->send(messages::encode_sgx_report(request, sgx_state_of(machine_->sgx()->sections())));
+    const auto report = software->engine().report();
+    auto state = sgx_state_of(report, software->budget_pages(), software->spill_statistics());
     if (const auto* balloon = primary_->epc_balloon())
         state.balloon = messages::SgxBalloon{
             .target = balloon->target(), .held = report.idle.bytes(), .reported = balloon->reported()};
     shim_->send(messages::encode_sgx_report(request, state));
 }
 
+SgxCalls VmProcess::sgx_calls() const {
+    if (machine_->software_sgx() != nullptr) return SgxCalls::Software;
+    return machine_->sgx() != nullptr ? SgxCalls::Hardware : SgxCalls::None;
+}
+
 Result<void> VmProcess::start() {
     TRY(places_.look());
     if (largest_file_ != 0) TRY(limit_file_size(largest_file_));
-    TRY(enter_sandbox(role_, machine_->sgx() != nullptr ? SgxCalls::Yes : SgxCalls::No));
+    TRY(enter_sandbox(role_, sgx_calls()));
     shim_->send(api::encode(messages::Started{.launch_received_ns = launch_received_ns_,
                                               .image_loaded_ns = image_loaded_ns_,
                                               .first_instruction_ns = now_ns()}));

@@ -26,6 +26,7 @@
 #include "vmm/fabric_member.hpp"
 #include "vmm/policy_port.hpp"
 #include "vmm/primary_devices.hpp"
+#include "vmm/sandbox.hpp"
 #include "vmm/shim_ports.hpp"
 #include "vmm/vcpu_places.hpp"
 #include "vsock/device.hpp"
@@ -59,6 +60,7 @@ class VmProcess {
     void approach_budget(uint32_t request, uint64_t mib);
     void give_up_later(const Error& error);
     void tell_sgx(uint32_t request);
+    SgxCalls sgx_calls() const;
     Result<void> on_ne_line(const api::Envelope& envelope, std::vector<Fd> descriptors);
     void on_ended(const machine::MachineEnd& end);
     void finish(api::StopReason reason, std::optional<uint32_t> vcpu, const std::string& detail);

@@ -19,9 +19,9 @@ const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
 
 Mark mark(machine::Machine& machine) {
     Mark mark{.runs = machine.vcpus().front()->counters().runs, .asynchronous_exits = 0, .evictions = 0};
-    if (machine.sgx() == nullptr) return mark;
-    mark.evictions = machine.sgx()->spill_statistics().evictions;
-    for (const auto& enclave : machine.sgx()->engine().report().enclaves)
+    if (machine.software_sgx() == nullptr) return mark;
+    mark.evictions = machine.software_sgx()->spill_statistics().evictions;
+    for (const auto& enclave : machine.software_sgx()->engine().report().enclaves)
         mark.asynchronous_exits += enclave.asynchronous_exits;
     return mark;
 }
@@ -119,10 +119,10 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     TRY(loop->run());
     for (const auto& vcpu : machine->vcpus())
         run.kvm_runs += vcpu->counters().runs;
-    if (machine->sgx() != nullptr) {
-        run.sgx = machine->sgx()->engine().report();
-        run.spill = machine->sgx()->spill_statistics();
-        const auto broken = machine->sgx()->engine().find_inconsistency();
+    if (machine->software_sgx() != nullptr) {
+        run.sgx = machine->software_sgx()->engine().report();
+        run.spill = machine->software_sgx()->spill_statistics();
+        const auto broken = machine->software_sgx()->engine().find_inconsistency();
         if (broken) return fail(ErrorCode::Internal, "EPCM: " + *broken);
     }
     machine.reset();
