@@ -47,7 +47,7 @@ function(alcove_test folder)
     alcove_precompile(alcove_${folder}_test alcove_program_headers)
     target_link_libraries(alcove_${folder}_test PRIVATE alcove_${folder} GTest::gmock GTest::gtest_main)
     add_test(NAME ${folder} COMMAND alcove_${folder}_test --gtest_brief=1)
-    set_tests_properties(${folder} PROPERTIES TIMEOUT 300)
+    set_tests_properties(${folder} PROPERTIES TIMEOUT 600)
 endfunction()
 
 function(alcove_fuzzer folder source)

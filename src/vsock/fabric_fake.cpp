@@ -54,7 +54,7 @@ void run_all(const std::vector<FakeMember*>& members) {
 
 bool run_all_until(const std::vector<FakeMember*>& members, const std::function<bool()>& done,
                    std::chrono::milliseconds limit) {
-    constexpr int kTurns = 100;
+    constexpr int kTurns = 20;
     const auto deadline = EventLoop::Clock::now() + limit;
     while (true) {
         // Peers that ask each other for credit by a timer never rest on a machine that is slower than that.
