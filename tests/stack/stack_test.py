@@ -374,9 +374,10 @@ class StackTest(unittest.TestCase):
                 listener.kill()
 
     def traces(self):
-        """What enclaves leave behind in the host, if they do."""
+        """What enclaves leave behind in the host, if they do. A connection of a client's may still be closing."""
         count = "ls /proc/$(pidof {0})/fd | wc -l"
-        return inside("; ".join([count.format("alcoved"), count.format("alcove-broker"), count.format("alcove-attestor"),
+        settle = "now={0}; until [ $now = \"$before\" ]; do before=$now; sleep 0.1; now={0}; done".format(f"$({count.format('alcoved')})")
+        return inside("; ".join([settle, "echo $now", count.format("alcove-broker"), count.format("alcove-attestor"),
                                  "ls /run/alcove/vm | wc -l", "ls -d /sys/fs/cgroup/alcove/*/ 2>/dev/null | wc -l",
                                  "pidof alcove-shim alcove-vmm | wc -w"]))
 
