@@ -2,6 +2,10 @@
 # Two precompiled headers, one for libraries and one for the programs that test them: the standard library and
 # GoogleTest are most of what a compiler reads, and the same in every file. For clang only: g++ takes a precompiled
 # header only with the very same flags, and a library and a program differ in theirs.
+#
+# CMake would name the header beside its precompiled form, in a way in which the compiler's cache does not see that it is a
+# path: another checkout would compile all of it anew.
+set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -include-pch <PCH_FILE>)
 set(ALCOVE_STANDARD_HEADERS
     <algorithm> <array> <atomic> <chrono> <condition_variable> <deque> <filesystem> <functional> <future> <list> <map>
     <memory> <mutex> <optional> <set> <span> <string> <string_view> <thread> <unordered_map> <utility> <variant>
