@@ -121,30 +121,46 @@ TEST_F(SupervisorTest, HardwareThatIsNotThereIsRefusedAndLeavesNothing) {
     EXPECT_EQ(supervisor_->launch(with_epc(request("dev"), 4)).value().sgx->backend, sgx::Backend::Software);
 }
 
-class EpcBudgetTest : public SupervisorTest {
+// A VM with EPC whose memory changes while it runs.
+class ChangingEpcTest : public SupervisorTest {
   protected:
-    EpcBudgetTest() {
+    using Setter = void (Supervisor::*)(const std::string&, uint64_t, Supervisor::Answer<api::vmm::SgxState>);
+    explicit ChangingEpcTest(Setter setter) : setter_(setter) {}
+
+    void launch(sgx::Population population, std::optional<uint64_t> budget_mib,
+                std::optional<uint64_t> balloon_mib) {
         auto launch = with_epc(request("dev"), 8);
-        launch.sgx->population = sgx::Population::Oversubscribe;
-        launch.sgx->budget_mib = 2;
+        launch.sgx->population = population;
+        launch.sgx->budget_mib = budget_mib;
+        launch.sgx->balloon_mib = balloon_mib;
         launch.spill = sys::memfd("spill").value();
         id_ = supervisor_->launch(std::move(launch)).value().id;
         EXPECT_TRUE(until([this] { return record().state == VmState::Running; }));
     }
-
     VmRecord record() { return supervisor_->find(id_, api::VmRole::Primary).value(); }
     uint64_t lent() { return supervisor_->grant(id_)->epc_bytes(); }
     Result<api::vmm::SgxState> set(uint64_t mib) {
         std::optional<Result<api::vmm::SgxState>> answer;
-        supervisor_->set_epc_budget(id_, mib,
-                                    [&](Result<api::vmm::SgxState> state) { answer = std::move(state); });
+        (*supervisor_.*setter_)(id_, mib,
+                                [&](Result<api::vmm::SgxState> state) { answer = std::move(state); });
         EXPECT_TRUE(until([&] { return answer.has_value(); }));
         return std::move(*answer);
     }
     std::string limit(uint64_t mib) { return "limit " + id_ + " for " + std::to_string(mib) + " MiB of EPC"; }
-    std::string budget(uint64_t mib) { return "budget " + id_ + " " + std::to_string(mib) + " MiB"; }
 
     std::string id_;
+
+  private:
+    const Setter setter_;
+};
+
+class EpcBudgetTest : public ChangingEpcTest {
+  protected:
+    EpcBudgetTest() : ChangingEpcTest(&Supervisor::set_epc_budget) {
+        launch(sgx::Population::Oversubscribe, 2, {});
+    }
+
+    std::string budget(uint64_t mib) { return "budget " + id_ + " " + std::to_string(mib) + " MiB"; }
 };
 
 TEST_F(EpcBudgetTest, OnlyTheBudgetIsLent) {
@@ -262,26 +278,12 @@ TEST_F(EpcBudgetTest, TheEndOfTheVmGivesAllBack) {
     EXPECT_TRUE(ledger_->grants().empty());
 }
 
-class EpcBalloonTest : public SupervisorTest {
+class EpcBalloonTest : public ChangingEpcTest {
   protected:
-    EpcBalloonTest() { launch(); }
+    EpcBalloonTest() : ChangingEpcTest(&Supervisor::set_epc_balloon) { launch(); }
 
     void launch(std::optional<uint64_t> balloon_mib = {}) {
-        auto launch = with_epc(request("dev"), 8);
-        launch.sgx->population = sgx::Population::Balloon;
-        launch.sgx->balloon_mib = balloon_mib;
-        launch.spill = sys::memfd("spill").value();
-        id_ = supervisor_->launch(std::move(launch)).value().id;
-        EXPECT_TRUE(until([this] { return record().state == VmState::Running; }));
-    }
-    VmRecord record() { return supervisor_->find(id_, api::VmRole::Primary).value(); }
-    uint64_t lent() { return supervisor_->grant(id_)->epc_bytes(); }
-    Result<api::vmm::SgxState> set(uint64_t mib) {
-        std::optional<Result<api::vmm::SgxState>> answer;
-        supervisor_->set_epc_balloon(id_, mib,
-                                     [&](Result<api::vmm::SgxState> state) { answer = std::move(state); });
-        EXPECT_TRUE(until([&] { return answer.has_value(); }));
-        return std::move(*answer);
+        ChangingEpcTest::launch(sgx::Population::Balloon, {}, balloon_mib);
     }
     void guest_holds(uint64_t bytes) { host_.hold_epc(id_, bytes); }
     bool comes_to(uint64_t bytes) {
@@ -298,9 +300,6 @@ class EpcBalloonTest : public SupervisorTest {
     std::string told(const char* what, uint64_t mib) {
         return std::string(what) + " " + id_ + " " + std::to_string(mib) + " MiB";
     }
-    std::string limit(uint64_t mib) { return "limit " + id_ + " for " + std::to_string(mib) + " MiB of EPC"; }
-
-    std::string id_;
 };
 
 TEST_F(EpcBalloonTest, AGuestWithoutAProgramHasAllItsEpc) {
