@@ -156,6 +156,23 @@ TEST_F(EnclaveCommands, AnInterruptedRunTakesBackWhatItBegan) {
     EXPECT_TRUE(host_.present().empty());
 }
 
+TEST_F(EnclaveCommands, WithoutWaitingAnImageIsLentUntilTheEnclaveRuns) {
+    host_.set_script(daemon::FakeHost::Script::Measured);
+    std::atomic<int> lent = 0;
+    ProgramParts parts;
+    parts.open_host = [&](const HostSelection&, const Output&) -> Result<std::unique_ptr<HostAccess>> {
+        return std::make_unique<LendingHost>(run_ + "/alcoved.sock", lent);
+    };
+
+    const auto ran =
+        call({"enclave", "run", image_, "--cpus", "1", "--memory", "2", "--no-wait", "--json"}, parts);
+
+    EXPECT_EQ(ran.exit, 0);
+    EXPECT_EQ(ran.json()["state"], "running");
+    EXPECT_EQ(ran.json()["ready"], false);
+    EXPECT_EQ(lent, 0);
+}
+
 TEST_F(EnclaveCommands, ARefusedRunTakesItsImageBack) {
     std::atomic<int> lent = 0;
     ProgramParts parts;

@@ -55,10 +55,10 @@ Result<Launched> launch_enclave(const EnclaveRun& command, HostAccess& host, Int
         return Launched{.json = std::move(created), .view = std::move(first)};
     bool enough = false;
     const auto deadline = Clock::now() + command.timeout;
-    auto json = TRY(follow(host.api(), VmKind::Enclave, first.id, "ready", deadline, [&](const VmView& view) {
+    const std::string wanted = command.wait ? "ready" : "running";
+    auto json = TRY(follow(host.api(), VmKind::Enclave, first.id, wanted, deadline, [&](const VmView& view) {
         progress.update(progress_text(view));
-        const bool copied = view.state != "reserving" && view.state != "measuring";
-        enough = view.is_over() || view.ready || (!command.wait && copied);
+        enough = view.is_over() || view.ready || (!command.wait && view.state == wanted);
         return enough || interruption.happened();
     }));
     if (!enough && interruption.happened()) return take_back(host.api(), VmKind::Enclave, first.id);

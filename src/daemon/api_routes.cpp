@@ -268,11 +268,13 @@ Result<HttpResponse> Api::list(api::VmRole role) {
 Result<HttpResponse> Api::get(const HttpRequest& request, const VmRecord& first) {
     const auto wait = request.query.find("wait");
     if (wait == request.query.end()) return json_response(to_json(first));
+    const bool for_running = wait->second == "running";
     // A primary VM tells nobody that it is ready.
-    const std::string up = first.is_primary() ? "running" : "ready";
-    const bool for_up = wait->second == up;
-    if (!for_up && wait->second != "stopped")
-        return fail(ErrorCode::InvalidArgument, "'wait' is \"" + up + "\" or \"stopped\"");
+    const bool for_ready = wait->second == "ready" && !first.is_primary();
+    if (!for_running && !for_ready && wait->second != "stopped") {
+        const std::string ready = first.is_primary() ? "" : ", \"ready\"";
+        return fail(ErrorCode::InvalidArgument, "'wait' is \"running\"" + ready + " or \"stopped\"");
+    }
     const auto longest = static_cast<uint64_t>(config_.longest_wait.count());
     const uint64_t seconds = TRY(query_number(request, "timeout", 30, longest));
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
@@ -280,8 +282,8 @@ Result<HttpResponse> Api::get(const HttpRequest& request, const VmRecord& first)
     while (true) {
         const uint64_t seen = parts_.changes.count();
         const auto record = TRY(find(first.id, first.role));
-        const bool is_up = record.is_primary() ? record.state == VmState::Running : record.ready;
-        const bool reached = is_over(record.state) || (for_up && is_up);
+        const bool reached = is_over(record.state) || (for_running && record.state == VmState::Running) ||
+                             (for_ready && record.ready);
         if (reached || !parts_.changes.wait_beyond(seen, deadline)) return json_response(to_json(record));
     }
 }

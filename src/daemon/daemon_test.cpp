@@ -224,6 +224,17 @@ TEST_F(DaemonRunTest, WaitingReturnsWhatIsTrueWhenTheTimeIsOver) {
     EXPECT_EQ(json_of(answer)["progress"]["total"], 2);
 }
 
+TEST_F(DaemonRunTest, AnEnclaveThatRunsNeedNotBeReady) {
+    host_.set_script(FakeHost::Script::Measured);
+    const std::string id = json_of(run())["id"];
+
+    const auto answer = json_of(get(control_, "/v1/enclaves/" + id + "?wait=running&timeout=600"));
+
+    EXPECT_EQ(answer["state"], "running");
+    EXPECT_EQ(answer["ready"], false);
+    EXPECT_EQ(get(control_, "/v1/enclaves/" + id + "?wait=nonsense").status, 400);
+}
+
 TEST_F(DaemonTest, TheViewSocketOnlyReads) {
     EXPECT_EQ(get(view_, "/v1/enclaves").status, 200);
     EXPECT_EQ(post(view_, "/v1/enclaves", "{}").status, 403);
