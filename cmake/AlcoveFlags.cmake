@@ -6,8 +6,9 @@ target_compile_options(alcove_flags INTERFACE
     -Wall -Wextra -Wconversion -Wshadow -Wold-style-cast -Wcast-align -Wnon-virtual-dtor
     -fno-strict-aliasing -fstack-protector-strong)
 # Paths in messages begin at the project's root, wherever that is: the same sources give the same programs, and the
-# compiler's cache serves every checkout.
-target_compile_options(alcove_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+# compiler's cache, which makes paths relative, serves every checkout.
+file(RELATIVE_PATH to_root ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR}/)
+target_compile_options(alcove_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${to_root}=)
 target_compile_definitions(alcove_flags INTERFACE _FILE_OFFSET_BITS=64 ALCOVE_VERSION="${PROJECT_VERSION}")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     # A statement expression is how TRY works; clang calls it an extension only under -Wpedantic.
