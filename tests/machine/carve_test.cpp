@@ -39,12 +39,14 @@ struct Kind {
     const char* name;
     uint64_t slot;  // size of a memory slot
     uint64_t page;  // of RAM's file
+    size_t rounds;
 };
 
 // 2 MiB slots, as in machines of some gigabytes: no range shares one with its neighbours. 16 MiB, as in large
 // machines: each range tears one apart, and the window's ends lie within one.
-constexpr Kind kKinds[] = {
-    {"SmallSlots", 2_MiB, 4_KiB}, {"LargeSlots", 16_MiB, 4_KiB}, {"HugePages", 16_MiB, 2_MiB}};
+constexpr Kind kKinds[] = {{"SmallSlots", 2_MiB, 4_KiB, 200},
+                           {"LargeSlots", 16_MiB, 4_KiB, 60},
+                           {"HugePages", 16_MiB, 2_MiB, 200}};
 
 class Carve : public testing::TestWithParam<Kind> {
   protected:
@@ -167,7 +169,7 @@ TEST_P(Carve, OtherMemoryIsNeverWrongAndNeverMissing) {
     const uint64_t mmio = primary->mmio();
     const uint64_t unclaimed = primary->unclaimed();
 
-    ASSERT_NO_FATAL_FAILURE(carve(200, true));
+    ASSERT_NO_FATAL_FAILURE(carve(GetParam().rounds, true));
 
     EXPECT_TRUE(sweeps(2)) << primary->console();
     EXPECT_EQ(primary->count_on_console('w'), 0U) << primary->console();
