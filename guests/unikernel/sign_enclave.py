@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures and signs the enclave inside the unikernel, in place.
+"""Measures and signs the enclave of enclave.S inside a linked program, in place.
 
-Usage: sign_enclave.py UNIKERNEL    (an ELF file with symbols; nm and openssl are used)
+Usage: sign_enclave.py PROGRAM    (an ELF file with symbols; nm and openssl are used)
 
 The key is made for this one signature and thrown away: launch control of the VM it runs in is open.
 Source of the formats: SDM vol. 3D, "EINIT", "Enclave Signature Structure (SIGSTRUCT)".

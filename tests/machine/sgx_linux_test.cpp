@@ -8,6 +8,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "crypto/aes.hpp"
+#include "sgx/spec_report.hpp"
+#include "support/endian.hpp"
+#include "tests/machine/said.hpp"
 #include "tests/machine/test_machine.hpp"
 
 namespace alcove::tests {
@@ -19,12 +23,14 @@ using testing::Not;
 
 // sgx_init has the words.
 constexpr const char* kNoSelftests = " selftests=0";
+constexpr const char* kProgram = " selftests=0 program";
 constexpr const char* kInterruptLoad = " load";
 
 struct Boot {
     uint32_t vcpus = 1;
     Population population = Population::Static;
     std::string words{};
+    std::string drop_epc_at{};
 };
 
 void PrintTo(const Boot& boot, std::ostream* out) {
@@ -44,7 +50,8 @@ GuestRun run(const Boot& boot) {
                              .vcpus = boot.vcpus,
                              .memory_bytes = 512_MiB,
                              .sgx = configuration,
-                             .deadline = std::chrono::seconds(900)});
+                             .deadline = std::chrono::seconds(900),
+                             .drop_epc_at = boot.drop_epc_at});
     EXPECT_TRUE(result) << result.error().to_string();
     return result ? std::move(result).value() : GuestRun{};
 }
@@ -68,14 +75,73 @@ uint64_t completed(const GuestRun& run, std::string_view leaf) {
     return 0;
 }
 
-TEST(SgxLinux, TwoVmsHaveTheirEpcAtOnce) {
-    GuestRun other;
-    std::thread thread([&other] { other = run({.words = kNoSelftests}); });
-    const auto one = run({.vcpus = 4, .words = kNoSelftests});
-    thread.join();
+// Two VMs at once: one boots, in the other a program (guests/sgx_program) uses enclaves until all EPC is
+// lost, and after that.
+class SgxLinux : public testing::Test {
+  protected:
+    static void SetUpTestSuite() {
+        std::thread thread([] { other() = run({.words = kNoSelftests}); });
+        one() = run({.vcpus = 4, .words = kProgram, .drop_epc_at = "spinning 1"});
+        thread.join();
+    }
+    static GuestRun& one() {
+        static GuestRun run;
+        return run;
+    }
+    static GuestRun& other() {
+        static GuestRun run;
+        return run;
+    }
+    static std::string said(const std::string& name) { return tests::said(one(), name); }
+    static std::string sum(size_t index) {
+        const auto sums = all_said(one(), "sum");
+        return index < sums.size() ? sums[index] : "not said";
+    }
+};
 
-    expect_epc(one);
-    expect_epc(other);
+TEST_F(SgxLinux, TwoVmsHaveTheirEpcAtOnce) {
+    expect_epc(one());
+    expect_epc(other());
+    EXPECT_THAT(one().console, Not(HasSubstr("FAILED")));
+    EXPECT_EQ(said("init: complaints"), "0");
+}
+
+TEST_F(SgxLinux, AReportConvincesTheOneItIsFor) {
+    EXPECT_EQ(sum(0), "2a");
+    const auto bytes = bytes_of(said("report"));
+    ASSERT_EQ(bytes.size(), sizeof(sgx::REPORT));
+    const auto report = *read_object<sgx::REPORT>(bytes, 0);
+    const ByteView maced = ByteView(bytes).first(sgx::REPORT::kMaced);
+    EXPECT_THAT(report.MRENCLAVE, testing::ElementsAreArray(bytes_of(said("mrenclave"))));
+    EXPECT_EQ(crypto::aes_cmac(key_of(said("report key")), {maced}), report.MAC);
+    EXPECT_NE(crypto::aes_cmac(key_of(said("other report key")), {maced}), report.MAC);
+}
+
+TEST_F(SgxLinux, WhatWasSealedIsOpenedAfterTheEnclaveWasBuiltAnew) {
+    EXPECT_EQ(bytes_of(said("seal key")).size(), 16U);
+    EXPECT_EQ(said("seal key again"), said("seal key"));
+    EXPECT_NE(said("other seal key"), said("seal key"));
+}
+
+TEST_F(SgxLinux, DebuggersReachWhoOptedInOnly) {
+    EXPECT_EQ(said("debug"), "4d");
+    EXPECT_EQ(sum(1), "63") << "what the debugger wrote";
+    EXPECT_EQ(said("no debug"), "fffffffffffffffb") << "-EIO";
+    EXPECT_EQ(said("write refused"), "5") << "EIO";
+    EXPECT_EQ(sum(2), "2a");
+}
+
+TEST_F(SgxLinux, AProcessorThatIsTakenAndGivenBackDisturbsNoEnclave) {
+    EXPECT_EQ(said("processor taken"), "function 4 vector 0 error 0") << "EEXIT";
+    EXPECT_EQ(sum(3), "2a");
+}
+
+// ENCLU finds no TCS, and the vDSO tells the program.
+TEST_F(SgxLinux, AProgramIsToldThatItsEnclaveIsLostAndBuildsAnother) {
+    EXPECT_THAT(said("lost"),
+                testing::AnyOf("function 3 vector e error 8007", "function 2 vector e error 8007"));
+    EXPECT_EQ(said("other lost"), "function 2 vector e error 8007");
+    EXPECT_EQ(said("built again"), "3c") << "more than fit at once: the driver got its pages back";
 }
 
 class SgxLinuxSelftests : public testing::TestWithParam<Boot> {};

@@ -2,9 +2,7 @@
 //
 // SGX on KVM: the unikernel (guests/unikernel) builds an enclave, uses it, and tries what must not work. One
 // run of it serves all tests of a suite: it is the slow part.
-#include <algorithm>
 #include <map>
-#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +10,7 @@
 #include "crypto/aes.hpp"
 #include "sgx/spec_report.hpp"
 #include "support/endian.hpp"
+#include "tests/machine/said.hpp"
 #include "tests/machine/test_machine.hpp"
 
 namespace alcove::tests {
@@ -42,18 +41,6 @@ const GuestRun& unikernel() {
     return run;
 }
 
-// What is behind the name on its line, each time it was said.
-std::vector<std::string> all_said(const GuestRun& run, const std::string& name) {
-    std::vector<std::string> found;
-    std::istringstream lines(run.console);
-    for (std::string line; std::getline(lines, line);)
-        if (line.starts_with(name + " ")) found.push_back(line.substr(name.size() + 1));
-    return found;
-}
-std::string said(const GuestRun& run, const std::string& name) {
-    const auto all = all_said(run, name);
-    return all.empty() ? "nothing of " + name + "; all it said: " + run.console : all.front();
-}
 std::string said(const std::string& name) {
     return said(unikernel(), name);
 }
@@ -204,25 +191,6 @@ TEST(SgxNeighbours, DebuggersReachWhoOptedInOnly) {
     EXPECT_EQ(of_neighbours("it read"), number(77));
     EXPECT_EQ(all_said(neighbours(), "neighbour's sum").at(1), number(99));
     EXPECT_EQ(all_said(neighbours(), "sum").at(2), number(42));
-}
-
-// Words in hexadecimal, as the unikernel prints what it has in memory.
-std::vector<uint8_t> bytes_of(const std::string& words) {
-    std::vector<uint8_t> bytes;
-    std::istringstream stream(words);
-    for (std::string word; stream >> word;) {
-        const uint64_t value = std::stoull(word, nullptr, 16);
-        for (int i = 0; i < 8; ++i)
-            bytes.push_back(static_cast<uint8_t>(value >> 8 * i));
-    }
-    return bytes;
-}
-crypto::AesKey key_of(const std::string& words) {
-    const auto bytes = bytes_of(words);
-    crypto::AesKey key{};
-    EXPECT_EQ(bytes.size(), key.size()) << words;
-    std::copy_n(bytes.begin(), std::min(bytes.size(), key.size()), key.begin());
-    return key;
 }
 
 TEST(SgxNeighbours, AReportConvincesTheOneItIsForAndNobodyElse) {

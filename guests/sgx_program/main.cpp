@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sgx_program: what a program with enclaves does under an unmodified Linux. It prints a line for each thing
+// it saw; tests/machine/sgx_linux_test.cpp says what that has to be.
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "sgx/spec_report.hpp"
+#include "sgx_program/enclave.hpp"
+
+namespace alcove::sgx_program {
+
+namespace {
+
+constexpr uint64_t kExitCode = 1;
+constexpr int kMoreThanFit = 60;  // enclaves, one after the other: all of the EPC and more
+
+void line(const char* name, uint64_t value) {
+    std::printf("%s %lx\n", name, value);
+    std::fflush(stdout);
+}
+
+void line(const char* name, const Exit& exit) {
+    std::printf("%s function %x vector %x error %x\n", name, exit.function, exit.vector, exit.error_code);
+    std::fflush(stdout);
+}
+
+void print_words(const char* name, const void* from, size_t bytes) {
+    std::printf("%s", name);
+    for (size_t i = 0; i < bytes / 8; ++i) {
+        uint64_t word;
+        std::memcpy(&word, static_cast<const uint8_t*>(from) + 8 * i, sizeof word);
+        std::printf(" %016lx", word);
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+}
+
+Enclave build(bool debug) {
+    auto enclave = Enclave::build(debug);
+    if (!enclave) {
+        std::printf("FAILED %s\n", enclave.error().to_string().c_str());
+        std::exit(kExitCode);
+    }
+    return std::move(enclave).value();
+}
+
+struct {
+    sgx::TARGETINFO target;
+    sgx::REPORT report;
+} report_io;
+struct {
+    sgx::KEYREQUEST request;
+    uint64_t key[2];
+} key_io;
+
+void get_key(const char* name, const Enclave& enclave, sgx::KeyName key, uint16_t policy) {
+    key_io = {};
+    key_io.request.KEYNAME = static_cast<uint16_t>(key);
+    key_io.request.KEYPOLICY = policy;
+    key_io.request.KEYID = report_io.report.KEYID;
+    const auto exit = enclave.enter(Command::GetKey, reinterpret_cast<uint64_t>(&key_io));
+    if (exit.answer != 0) return line(name, exit.answer);
+    print_words(name, key_io.key, sizeof key_io.key);
+}
+
+// From the one that is open to debuggers to the other.
+void report(const Enclave& to, const Enclave& from) {
+    report_io = {};
+    report_io.target.MEASUREMENT = Enclave::signature().ENCLAVEHASH;
+    report_io.target.ATTRIBUTES.FLAGS = sgx::attributes::INIT | sgx::attributes::MODE64BIT;
+    report_io.target.ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
+    from.enter(Command::Report, reinterpret_cast<uint64_t>(&report_io));
+    print_words("report", &report_io.report, sizeof report_io.report);
+    print_words("mrenclave", &Enclave::signature().ENCLAVEHASH, sizeof Enclave::signature().ENCLAVEHASH);
+    get_key("report key", to, sgx::KeyName::REPORT_KEY, 0);
+    get_key("other report key", from, sgx::KeyName::REPORT_KEY, 0);
+}
+
+// As debuggers do it.
+void debug(const char* name, const Enclave& enclave) {
+    const int memory = ::open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+    const auto at = static_cast<off_t>(enclave.sum_address());
+    uint64_t word = 0;
+    if (::pread(memory, &word, sizeof word, at) == sizeof word)
+        line(name, word);
+    else
+        line(name, static_cast<uint64_t>(-errno));
+    word = 99;
+    if (::pwrite(memory, &word, sizeof word, at) != sizeof word)
+        line("write refused", static_cast<uint64_t>(errno));
+    ::close(memory);
+    line("sum", enclave.enter(Command::Sum, 0).answer);
+}
+
+void set_online(bool on) {
+    const int file = ::open("/sys/devices/system/cpu/cpu1/online", O_WRONLY | O_CLOEXEC);
+    if (::write(file, on ? "1" : "0", 1) != 1) line("FAILED cpu1/online", static_cast<uint64_t>(errno));
+    ::close(file);
+}
+
+// A processor goes and comes back while a thread of its is inside.
+void take_processor(const Enclave& enclave) {
+    std::atomic<uint64_t> enough = 0;
+    std::atomic<bool> entered = false;
+    Exit exit{};
+    std::thread inside([&] {
+        cpu_set_t second;
+        CPU_ZERO(&second);
+        CPU_SET(1, &second);
+        ::pthread_setaffinity_np(::pthread_self(), sizeof second, &second);
+        entered = true;
+        exit = enclave.enter(Command::Spin, reinterpret_cast<uint64_t>(&enough));
+    });
+    while (!entered)
+        ::usleep(1000);
+    ::usleep(50'000);
+    set_online(false);
+    ::usleep(50'000);
+    set_online(true);
+    enough = 1;
+    inside.join();
+    line("processor taken", exit);
+    line("sum", enclave.enter(Command::Sum, 0).answer);
+}
+
+void run() {
+    std::optional<Enclave> enclave(build(false));
+    const Enclave other = build(true);
+    enclave->enter(Command::Add, 40);
+    line("sum", enclave->enter(Command::Add, 2).answer);
+    other.enter(Command::Add, 77);
+
+    report(*enclave, other);
+    get_key("seal key", *enclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
+    get_key("other seal key", other, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
+    debug("debug", other);
+    debug("no debug", *enclave);
+    take_processor(*enclave);
+    enclave.reset();
+    enclave.emplace(build(false));
+    get_key("seal key again", *enclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
+
+    // The host takes all EPC away when it reads this line.
+    const uint64_t never = 0;
+    line("spinning", 1);
+    line("lost", enclave->enter(Command::Spin, reinterpret_cast<uint64_t>(&never)));
+    line("other lost", other.enter(Command::Sum, 0));
+    enclave.reset();
+    for (int i = 0; i < kMoreThanFit; ++i)
+        if (build(false).enter(Command::Add, 5).answer != 5) line("FAILED an enclave after the loss", 0);
+    line("built again", kMoreThanFit);
+}
+
+}  // namespace
+
+}  // namespace alcove::sgx_program
+
+int main() {
+    alcove::sgx_program::run();
+}
