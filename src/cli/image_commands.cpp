@@ -121,6 +121,13 @@ Result<Examined> examine(const std::string& path, const Output& output) {
     return Examined{.file = std::move(file), .image = std::move(image), .measurements = measurements};
 }
 
+Result<std::optional<eif::ImageSignature>> verify_all(const Examined& examined) {
+    auto signature =
+        TRY(eif::verify_image(examined.image, examined.measurements, std::chrono::system_clock::now()));
+    TRY(eif::verify_metadata(examined.image));
+    return signature;
+}
+
 std::optional<eif::Pcr> pcr8_of(const eif::Image& image) {
     if (!image.signature()) return std::nullopt;
     const auto signature = eif::ImageSignature::parse(*image.signature());
@@ -162,8 +169,7 @@ Result<Exit> run(const ImageDescribe& command, const Context& context) {
 
 Result<Exit> run(const ImageVerify& command, const Context& context) {
     const auto examined = TRY(examine(command.file, context.output));
-    const auto verified =
-        eif::verify_image(examined.image, examined.measurements, std::chrono::system_clock::now());
+    const auto verified = verify_all(examined);
     if (!verified) {
         Json json = {{"verified", false}};
         json["error"] = error_object(verified.error())["error"];

@@ -8,6 +8,7 @@
 #include "attestation/test_chain.hpp"
 #include "cli/captured_test.hpp"
 #include "codec/hex.hpp"
+#include "eif/raw_image.hpp"
 #include "eif/test_support.hpp"
 #include "support/endian.hpp"
 
@@ -128,6 +129,17 @@ TEST_F(ImageCommands, ATamperedImageIsNotVerified) {
     EXPECT_EQ(verified.exit, 3);
     EXPECT_EQ(verified.json()["verified"], false);
     EXPECT_EQ(verified.json()["error"]["code"], "E32");
+}
+
+TEST_F(ImageCommands, AnImageWithWrongMetadataIsNotVerified) {
+    auto raw = eif::RawImage::usual();
+    raw.parts[2].payload = eif::text_bytes("[]");
+    folder_.write("a.eif", as_text(raw.assemble()));
+
+    const auto verified = call({"image", "verify", folder_.path("a.eif"), "--json"});
+
+    EXPECT_EQ(verified.exit, 3);
+    EXPECT_EQ(verified.json()["error"]["code"], "E40");
 }
 
 TEST_F(ImageCommands, AnImageIsSignedInPlace) {

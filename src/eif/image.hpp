@@ -8,7 +8,7 @@
 // such images) and not measured; overlaps are not. Reserved fields and flags with no meaning are ignored.
 //
 // Errors: ImageMalformed (header, table, bounds), ImageVersion, ImageSection (section_rules.hpp),
-// CommandLineInvalid. The checksum, signature and metadata are not looked at: verify.hpp does that.
+// CommandLineInvalid. What checksum, signature and metadata say is not looked at: verify.hpp does that.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include "eif/raw_image.hpp"
 #include "eif/test_support.hpp"
 #include "eif/verify.hpp"
+#include "support/bits.hpp"
 
 namespace alcove::eif {
 namespace {
@@ -165,6 +166,19 @@ TEST(VerifyImageTest, AnUnsignedImageHasNoSignature) {
     const Bytes file = RawImage::usual().assemble();
     const Image image = Image::parse(file).value();
     EXPECT_FALSE(verify_image(image, measure(image), test_time()).value().has_value());
+}
+
+TEST(VerifyImageTest, WrongMetadataIsFoundAndLeavesTheImageIntact) {
+    RawImage raw = RawImage::usual();
+    const Bytes good = raw.assemble();
+    EXPECT_TRUE(verify_metadata(Image::parse(good).value()));
+    for (const Bytes& wrong : {text_bytes("\xff\xff"), text_bytes("[]"), Bytes(2_MiB, ' ')}) {
+        raw.parts[2].payload = wrong;
+        const Bytes file = raw.assemble();
+        const Image image = Image::parse(file).value();
+        EXPECT_EQ(verify_metadata(image).error().code(), ErrorCode::MetadataInvalid);
+        EXPECT_TRUE(verify_image(image, measure(image), test_time()));
+    }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "eif/verify.hpp"
 
 #include "codec/hex.hpp"
+#include "eif/metadata.hpp"
 #include "support/endian.hpp"
 
 namespace alcove::eif {
@@ -23,6 +24,11 @@ Result<std::optional<ImageSignature>> verify_image(const Image& image, const Mea
     ImageSignature signature = TRY(ImageSignature::parse(*section));
     TRY(signature.verify(measurements.pcr0, time));
     return std::optional(std::move(signature));
+}
+
+Result<void> verify_metadata(const Image& image) {
+    if (const auto section = image.metadata()) TRY(Metadata::parse(*section));
+    return {};
 }
 
 }  // namespace alcove::eif
