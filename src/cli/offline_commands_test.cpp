@@ -271,18 +271,36 @@ TEST(Usage, AWrongCallIsAnObjectWithJson) {
 
 TEST(HostCheck, ReportsWhatATriedGuestSaid) {
     const auto check = call({"host", "check", "--json", "--host", "embedded"},
-                            {.open_host = {}, .try_guest = [] {
-                                 return host::GuestTrial{.ran = host::Answer::Yes,
-                                                         .failed_step = {},
-                                                         .reason = {},
-                                                         .timed_loop = {},
-                                                         .plain_exit = {}};
-                             }});
+                            {.open_host = {},
+                             .try_guest =
+                                 [] {
+                                     return host::GuestTrial{.ran = host::Answer::Yes,
+                                                             .failed_step = {},
+                                                             .reason = {},
+                                                             .timed_loop = {},
+                                                             .plain_exit = {}};
+                                 },
+                             .kvm_device = "/dev/kvm"});
 
     ASSERT_EQ(check.exit, 0) << check.err;
     EXPECT_EQ(check.json()["host"], "embedded");
     const bool opens = check.json()["kvm"]["device_opens"] == "yes";
     EXPECT_EQ(check.json()["guest"]["ran"], opens ? "yes" : "not tried");
+}
+
+// Whether this machine's KVM is taken for usable when its device is `device` and nobody could try a guest.
+bool is_usable(const std::string& device) {
+    ::setenv("XDG_CACHE_HOME", "/nonexistent", 1);
+    const ProgramParts parts{
+        .open_host = {}, .try_guest = [] { return host::GuestTrial(); }, .kvm_device = device};
+    const bool usable = select_host(HostChoice::Auto, parts).kvm_usable();
+    ::unsetenv("XDG_CACHE_HOME");
+    return usable;
+}
+
+TEST(SelectHost, AnAbsentKvmIsNotUsableAndOneThatNobodyCouldTryIs) {
+    EXPECT_FALSE(is_usable("/nonexistent/kvm"));
+    EXPECT_TRUE(is_usable("/dev/null"));
 }
 
 }  // namespace

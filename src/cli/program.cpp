@@ -26,10 +26,12 @@ int usage(const Parsed& parsed, const Streams& streams) {
 
 HostSelection select_host(HostChoice choice, const ProgramParts& parts) {
     auto selection = select_from_environment(choice);
-    // A trial that this user cannot make says nothing against the host.
+    // A trial that this user cannot make says nothing against the host; a KVM that is absent does. That is
+    // not remembered: it may come with a module.
     if (parts.try_guest)
-        selection.kvm_usable = [try_guest = parts.try_guest] {
-            return remembered_trial(try_guest, kvm_trial_file()).ran != host::Answer::No;
+        selection.kvm_usable = [try_guest = parts.try_guest, device = parts.kvm_device] {
+            return !host::kvm_is_absent(device) &&
+                   remembered_trial(try_guest, kvm_trial_file()).ran != host::Answer::No;
         };
     return selection;
 }

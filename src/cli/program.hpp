@@ -20,6 +20,7 @@ struct ProgramParts {
     // Runs a small guest with the local KVM (paging, SSE, BMI2, a timed loop) and says what became of it.
     // Decides, with `alcove host check`, whether this machine's KVM is usable.
     std::function<host::GuestTrial()> try_guest;
+    std::string kvm_device = "/dev/kvm";
 };
 
 // The host for that choice, as the environment and what is known of this machine's KVM have it.

@@ -71,6 +71,13 @@ KvmCapabilities probe_kvm_device(const std::string& path) {
     return kvm;
 }
 
+bool kvm_is_absent(const std::string& path) {
+    const auto device = sys::open(path, O_RDWR);
+    if (device) return false;
+    const int reason = device.error().errno_value();
+    return reason == ENOENT || reason == ENXIO || reason == ENODEV;
+}
+
 HostCapabilities probe_host_capabilities() {
     HostCapabilities host;
     host.core_scheduling = probe_core_scheduling();

@@ -21,11 +21,12 @@ enum class Answer : uint8_t {
     Yes,
 };
 
-// What a small guest with paging, SSE and BMI2 did.
+// What a small guest with paging, SSE, BMI2 and a loop did.
 struct GuestTrial {
     Answer ran = Answer::NotTried;
-    std::string failed_step;  // of the guest, when it did not get past one: "bmi2"
-    std::string reason;       // KVM's words, or why no guest was tried
+    // Of the guest, when it did not get past one: "bmi2"; "loop" also when that takes far too long.
+    std::string failed_step;
+    std::string reason;  // KVM's words, or why no guest was tried
     std::optional<std::chrono::nanoseconds> timed_loop;
     std::optional<std::chrono::nanoseconds> plain_exit;
 };
@@ -59,6 +60,10 @@ Answer probe_core_scheduling();
 
 // Opens /dev/kvm and asks what can be asked without making a VM. The `guest` part stays NotTried.
 KvmCapabilities probe_kvm_device(const std::string& path = "/dev/kvm");
+
+// Whether nothing is behind the device: it is not there, or no module serves it. One that this user may not
+// open is not absent.
+bool kvm_is_absent(const std::string& path);
 
 // Everything above but the guest trial.
 HostCapabilities probe_host_capabilities();

@@ -40,7 +40,8 @@ int main(int argc, char** argv) {
     const std::string name = argc > 0 ? argv[0] : "";
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     const auto streams = alcove::cli::Streams::of_process();
-    const alcove::cli::ProgramParts parts{.open_host = {}, .try_guest = try_guest};
+    alcove::cli::ProgramParts parts;
+    parts.try_guest = try_guest;
     if (alcove::nitro_cli::is_called(name)) {
         alcove::log::start("nitro-cli");
         return alcove::nitro_cli::run_program(arguments, streams,
