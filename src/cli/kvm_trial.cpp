@@ -18,7 +18,7 @@ namespace {
 using codec::json::Json;
 
 constexpr size_t kMaxFile = 64 * 1024;
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 // Another kernel, other modules or another setting of them come with another boot, or with reloaded modules.
 std::string circumstances() {

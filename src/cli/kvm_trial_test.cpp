@@ -64,7 +64,7 @@ TEST_F(KvmTrial, AskedForIsMadeAgain) {
 
 TEST_F(KvmTrial, OfAnotherBootOrBrokenIsForgotten) {
     for (const char* content : {"", "{}", "[]",
-                                R"({"format":1,"circumstances":"another","ran":false,)"
+                                R"({"format":2,"circumstances":"another","ran":false,)"
                                 R"("failed_step":"","reason":""})"}) {
         std::filesystem::create_directories(folder_ + "/cache");
         std::ofstream(file_) << content;

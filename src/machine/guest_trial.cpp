@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/guest_trial.hpp"
 
-#include <algorithm>
-#include <array>
-#include <optional>
-#include <string_view>
-
 #include <fcntl.h>
 
 #include "machine/machine.hpp"
+#include "machine/trial_verdict.hpp"
 #include "support/guarded.hpp"
 #include "support/system.hpp"
 
@@ -16,59 +12,21 @@ namespace alcove::machine {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = TrialConsole::Clock;
 
 constexpr uint64_t kMemory = 32_MiB;
-constexpr int kExits = 1000;  // of the step "exits" of check.S
-constexpr size_t kMaxOutput = 4096;
 
-// What the guest said, and when it began and ended the two steps that are timed from here: a step's name is
-// on the console before it starts, its result after it.
-struct Console {
-    std::string text;
-    std::optional<Clock::time_point> step_began;
-    std::optional<Clock::duration> exits;
-    std::optional<Clock::duration> loop;
-
-    void take(uint8_t byte) {
-        if (text.size() >= kMaxOutput) return;
-        if (step_began) {
-            auto& time = text.ends_with("exits ") ? exits : loop;
-            time = Clock::now() - *step_began;
-            step_began.reset();
-        }
-        text.push_back(static_cast<char>(byte));
-        if (text.ends_with("exits ") || text.ends_with("loop ")) step_began = Clock::now();
-    }
-};
-
-// The line it did not finish, or the first one that says `failed`.
-std::string failed_step(std::string_view text) {
-    while (!text.empty()) {
-        const size_t end = text.find('\n');
-        const std::string_view line = text.substr(0, end);
-        if (end == std::string_view::npos || line.ends_with(" failed"))
-            return std::string(line.substr(0, line.find(' ')));
-        text.remove_prefix(end + 1);
-    }
-    return "";
-}
-
-host::GuestTrial conclude(const Console& console, const std::string& trouble) {
-    host::GuestTrial trial;
-    trial.failed_step = failed_step(console.text);
-    const bool finished = console.text.ends_with("\ndone\n");
-    trial.ran = finished && trial.failed_step.empty() ? host::Answer::Yes : host::Answer::No;
-    if (trial.ran == host::Answer::No)
-        trial.reason = finished ? "the guest computed something wrong" : trouble;
-    if (console.exits) trial.plain_exit = *console.exits / kExits;
-    trial.timed_loop = console.loop;
-    return trial;
+// That of check.S, as fast as this processor runs it.
+Clock::duration time_own_loop() {
+    uint32_t left = kTrialLoopTurns;
+    const auto began = Clock::now();
+    asm volatile("1: dec %0\n jnz 1b" : "+r"(left) : : "cc");
+    return Clock::now() - began;
 }
 
 // Why the guest did not say `done`, if it did not.
 Result<std::string> run(const std::string& kvm_device, ByteView check_guest, std::chrono::seconds patience,
-                        Guarded<Console>& console) {
+                        Guarded<TrialConsole>& console) {
     TRY(cpu::VcpuThread::install_kick_signal());
     const auto loop = TRY(EventLoop::create());
     MachinePlan plan;
@@ -77,7 +35,9 @@ Result<std::string> run(const std::string& kvm_device, ByteView check_guest, std
     TRY(sys::truncate(plan.ram, kMemory));
     plan.memory_bytes = kMemory;
     plan.vcpu_count = 1;
-    plan.console = [&console](uint8_t byte) { console.with([byte](Console& it) { it.take(byte); }); };
+    plan.console = [&console](uint8_t byte) {
+        console.with([byte](TrialConsole& it) { it.take(byte, Clock::now()); });
+    };
     const auto machine = TRY(Machine::create(std::move(plan), *loop));
     boot::BootInputs inputs;
     inputs.kernel = check_guest;
@@ -99,14 +59,24 @@ Result<std::string> run(const std::string& kvm_device, ByteView check_guest, std
     return trouble;
 }
 
+host::GuestTrial try_once(const std::string& kvm_device, ByteView check_guest,
+                          std::chrono::seconds patience) {
+    Guarded<TrialConsole> console;
+    const auto ended = run(kvm_device, check_guest, patience, console);
+    return console.with([&](const TrialConsole& said) {
+        return judge_trial(said, ended ? *ended : ended.error().to_string(), time_own_loop());
+    });
+}
+
 }  // namespace
 
 host::GuestTrial try_guest(const std::string& kvm_device, ByteView check_guest,
                            std::chrono::seconds patience) {
-    Guarded<Console> console;
-    const auto ended = run(kvm_device, check_guest, patience, console);
-    return console.with(
-        [&](const Console& said) { return conclude(said, ended ? *ended : ended.error().to_string()); });
+    auto trial = try_once(kvm_device, check_guest, patience);
+    // A busy machine may have held the loop up; one that emulates does so again.
+    if (trial.failed_step == kLoopStep && trial.timed_loop)
+        trial = try_once(kvm_device, check_guest, patience);
+    return trial;
 }
 
 }  // namespace alcove::machine
