@@ -50,6 +50,9 @@ Result<void> read_twice() {
 }
 
 Result<void> check_source() {
+    const std::string available = TRY(read_setting(kAvailable));
+    if (!is_listed(available, kSource))
+        return fail(ErrorCode::InvalidMessage, "the kernel's sources are: " + available);
     const std::string before = TRY(read_setting(kCurrent));
     TRY(choose(kSource));
     const std::string now = TRY(read_setting(kCurrent));
@@ -62,9 +65,6 @@ Result<void> check_source() {
 }  // namespace
 
 CheckResult check_kernel_random() {
-    const auto available = read_setting(kAvailable);
-    if (!available || !is_listed(*available, kSource))
-        return CheckResult{.name = "hwrng_absent", .detail = ""};
     return result_of("hwrng", check_source());
 }
 

@@ -8,8 +8,7 @@
 
 namespace alcove::probe {
 
-// "hwrng", or "hwrng_absent", which is well, when this kernel has no such source. Makes it the current source
-// for the check and puts back what was.
+// "hwrng". Makes it the current source for the check and puts back what was.
 CheckResult check_kernel_random();
 
 }  // namespace alcove::probe

@@ -100,14 +100,19 @@ Result<void> check_describe_nsm(SecureModule& module) {
 
 Result<void> check_describe_pcr(SecureModule& module) {
     const std::set<uint64_t> measured{0, 1, 2, 4};
+    std::string mistakes;
+    const auto note = [&](const std::string& mistake) {
+        mistakes += (mistakes.empty() ? "" : ", ") + mistake;
+    };
     for (uint64_t index = 0; index < kPcrCount; ++index) {
         const std::string name = "PCR" + std::to_string(index);
         const Pcr pcr = TRY(read_pcr(module, index).context(name));
         if (pcr.is_zero() == measured.contains(index))
-            return wrong(name + (pcr.is_zero() ? " is zero" : " is not zero"));
+            note(name + (pcr.is_zero() ? " is zero" : " is not zero"));
         if (pcr.locked != (index < kLockedAtStart))
-            return wrong(name + (pcr.locked ? " is locked" : " is not locked"));
+            note(name + (pcr.locked ? " is locked" : " is not locked"));
     }
+    if (!mistakes.empty()) return wrong(mistakes);
     return {};
 }
 

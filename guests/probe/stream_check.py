@@ -245,9 +245,10 @@ def report(stream):
     return results
 
 
-# What every probe checks; what else it reports depends on its devices.
+# What every probe checks.
 CHECKS = {"describe_nsm", "describe_pcr", "extend_pcr", "extend_locked_pcr", "lock_pcr", "lock_pcr_again", "lock_pcrs",
-          "lock_pcrs_too_many", "index_too_large", "garbage", "get_random"}
+          "lock_pcrs_too_many", "index_too_large", "attestation_0", "attestation_1", "attestation_2", "attestation_3",
+          "garbage", "get_random", "hwrng"}
 
 
 def check_report(stream):

@@ -51,6 +51,9 @@ class StreamCheck(unittest.TestCase):
             stream_check.end(open_probe(), "exit 256")
         with self.assertRaisesRegex(stream_check.StreamError, "describe_nsm: was not made"):
             stream_check.check_report(open_probe())
+        nearly = "".join(f"ok {check}\\n" for check in stream_check.CHECKS - {"hwrng"})
+        with self.assertRaisesRegex(stream_check.StreamError, "^hwrng: was not made$"):
+            stream_check.check_report(faulty(f"i.readline(); o.write(b'{nearly}done\\n')"))
 
     def test_report_is_taken_apart(self):
         script = "i.readline(); o.write(b'ok a\\nFAILED b went wrong\\ndone\\n')"

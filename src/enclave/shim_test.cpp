@@ -295,6 +295,8 @@ TEST_F(ShimTest, TheConsoleOutlivesTheEnclaveInDebugMode) {
     ask(shim::Console{.request = 3, .reserved = {}});
     const auto message = next_of<shim::ConsoleRing>();
 
+    attestor_thread.join();
+    EXPECT_EQ(measured.flags, api::attestor::Measured::kDebug) << "its documents do not say what runs in it";
     ASSERT_EQ(message.descriptors.size(), 1U);
     EXPECT_EQ(::fcntl(message.descriptors[0].get(), F_GETFL) & O_ACCMODE, O_RDONLY);
     auto reader = api::ConsoleRingReader::open(message.descriptors[0]).value();

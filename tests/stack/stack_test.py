@@ -544,6 +544,9 @@ class StackTest(unittest.TestCase):
                 self.assertTrue(line, replayed)
                 replayed += line
             self.assertNotIn("the time is not checked", replayed)
+            wrong = {check: detail for check, detail in stream_check.report(connect()) if detail is not None}
+            self.assertEqual(list(wrong), ["describe_pcr"])
+            self.assertTrue(wrong["describe_pcr"].endswith(": PCR0 is zero, PCR1 is zero, PCR2 is zero"), wrong)
             stream_check.end(connect(), "panic")
             live, _ = console.communicate(timeout=120)
         self.assertIn("Kernel panic - not syncing", live)
@@ -714,12 +717,27 @@ class StackTest(unittest.TestCase):
             self.assertIn(code, str(refused.exception))
 
         self.keys_are_with_the_attestor_alone(document)
+        self.a_secret_is_answered_once_its_enclave_is_verified(name, image)
 
         state = alcove("enclave", "inspect", name)
         self.assertTrue(state["heartbeat"]["ready"])
         self.assertEqual(state["heartbeat"]["answered_by"], "alcove")
-        self.assertEqual(state["counters"]["nsm_documents"]["total"], 1)
+        self.assertEqual(state["counters"]["nsm_documents"]["total"], 2)
         self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
+
+    def a_secret_is_answered_once_its_enclave_is_verified(self, name, image):
+        """`key_client demo` judges a new document, seals a secret to the key in it, and shows what was made of it."""
+        secret = "meet me in the alcove"
+        verifier = [ALCOVE, "--json", "attest", "verify", "--document", "{doc}", "--nonce", "{nonce}", "--image", image,
+                    "--root-from-host", "--allow-development"]
+        with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
+            client = subprocess.run([GUESTS / "key_client", "--stdio", "demo", "--secret", secret, "--doc-out",
+                                     self.folder / "judged.cbor", "--then-verify", *verifier],
+                                    stdin=line.stdout, stdout=line.stdin, stderr=subprocess.PIPE, text=True, timeout=60)
+            line.stdin.close()
+        self.assertEqual(client.returncode, 0, client.stderr)
+        self.assertIn(f"the enclave read {len(secret)} bytes with SHA-256 {hashlib.sha256(secret.encode()).hexdigest()}", client.stderr)
+        self.assertIn(f"sent them back sealed: {secret}\n", client.stderr)
 
 
     def keys_are_with_the_attestor_alone(self, document):
