@@ -79,6 +79,10 @@ TEST(ApiJson, CountersAreSummedAndUnknownOnesKept) {
     EXPECT_EQ(json["counters"]["unknown_999"]["total"], 1);
     EXPECT_EQ(json["sockets"]["connect"], "/run/alcove/vm/i-1-enc2/connect.sock");
     EXPECT_TRUE(json["heartbeat"]["answered_by"].is_null());
+    inspection.record.heartbeat = HeartbeatAnswer::HostProgram;
+    EXPECT_EQ(to_json(inspection)["heartbeat"]["answered_by"], "host-program");
+    inspection.record.heartbeat = HeartbeatAnswer::Alcove;
+    EXPECT_EQ(to_json(inspection)["heartbeat"]["answered_by"], "alcove");
 }
 
 TEST(ApiJson, ACompromisedVmmsTextIsStillJson) {

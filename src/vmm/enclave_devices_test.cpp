@@ -10,19 +10,24 @@
 namespace alcove::vmm {
 namespace {
 
-// A host on which no program listens.
-class NoPrograms : public vsock::PortOpener {
+// A host on which a program listens, or none.
+class Programs : public vsock::PortOpener {
   public:
     void open(vsock::Port, Done done) override {
         ++asked;
-        done(fail(ErrorCode::NotFound, "nobody listens"));
+        if (!listening) return done(fail(ErrorCode::NotFound, "nobody listens"));
+        auto pair = sys::socket_pair(SOCK_STREAM).value();
+        accepted = std::move(pair.first);
+        done(std::move(pair.second));
     }
+    bool listening = false;
     int asked = 0;
+    Fd accepted;
 };
 
 struct EnclaveDevicesTest : testing::Test {
     std::unique_ptr<EventLoop> loop = EventLoop::create().value();
-    NoPrograms programs;
+    Programs programs;
     Fd attestor;  // its end
     std::vector<Bytes> sent;
     std::unique_ptr<EnclaveDevices> devices;
@@ -59,6 +64,23 @@ TEST_F(EnclaveDevicesTest, AHostAnswersTheHeartbeatOfItsOwnEnclaves) {
     const auto ready = api::decode<api::vmm::Ready>(api::open_envelope(sent[0]).value());
     ASSERT_TRUE(ready);
     EXPECT_EQ(ready->answered_by, static_cast<uint32_t>(api::vmm::ReadyAnsweredBy::Alcove));
+}
+
+TEST_F(EnclaveDevicesTest, AProgramThatListensAnswersTheHeartbeatAndThatIsTold) {
+    create(EnclaveParent::Host);
+    programs.listening = true;
+    Fd socket;
+    ASSERT_TRUE(opens_heartbeat(socket));
+
+    ASSERT_TRUE(sys::write_all(socket, {{vsock::kHeartbeatByte}}));
+
+    Bytes seen(1);
+    ASSERT_TRUE(sys::read_exact(programs.accepted, seen));
+    EXPECT_EQ(seen[0], vsock::kHeartbeatByte);
+    ASSERT_EQ(sent.size(), 1U);
+    const auto ready = api::decode<api::vmm::Ready>(api::open_envelope(sent[0]).value());
+    ASSERT_TRUE(ready);
+    EXPECT_EQ(ready->answered_by, static_cast<uint32_t>(api::vmm::ReadyAnsweredBy::HostProgram));
 }
 
 TEST_F(EnclaveDevicesTest, ThatOfACarvedEnclaveIsItsPrimaryVmsToAnswer) {
