@@ -52,15 +52,19 @@ TEST(LinuxGuest, DebiansKernelBootsOnFourProcessors) {
 TEST(LinuxGuest, AKernelOfTheNitroKindFindsItsDevicesOnTheCommandLine) {
     if (!find_test_file("enclave-kernel"))
         GTEST_SKIP() << "no enclave-kernel: set ALCOVE_TEST_KERNELS to a folder with bzImage-6.12-enclave";
-    const auto run = boot("enclave-kernel",
-                          "reboot=k panic=30 pci=off nomodules console=ttyS0 quiet i8042.noaux i8042.nomux "
-                          "i8042.nopnp i8042.dumbkbd random.trust_cpu=on",
-                          2);
+    for (const uint32_t vcpus : {1U, 2U, 4U}) {
+        const auto run =
+            boot("enclave-kernel",
+                 "reboot=k panic=30 pci=off nomodules console=ttyS0 quiet i8042.noaux i8042.nomux "
+                 "i8042.nopnp i8042.dumbkbd random.trust_cpu=on",
+                 vcpus);
 
-    EXPECT_THAT(run.console, HasSubstr("init: up, processors 2, clock kvm-clock"));
-    EXPECT_THAT(run.console, HasSubstr("init: virtio virtio0"));
-    ASSERT_TRUE(run.end);
-    EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset);
+        EXPECT_THAT(run.console,
+                    HasSubstr("init: up, processors " + std::to_string(vcpus) + ", clock kvm-clock"));
+        EXPECT_THAT(run.console, HasSubstr("init: virtio virtio0"));
+        ASSERT_TRUE(run.end) << vcpus;
+        EXPECT_EQ(run.end->reason, api::StopReason::I8042Reset) << vcpus;
+    }
 }
 
 // The kernel as a primary VM has it: PCI by ECAM, MSI-X, virtio-pci, SMBIOS.
