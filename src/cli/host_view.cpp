@@ -128,6 +128,10 @@ std::string render_host(const Json& host) {
     fields.emplace_back("broker", trouble && (*trouble)->is_string()
                                       ? one_line((*trouble)->get<std::string>())
                                       : "connected");
+    if (const auto possible = find_part(host, "shared_policy"))
+        fields.emplace_back("shared cores", **possible == true
+                                                ? "possible"
+                                                : "not possible: this kernel has no core scheduling");
     Rows rows = {{"NODE", "OWNER", "CORES", "4K MEMORY", "2M MEMORY", "EPC", "HOST EPC"}};
     const auto ledger = find_part(host, "ledger");
     for (const auto& account : ledger ? **ledger : Json::array()) {

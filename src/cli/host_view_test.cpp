@@ -27,11 +27,14 @@ TEST(HostView, TheLedgerIsATableByOwner) {
     const auto text = render_host(daemon::to_json(view));
 
     EXPECT_EQ(text,
-              "cores   2\nmemory  8 GiB, 6 GiB available\nbroker  no such file\n\n"
+              "cores         2\nmemory        8 GiB, 6 GiB available\nbroker        no such file\n"
+              "shared cores  not possible: this kernel has no core scheduling\n\n"
               "NODE  OWNER     CORES  4K MEMORY  2M MEMORY  EPC    HOST EPC\n"
               "0     host      0      -          -          -      -\n"
               "0     i-0-enc1  2      512 MiB    -          8 MiB  64 MiB\n"
               "0     free      -      4 GiB      2 MiB      -      -\n");
+    view.shared_policy_safe = true;
+    EXPECT_NE(render_host(daemon::to_json(view)).find("shared cores  possible\n"), std::string::npos);
 }
 
 TEST(HostView, AnAnswerWithoutItsPartsIsShownAsFarAsItGoes) {
