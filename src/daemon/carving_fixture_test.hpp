@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For tests: a primary VM of 512 MiB and two cores that may carve. The test speaks as its VMM does.
+// For tests: a primary VM of two cores, and of 512 MiB if nothing else is said, that may carve. The test
+// speaks as its VMM does.
 #pragma once
 
 #include <cstdio>
@@ -16,10 +17,12 @@ namespace messages = api::ne;
 
 class CarvingTest : public SupervisorTest {
   protected:
-    CarvingTest() {
+    explicit CarvingTest(uint64_t memory_bytes = 512_MiB) {
+        capacity_.nodes[0].small_bytes = 2 * memory_bytes;
+        restart();
         auto launch = request("dev", 4);
         launch.role = api::VmRole::Primary;
-        launch.memory_bytes = 512_MiB;
+        launch.memory_bytes = memory_bytes;
         launch.enclaves = true;
         primary_ = supervisor_->launch(std::move(launch)).value().id;
         EXPECT_TRUE(until([&] { return record(primary_).state == VmState::Running; }));
@@ -72,12 +75,15 @@ class CarvingTest : public SupervisorTest {
     }
     int rc(const ne::Request& request) { return ne::rc_of(ask(request)); }
 
+    std::string enclave_id(uint64_t slot) const {
+        char digits[17];
+        std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(slot));
+        return primary_ + "-enc" + digits;
+    }
     // A slot with 128 MiB at 256 MiB and the second core.
     void prepare() {
         slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
-        char digits[17];
-        std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(slot_));
-        enclave_ = primary_ + "-enc" + digits;
+        enclave_ = enclave_id(slot_);
         ASSERT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB}), 0);
         for (const uint32_t vcpu : {2U, 3U})
             ASSERT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = vcpu, .padding = {}}), 0);

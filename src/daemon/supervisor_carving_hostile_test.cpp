@@ -12,6 +12,34 @@ namespace alcove::daemon {
 namespace {
 
 using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::UnorderedElementsAre;
+
+// With an enclave beside the primary VM that has nothing to do with it.
+class CarvingBesideTest : public CarvingTest {
+  protected:
+    CarvingBesideTest() {
+        auto launch = request("bystander");
+        launch.policy = host::CpuPolicy::Shared;
+        bystander_ = supervisor_->launch(std::move(launch)).value().id;
+        EXPECT_TRUE(until([&] { return record(bystander_).ready; }));
+        grant_ = supervisor_->grant(bystander_).value();
+    }
+    bool only_the_bystander_is_there() {
+        return host_.present() == std::vector{bystander_} && ledger_->grants().size() == 1;
+    }
+    void expect_the_bystander_noticed_nothing() {
+        EXPECT_EQ(record(bystander_).state, VmState::Running);
+        EXPECT_TRUE(record(bystander_).ready);
+        EXPECT_EQ(supervisor_->grant(bystander_), grant_);
+        EXPECT_THAT(host_.orders(), Not(Contains(HasSubstr(bystander_))));
+    }
+
+    std::string bystander_;
+    host::Grant grant_;
+};
 
 TEST_F(CarvingTest, AllocsWithoutFreeMakeFourEnclaves) {
     std::vector<uint64_t> slots;
@@ -103,16 +131,14 @@ TEST_F(CarvingTest, MemoryThatTheHostHasNoRoomForStaysThePrimarysAndCanBeAskedFo
     EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 384_MiB);
 }
 
-TEST_F(CarvingTest, MemoryThatIsLostOnItsWayEndsThePrimaryAndNothingElse) {
-    const auto bystander = supervisor_->list().size();
+TEST_F(CarvingBesideTest, MemoryThatIsLostOnItsWayEndsThePrimaryAndNothingElse) {
     slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
     host_.refuse_next_memory(Error(ErrorCode::MemoryLost, "neither here nor there"));
     send(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB});
 
     EXPECT_TRUE(until([&] { return record(primary_).state == VmState::Stopped; }));
-    EXPECT_TRUE(until([&] { return host_.present().empty(); }));
-    EXPECT_TRUE(ledger_->grants().empty());
-    EXPECT_EQ(supervisor_->list().size(), bystander + 1);
+    EXPECT_TRUE(until([&] { return only_the_bystander_is_there(); }));
+    expect_the_bystander_noticed_nothing();
 }
 
 TEST_F(CarvingTest, AnEnclaveThatDiesBeforeItsHeartbeatIsToldAndFreed) {
@@ -161,12 +187,35 @@ TEST_F(CarvingTest, AlcovedMayBeKilledBetweenAnyTwoCommands) {
     EXPECT_EQ(host_.present(), std::vector{primary_});
 }
 
+// RAM above the devices' addresses lies in its file where that below them ends.
+class LargeCarvingTest : public CarvingTest {
+  protected:
+    LargeCarvingTest() : CarvingTest(4_GiB) {}
+};
+
+TEST_F(LargeCarvingTest, MemoryAbove4GiBIsTakenFromItsPlaceInTheFile) {
+    const auto whole = supervisor_->grant(primary_).value();
+    slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    const auto id = enclave_id(slot_);
+
+    EXPECT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 4_GiB + 512_MiB, .size = 128_MiB}), 0);
+    EXPECT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 3_GiB - 64_MiB, .size = 64_MiB}), 0);
+    EXPECT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 3_GiB - 128_MiB, .size = 128_MiB}), -EBUSY);
+    EXPECT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 3_GiB, .size = 64_MiB}), -EINVAL);
+    EXPECT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 5_GiB, .size = 64_MiB}), -EINVAL);
+
+    EXPECT_THAT(host_.orders(), ElementsAre("add " + id + " 3584+128 at 0", "add " + id + " 3008+64 at 128"));
+    EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 4_GiB - 192_MiB);
+    EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
+    EXPECT_EQ(supervisor_->grant(primary_), whole);
+}
+
 // ---- Ends of the primary in each state ----
 
-enum class Carved { Slot, Memory, Starting, Running, Ended };
+enum class Carved { Slot, Memory, Vcpus, Starting, Running, Ended };
 enum class End { VmmKilled, ShimKilled, Panic };
 
-class CarvingStates : public CarvingTest {
+class CarvingStates : public CarvingBesideTest {
   protected:
     void carve(Carved state) {
         if (state == Carved::Starting) host_.set_script(FakeHost::Script::Hold);
@@ -176,9 +225,10 @@ class CarvingStates : public CarvingTest {
         if (state == Carved::Memory) return;
         for (const uint32_t vcpu : {2U, 3U})
             ASSERT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = vcpu, .padding = {}}), 0);
+        if (state == Carved::Vcpus) return;
         ASSERT_EQ(rc(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0}), 0);
         if (state != Carved::Ended) return;
-        host_.end(supervisor_->list().back().id, api::StopReason::I8042Reset);
+        host_.end(enclave_id(slot_), api::StopReason::I8042Reset);
         received();
     }
 };
@@ -197,14 +247,15 @@ class CarvingEndTest : public CarvingStates, public testing::WithParamInterface<
     }
 };
 
-TEST_P(CarvingEndTest, ThePrimarysEndReturnsEverythingToTheHost) {
+TEST_P(CarvingEndTest, ThePrimarysEndReturnsEverythingToTheHostAndNoOtherVmNotices) {
     ASSERT_NO_FATAL_FAILURE(carve(std::get<0>(GetParam())));
 
     end(std::get<1>(GetParam()));
 
-    EXPECT_TRUE(until([&] { return ledger_->grants().empty() && host_.present().empty(); }));
+    EXPECT_TRUE(until([&] { return only_the_bystander_is_there(); }));
+    expect_the_bystander_noticed_nothing();
     for (const auto& one : supervisor_->list())
-        EXPECT_TRUE(is_over(one.state)) << one.id << " is " << state_name(one.state);
+        EXPECT_TRUE(one.id == bystander_ || is_over(one.state)) << one.id << " is " << state_name(one.state);
 }
 
 class CarvingResetTest : public CarvingStates, public testing::WithParamInterface<Carved> {};
@@ -219,10 +270,12 @@ TEST_P(CarvingResetTest, TheNextLifeFindsEverythingAgain) {
 
     EXPECT_EQ(ask(ne::SlotCount{.unused = 0}).slot_count, 0U);
     EXPECT_EQ(supervisor_->grant(primary_), whole);
-    EXPECT_EQ(host_.present(), std::vector{primary_});
+    EXPECT_THAT(host_.present(), UnorderedElementsAre(primary_, bystander_));
+    expect_the_bystander_noticed_nothing();
 }
 
-constexpr Carved kStates[] = {Carved::Slot, Carved::Memory, Carved::Starting, Carved::Running, Carved::Ended};
+constexpr Carved kStates[] = {Carved::Slot,     Carved::Memory,  Carved::Vcpus,
+                              Carved::Starting, Carved::Running, Carved::Ended};
 constexpr End kEnds[] = {End::VmmKilled, End::ShimKilled, End::Panic};
 
 INSTANTIATE_TEST_SUITE_P(States, CarvingEndTest,
