@@ -1473,8 +1473,8 @@ debug = true
         return vcpus, others
 
     def test_cpus_of_a_primary_vm_and_its_enclave(self):
-        primary = self.start_carver("parent", "pamvvsh", self.image("idle"))
-        self.wait_for_vm("parent", lambda _: "h" in self.console_of("parent"))
+        primary = self.start_carver("parent", "pamvvswfh", self.image("idle"))
+        self.wait_for_vm("parent", lambda _: "s 0" in self.console_of("parent"))
         enclave, = self.carved(primary)
 
         vcpus, others = self.cpus_of_threads("vm", "parent")
@@ -1491,6 +1491,14 @@ debug = true
         self.assertEqual((len(given), given & kept), (2, set()))
         self.assertTrue(others and carved_others)
         self.assertEqual((others | carved_others) & (kept | given), set(), "emulation runs elsewhere")
+
+        alcove("enclave", "stop", enclave["id"])
+        self.wait_for_vm("parent", lambda _: "f 0" in self.console_of("parent"))
+        again, others = self.cpus_of_threads("vm", "parent")
+        self.assertEqual([again[f"vcpu{i}"] for i in (0, 1)], [vcpus[f"vcpu{i}"] for i in (0, 1)])
+        self.assertEqual([len(again[f"vcpu{i}"]) for i in (2, 3)], [1, 1], again)
+        self.assertEqual(again["vcpu2"] | again["vcpu3"], given, "they have them again")
+        self.assertEqual(others & (kept | given), set())
         alcove("vm", "stop", "parent")
         self.forget_vm("parent", primary)
 
@@ -1500,11 +1508,18 @@ debug = true
         primary = self.start_carver("parent", "pamvvsk", image)
         self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
         self.forget_vm("parent", primary)
-        before = self.traces(), self.lent()
         known = set(inside("ls /run/alcove-attestor/vms").split())
-        for state in ("a", "am", "pamvvs"):
-            # One that resets itself all the time may be found between two lives.
-            for end, reasons in (("h", ["vmm_crashed"]), ("k", ["guest_panic"]), ("r", ["host_request", "i8042_reset"])):
+        bystander = self.run_enclave(image, "--no-wait")
+
+        def noticed():
+            now = alcove("enclave", "inspect", bystander)
+            return now["enclave"]["state"], now["vmm"]
+
+        self.assertEqual(noticed()[0], "running")
+        before = self.traces(), self.lent(), noticed()
+        # Every state ends in a kill; panics and resets take turns. CarvingEndTest and CarvingResetTest have them all.
+        for state, ends in (("a", "hk"), ("am", "hr"), ("amvv", "hk"), ("pamvvs", "hkr"), ("pamvvsx", "hr")):
+            for end in ends:
                 with self.subTest(state=state, end=end):
                     primary = self.start_carver("parent", state + end, image)
                     if end == "h":
@@ -1516,12 +1531,15 @@ debug = true
                     ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
 
                     console = self.console_of("parent")
-                    self.assertIn(ended["reason"], reasons, console)
+                    # One that resets itself all the time may be found between two lives.
+                    reasons = {"h": ["vmm_crashed"], "k": ["guest_panic"], "r": ["host_request", "i8042_reset"]}
+                    self.assertIn(ended["reason"], reasons[end], console)
                     # No life finds anything gone.
                     self.assertNotIn("-", console)
                     self.assertGreaterEqual(console.count("a 0"), 2 if end == "r" else 1)
                     self.forget_vm("parent", primary)
-                    self.assertEqual((self.traces(), self.lent()), before)
+                    self.assertEqual((self.traces(), self.lent(), noticed()), before)
+        self.remove(bystander)
         # An enclave that was never measured has nothing there; that of "pamvvs" had.
         self.assertEqual(set(inside("ls /run/alcove-attestor/vms").split()) - known, set())
 
