@@ -866,6 +866,8 @@ if [ -n "$page" ]; then
 fi
 if [ "$($b dd if=/dev/vda bs=5 count=1 2> /dev/null)" = lived ]; then
     echo "vm: lived before"
+    $b dd if=/dev/urandom of=/dev/vda bs=1M seek=8 count=1 conv=fsync 2> /dev/null
+    $b blkdiscard -o 8388608 -l 1048576 /dev/vda && echo "vm: discarded"
     /probe vsock
     $b poweroff -f
 fi
@@ -936,7 +938,9 @@ $b reboot -f
         stream_check.source(connect(), 1 << 20)
         state = alcove("vm", "inspect", "dev")
         self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
-        self.assertGreater(state["counters"]["disk_reads"]["total"], 0)
+        for counter in ("disk_reads", "disk_writes", "disk_flushes"):
+            self.assertGreater(state["counters"][counter]["by_index"]["0"], 0, counter)
+        self.assertEqual(state["counters"]["disk_failures"]["total"], 0)
         for number in range(len(networks)):
             for counter in ("network_received", "network_sent", "network_link_up"):
                 self.assertGreater(state["counters"][counter]["by_index"][str(number)], 0, counter)
@@ -948,7 +952,7 @@ $b reboot -f
         # What the console said in both lives is kept.
         console = subprocess.run([ALCOVE, "vm", "console", "dev"], capture_output=True, text=True, timeout=60).stdout
         self.assertEqual(console.count(f"vm: board {started['id']}"), 2, console)
-        for line in ("vm: first life", "vm: lived before", "vm: disk 131072 sectors, read-only 0 1", "vm: second disk says hello"):
+        for line in ("vm: first life", "vm: lived before", "vm: discarded", "vm: disk 131072 sectors, read-only 0 1", "vm: second disk says hello"):
             self.assertIn(line, console)
         with self.subTest("a tap of the host, in both lives"):
             self.assertEqual(console.count("vm: tap hello from inside"), 2, console)
