@@ -9,6 +9,8 @@ namespace alcove::host {
 
 namespace {
 
+constexpr uint64_t kKeptHugePages = 1;  // of a node: a chunk of memory::MoveSizes
+
 // `whole` * part / total without overflow: shares of memory need no more than 1 in 2^10 precision.
 uint64_t proportion(uint64_t whole, uint64_t part, uint64_t total) {
     if (total == 0) return 0;
@@ -61,7 +63,8 @@ Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& me
         const auto found = std::ranges::find(memory.nodes, node.node, &NodeMemory::node);
         if (found != memory.nodes.end()) {
             node.small_bytes = proportion(share, found->free_bytes, free_total);
-            node.huge_bytes = found->huge_2m.free_pages * 2_MiB;
+            const uint64_t free = found->huge_2m.free_pages;
+            node.huge_bytes = (free - std::min(free, kKeptHugePages)) * 2_MiB;
         }
         const auto held = std::ranges::find(lent, node.node, &AlreadyLent::node);
         if (held != lent.end()) {

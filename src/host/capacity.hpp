@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From what the host has to what Alcove may lend: the operator's rules applied to topology and memory. The
-// host keeps core 0's siblings and a share of its memory for itself.
+// host keeps core 0's siblings and a share of its memory for itself. Of each node's huge pages one is lent to
+// nobody: carving moves memory through it (memory/region_mover.hpp).
 #pragma once
 
 #include <vector>
@@ -37,7 +38,8 @@ Result<Capacity> lending_capacity(const Topology& topology, const HostMemory& me
 // the host's own programs have of it the kernel pages out when a VM wants it.
 void add_hardware_epc(Capacity& capacity, const SgxHardware& sgx);
 
-// Whether the host still has now what the ledger would lend: other programs take memory too.
+// Whether the host still has now what the ledger would lend: other programs take memory too. The huge page
+// that is kept back is not asked for; carving without it is refused until it is there again.
 // ErrorCode::NoHugePages or NoFreeMemory.
 Result<void> check_memory_now(const HostMemory& memory, uint64_t bytes, PageSize pages);
 

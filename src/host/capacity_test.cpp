@@ -86,14 +86,27 @@ TEST(Capacity, TheShareOfMemoryIsDividedAsMemoryIsFree) {
     EXPECT_EQ(two_nodes.nodes.at(1).small_bytes, 4608_MiB);
 }
 
-TEST(Capacity, HugePagesAreLentWhole) {
-    const auto topology = describe_topology("core:2 pu:1").value();
-    auto memory = memory_of({4_GiB}, 4_GiB);
+TEST(Capacity, OfHugePagesOneANodeIsKeptBackForCarving) {
+    const auto topology = describe_topology("package:2 [numa] core:2 pu:1").value();
+    auto memory = memory_of({4_GiB, 4_GiB}, 8_GiB);
     memory.nodes[0].huge_2m = {.total_pages = 100, .free_pages = 90};
+    memory.nodes[1].huge_2m = {.total_pages = 1, .free_pages = 1};
 
     const auto capacity = lending_capacity(topology, memory, Answer::No, {}).value();
 
-    EXPECT_EQ(capacity.nodes.at(0).huge_bytes, 180_MiB);
+    EXPECT_EQ(capacity.nodes.at(0).huge_bytes, 178_MiB);
+    EXPECT_EQ(capacity.nodes.at(1).huge_bytes, 0U);
+}
+
+TEST(Capacity, HugePagesThatAreLentStayLendableWhileAChunkIsOnItsWay) {
+    const auto topology = describe_topology("core:2 pu:1").value();
+    auto memory = memory_of({4_GiB}, 4_GiB);
+    const std::vector<AlreadyLent> lent = {{.node = NumaNode{0}, .cores = {}, .huge_bytes = 128_MiB}};
+
+    for (const uint64_t free : {0, 1}) {
+        memory.nodes[0].huge_2m = {.total_pages = 65, .free_pages = free};
+        EXPECT_EQ(lending_capacity(topology, memory, Answer::No, {}, lent)->nodes.at(0).huge_bytes, 128_MiB);
+    }
 }
 
 TEST(Capacity, WhatIsLentAlreadyCountsAsLendable) {
