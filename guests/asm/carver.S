@@ -6,6 +6,7 @@
  *
  *   p  fills the window with a pattern, and puts its ramdisk, an enclave image, where a loader looks for one
  *   a  SLOT_ALLOC           m  SLOT_ADD_MEM of the window     v  SLOT_ADD_VCPU of the next vCPU, from 2 on
+ *   n  SLOT_ADD_MEM of the window, again for as long as the host has no memory for it
  *   s  ENCLAVE_START (`debug=1`: in debug mode)               x  ENCLAVE_STOP        f  SLOT_FREE
  *   w  waits until the enclave has stopped
  *   o  counts pages of the window that do not read as ones    z  words of it that are not zero
@@ -43,6 +44,7 @@
 #define SLOT_INFO 10
 #define STATE_STOPPED 0xffff
 
+#define ENOMEM 12
 #define FIRST_VCPU 2
 #define IMAGE_OFFSET (8 << 20)
 #define SEARCH_START (4 << 20)
@@ -169,6 +171,12 @@ add_memory:
     mov $SLOT_ADD_MEM, %eax
     jmp execute_with_slot
 
+add_memory_with_patience:
+    call add_memory
+    cmp $-ENOMEM, %rax
+    je add_memory_with_patience
+    ret
+
 add_vcpu:
     mov next_vcpu, %edx
     incl next_vcpu
@@ -281,11 +289,11 @@ halt:
 
     .section .rodata
 letters:
-    .ascii "pamvsxfwozqrkh"
+    .ascii "pamnvsxfwozqrkh"
 letters_end:
     .balign 8
 actions:
-    .quad fill, alloc, add_memory, add_vcpu, start, stop, free, wait_for_end, count_not_ones, count_not_zero, count_marks
+    .quad fill, alloc, add_memory, add_memory_with_patience, add_vcpu, start, stop, free, wait_for_end, count_not_ones, count_not_zero, count_marks
     .quad reset, panic, halt
 from_key:
     .asciz "from="

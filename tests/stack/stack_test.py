@@ -464,14 +464,13 @@ class StackTest(unittest.TestCase):
         self.assertTrue(check["vulnerabilities"])
 
     def test_huge_pages_are_lent_and_given_back(self):
-        pages = "/sys/kernel/mm/hugepages/hugepages-2048kB"
-        self.addCleanup(inside, f"echo 0 > {pages}/nr_hugepages; kill $(pidof alcoved)")
-        inside(f"echo 64 > {pages}/nr_hugepages")
+        self.addCleanup(inside, f"echo 0 > {HUGE_PAGES}/nr_hugepages; kill $(pidof alcoved)")
+        inside(f"echo 64 > {HUGE_PAGES}/nr_hugepages")
         self.kill_inside("alcoved")
         name = self.run_enclave(self.image("idle"), "--no-wait", "--pages", "2m")
-        self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "32")
+        self.assertEqual(inside(f"cat {HUGE_PAGES}/free_hugepages").strip(), "32")
         alcove("enclave", "stop", name)
-        self.assertEqual(inside(f"cat {pages}/free_hugepages").strip(), "64")
+        self.assertEqual(inside(f"cat {HUGE_PAGES}/free_hugepages").strip(), "64")
         with self.nothing_stays(), self.assertRaises(Refused) as refused:
             self.run_enclave(self.image("idle"), "--no-wait", "--pages", "2m", memory="256M")
         self.assertEqual(refused.exception.error["code"], "E22")
@@ -1506,6 +1505,47 @@ debug = true
         alcove("vm", "stop", "parent")
         self.forget_vm("parent", primary)
 
+    def test_a_primary_vm_in_huge_pages_carves_with_one_page_to_spare(self):
+        """Without it nothing moves; what the host is short of when memory comes back is waited for."""
+        self.addCleanup(inside, f"echo 0 > {HUGE_PAGES}/nr_hugepages; kill $(pidof alcoved)")
+
+        def host_has(pages):
+            inside(f"echo {pages} > {HUGE_PAGES}/nr_hugepages")
+
+        def free():
+            return int(inside(f"cat {HUGE_PAGES}/free_hugepages"))
+
+        host_has(65)
+        self.kill_inside("alcoved")
+        before = self.traces(), self.lent()
+        host_has(64)
+        primary = self.start_carver("parent", "pamnvvswfz", self.image("idle"), "--pages", "2m")
+        self.wait_for_vm("parent", lambda _: "m -12" in self.console_of("parent"))
+        self.assertEqual(free(), 0)
+        self.assertEqual([one["memory_mib"] for one in self.carved(primary)], [0])
+
+        host_has(65)
+        self.wait_for_vm("parent", lambda _: "s 0" in self.console_of("parent"))
+        self.assertEqual(free(), 1)
+        enclave, = self.carved(primary)
+        self.assertEqual((enclave["memory_mib"], alcove("vm", "inspect", "parent")["vm"]["memory_mib"]), (64, 128))
+
+        host_has(48)  # those in use that are too many go when they are let go
+        alcove("enclave", "stop", enclave["id"], "--no-wait")  # it is over when its memory is back
+        self.wait_for_vm("parent", lambda _: "f" in self.console_of("parent"))
+        time.sleep(2)
+        self.assertNotIn("f 0", self.console_of("parent"))
+        self.assertEqual(free(), 0)
+        host_has(65)
+        ended = self.wait_for_vm("parent", lambda now: now["state"] == "stopped")
+
+        console = self.console_of("parent")
+        self.assertEqual(ended["reason"], "power_off", console)
+        self.assertEqual(console.split(), "p 0 a 0 m -12 n 0 v 0 v 0 s 0 w 0 f 0 z 0".split())
+        self.forget_vm("parent", primary)
+        self.assertEqual((self.traces(), self.lent()), before)
+        self.assertEqual(free(), 65)
+
     def test_every_end_of_a_primary_vm_returns_what_it_carved(self):
         image = self.image("idle")
         # What alcoved opens once and keeps is open then.
@@ -1629,6 +1669,8 @@ debug = true
 # What its machine is made of; no file with a name but these, and those that place its own vCPUs.
 DESCRIPTORS_OF_A_VMM = {"kvm-vm", "kvm-vcpu", "eventfd", "eventpoll", "timerfd", "signalfd", "memfd", "socket", "pipe", "/dev/null",
                         "/dev/kvm"}
+
+HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 
 # Code that a guest which takes a VMM over finds there.
 LIBRARIES_OF_A_VMM = {"ld-linux-x86-64", "libc", "libm", "libgcc_s", "libstdc++", "libcrypto", "libseccomp", "libspdlog", "libfmt",
