@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "virtio/blk_file.hpp"
 
+#include <cerrno>
+#include <string>
+
 #include <fcntl.h>
 
 #include <gtest/gtest.h>
@@ -55,6 +58,17 @@ TEST_F(BlockFileTest, WritesAndReadsThroughScatteredMemory) {
     ASSERT_TRUE(memory_->read_bytes(GuestAddress(9100), back));
     EXPECT_EQ(back.front(), 1);
     EXPECT_EQ(back.back(), 2);
+}
+
+// A descriptor that can be looked at and nothing else: the kernel says no to whoever asks it to write back.
+TEST_F(BlockFileTest, AFlushAsksTheKernel) {
+    const std::string path = "/proc/self/fd/" + std::to_string(file_.get());
+    const auto flush = [&](BlockFile::Access access) {
+        return BlockFile::create(sys::open(path, O_PATH).value(), access).value().flush();
+    };
+    EXPECT_EQ(flush(BlockFile::Access::ReadWrite).error().errno_value(), EBADF);
+    EXPECT_TRUE(flush(BlockFile::Access::ReadOnly)) << "nothing was written";
+    EXPECT_TRUE(disk_->flush());
 }
 
 TEST_F(BlockFileTest, MoreSlicesThanOneCallTakes) {
