@@ -53,7 +53,7 @@ struct Launch {
     Le32 vmm_slot;                 // 0 to 999, of no other VM there is: the VMM's user is 60000 + vmm_slot
     Le32 role;                     // VmRole
     Le32 disk_count;               // 0 to 8 of a primary VM, 0 of an enclave
-    Le32 threads_per_core;         // as the guest sees its vCPUs: 1 or 2, which divides vcpu_count
+    Le32 threads_per_core;         // as the guest sees its vCPUs: 1, or 2 of more than one
     Le64 memory_bytes;             // a multiple of page_size
     Le64 image_size;               // bytes from the image's beginning that are the image
     Le64 guest_cid;                // 4 or more; 3 of a primary VM

@@ -34,9 +34,10 @@ constexpr bool is_page_size(uint32_t bytes) {
 constexpr bool is_memory_size(uint64_t bytes, uint32_t page_size) {
     return bytes >= kMinMemoryBytes && bytes <= kMaxMemoryBytes && is_aligned<uint64_t>(bytes, page_size);
 }
-// One thread, or two that are siblings, in each core of a guest.
+// One thread, or two that are siblings, in each core of a guest; the last core may have one where others have
+// two.
 constexpr bool is_threads_per_core(uint32_t threads, uint32_t vcpu_count) {
-    return threads == 1 || (threads == 2 && vcpu_count % 2 == 0);
+    return threads == 1 || (threads == 2 && vcpu_count > 1);
 }
 constexpr bool is_guest_cid(uint64_t cid) {
     return cid >= kMinGuestCid && cid <= kMaxGuestCid;

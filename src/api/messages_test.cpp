@@ -190,7 +190,7 @@ TEST(VmmLaunch, EveryNumberOutOfRangeIsRefused) {
         [](auto& launch) { launch.vcpu_count = 33; },
         [](auto& launch) { launch.threads_per_core = 0; },
         [](auto& launch) { launch.threads_per_core = 3; },
-        [](auto& launch) { launch.vcpu_count = 3; },  // of cores with two threads
+        [](auto& launch) { launch.vcpu_count = 1; },  // of cores with two threads
         [](auto& launch) { launch.page_size = 8192; },
         [](auto& launch) { launch.memory_bytes = 64_MiB + 1; },
         [](auto& launch) { launch.memory_bytes = 0; },

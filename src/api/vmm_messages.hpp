@@ -58,7 +58,7 @@ struct Launch {
     Le32 console_ring_bytes;  // size of the console ring descriptor (api/console_ring.hpp), or 0
     Le32 role;                // VmRole
     Le32 disk_count;
-    Le32 threads_per_core;  // as the guest sees its vCPUs: 1 or 2, which divides vcpu_count
+    Le32 threads_per_core;  // as the guest sees its vCPUs: 1, or 2 of more than one
     Networks networks;
     Sgx sgx;
 

@@ -63,6 +63,18 @@ TEST(CpuidBaseline, TopologyTellsCoresAndThreads) {
     EXPECT_EQ(find(entries, 0x80000008).ecx, 5U | 3U << 12);
 }
 
+TEST(CpuidBaseline, OfAnOddNumberOfThreadsTheLastIsACoreOfItsOwn) {
+    const auto entries =
+        make_cpuid_baseline(generous_host(), {.vcpu_count = 3, .threads_per_core = 2}).value();
+    const uint32_t thread_shift = find(entries, 0xb, 0).eax;
+    const auto core_of = [&](uint32_t apic_id) { return apic_id >> thread_shift; };
+
+    EXPECT_EQ(core_of(0), core_of(1));
+    EXPECT_NE(core_of(1), core_of(2));
+    EXPECT_EQ(find(entries, 0xb, 1).eax, 2U);
+    EXPECT_EQ(find(entries, 0xb, 1).ebx, 3U);
+}
+
 TEST(CpuidBaseline, EachVcpuHasItsApicId) {
     const auto entries = cpuid_for(make_cpuid_baseline(generous_host(), {.vcpu_count = 4}).value(), 3);
 

@@ -18,7 +18,7 @@ PrimaryShape shape_of(uint32_t vcpus, const std::vector<host::Core>& cores) {
             shape.core_of_vcpu.push_back(core.id.value);
     const bool in_pairs =
         std::ranges::all_of(cores, [](const host::Core& core) { return core.cpus.size() == 2; });
-    if (in_pairs && vcpus == 2 * cores.size()) shape.threads_per_core = 2;
+    if (in_pairs && vcpus > 1) shape.threads_per_core = 2;
     return shape;
 }
 

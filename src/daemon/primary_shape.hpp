@@ -2,7 +2,8 @@
 //
 // How a primary VM's vCPUs lie on the host cores that were lent to it, itself and its enclaves together: vCPU
 // n on the n-th thread, core after core. The guest is shown siblings exactly where every core behind it has
-// two threads and all of them are its own; a core is what it can carve, whole (nitro.md 1.10).
+// two threads; of an odd number of vCPUs the last has a core without a sibling. A core is what it can carve,
+// whole (nitro.md 1.10).
 #pragma once
 
 #include <cstdint>

@@ -20,11 +20,16 @@ TEST(PrimaryShape, SiblingsAreShownWhereAllCoresHaveTwoThreads) {
     EXPECT_EQ(shape.core_of_vcpu, (std::vector<uint32_t>{2, 2, 4, 4}));
 }
 
-TEST(PrimaryShape, AThreadThatNoVcpuHasHidesAllSiblings) {
+TEST(PrimaryShape, OfAnOddNumberTheLastHasNoSibling) {
     const auto shape = shape_of(3, {core(2, 2), core(4, 2)});
 
-    EXPECT_EQ(shape.threads_per_core, 1U);
+    EXPECT_EQ(shape.threads_per_core, 2U);
     EXPECT_EQ(shape.core_of_vcpu, (std::vector<uint32_t>{2, 2, 4}));
+    EXPECT_EQ(shape_of(1, {core(2, 2)}).threads_per_core, 1U);
+}
+
+TEST(PrimaryShape, CoresOfBothKindsHideAllSiblings) {
+    EXPECT_EQ(shape_of(3, {core(2, 2), core(4, 1)}).threads_per_core, 1U);
 }
 
 TEST(PrimaryShape, CoresOfOneThreadAreOneVcpuEach) {

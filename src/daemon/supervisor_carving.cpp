@@ -345,7 +345,7 @@ void Supervisor::begin_carved(const std::string& id, NeControl::Host::Done done)
 // Of an enclave on whole cores of two threads; what it is told is as true as what its primary is told.
 uint32_t Supervisor::enclave_threads_per_core(const Vm& vm) const {
     const auto primary = vms_.find(vm.record.parent);
-    if (primary == vms_.end() || vm.record.vcpus % 2 != 0) return 1;
+    if (primary == vms_.end() || vm.record.vcpus < 2) return 1;
     return shape_of(primary->second).threads_per_core;
 }
 

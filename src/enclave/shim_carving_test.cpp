@@ -378,7 +378,7 @@ TEST_F(CarvedShimTest, ABeginThatIsNotInOrderChangesNothing) {
         [](auto& begin) { begin.flags = 2; },
         [](auto& begin) { begin.vcpu_count = 0; },
         [](auto& begin) { begin.vcpu_count = 33; },
-        [](auto& begin) { begin.vcpu_count = 3; },  // of cores with two threads
+        [](auto& begin) { begin.vcpu_count = 1; },  // of cores with two threads
         [](auto& begin) { begin.threads_per_core = 0; },
         [](auto& begin) { begin.guest_cid = 3; },
         [](auto& begin) { begin.memory_bytes = kAll - 4096; },

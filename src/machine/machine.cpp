@@ -35,8 +35,8 @@ Result<void> check_plan(const MachinePlan& plan) {
                     "a machine has 1 to 32 vCPUs, not " + std::to_string(plan.vcpu_count));
     if (plan.memory_bytes < kMinMemory || !is_aligned<uint64_t>(plan.memory_bytes, 4_KiB))
         return fail(ErrorCode::MachineConfig, "memory has to be whole pages and at least 8 MiB");
-    if (plan.threads_per_core == 0 || plan.vcpu_count % plan.threads_per_core != 0)
-        return fail(ErrorCode::MachineConfig, "the vCPUs of a machine are whole cores");
+    if (plan.threads_per_core == 0 || plan.threads_per_core > plan.vcpu_count)
+        return fail(ErrorCode::MachineConfig, "a core of a machine has 1 or more of its vCPUs");
     if (plan.sgx && plan.hardware_sgx)
         return fail(ErrorCode::MachineConfig, "a machine's SGX is software or hardware, not both");
     if (!plan.primary) return {};
