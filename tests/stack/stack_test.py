@@ -1304,6 +1304,7 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
     IN_A_PRIMARY = (
         "image 0, CRC true, signed false", "signed 0, PCR8 equal", "signature 0, true", "pcr 0, 97", "explain 0, 1",
         "enclaves before []",
+        "policy 0, dedicated", "policy shared 1, no core scheduling 1", "policy of another user 1, root only 1, told 0",
         "refused an option 2:", "refused memory 39: E26E39", "refused pages 39: E27E39", "refused image 39: E19E39",
         "refused count 39: E22E39", "refused pool 39: E21E39", "refused half a core 39: E29E39", "refused name 58: E58",
         "refused id 11: E11", "refused, all pages free",
@@ -1334,10 +1335,12 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
 
     def test_a_primary_vms_user_has_nitro_cli(self):
         images = [self.steady_image(), self.debian_image("brief", "/bin/busybox", "/busybox", "sleep", 12),
-                  self.image("hello"), self.image("idle")]
+                  self.key_service_image(), self.image("hello"), self.image("idle")]
+        root = self.folder / "host-root.pem"
+        alcove("attest", "root", "--output", root)
         ramdisk = self.carving_ramdisk((HERE / "nitro_primary_init").read_text(),
-                                       [ALCOVE, *(GUESTS / name for name in ("ne_client", "ne_sample", "stream_rate"))],
-                                       [*images, *self.signing_key()], pool="2-5")
+                                       [ALCOVE, *(GUESTS / name for name in ("key_client", "ne_client", "ne_sample", "stream_rate"))],
+                                       [*images, root, *self.signing_key()], pool="2-5")
         before = self.traces(), self.lent()
 
         primary = self.start_primary("parent", ramdisk, huge_pages=200, cpus=6, memory="1G")
@@ -1354,8 +1357,13 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         early = [line for line in said if line.startswith("early, 1 after")]
         self.assertLess(int(early[0].split()[3]), 60)
         said.remove(early[0])
-        self.assertEqual(said, list(self.IN_A_PRIMARY), console)
         enclaves = [one for one in alcove("enclave", "list")["enclaves"] if one["parent"] == primary["id"]]
+        attested, = [line for line in said if line.startswith("attested 0, ")]
+        module_id, pcr4 = attested.split()[2:]
+        self.assertIn(module_id, [one["id"] for one in enclaves if one["memory_mib"] == 192 and not one["debug"]])
+        self.assertEqual(pcr4, hashlib.sha384(bytes(48) + primary["id"].encode()).hexdigest())
+        said.remove(attested)
+        self.assertEqual(said, list(self.IN_A_PRIMARY), console)
         self.assertEqual({one["state"] for one in enclaves} - {"stopped", "failed"}, set())
         alcove("vm", "remove", "parent")
         for enclave in enclaves:
