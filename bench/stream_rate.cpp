@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// stream_rate WHERE PORT to-guest|from-guest MIB [STREAMS]: MiB a second between this program and the probe
-// inside a guest (guests/probe), in messages of 64 KiB. WHERE is the path of an enclave's connect socket, or
-// `cid:N` for a guest behind the kernel's own vsock: one of vhost's, or of the fabric that this program's own
-// machine is in. Each stream carries MIB; all are open before the first byte moves, and all have ended before
-// the clock stops.
+// stream_rate WHERE PORT to-guest|from-guest MIB [STREAMS [MESSAGE]]: MiB a second between this program and
+// the probe inside a guest (guests/probe), in messages of 64 KiB or MESSAGE bytes, which divide a MiB. WHERE
+// is the path of an enclave's connect socket, or `cid:N` for a guest behind the kernel's own vsock: one of
+// vhost's, or of the fabric that this program's own machine is in. Each stream carries MIB; all are open
+// before the first byte moves, and all have ended before the clock stops.
 //
 // stream_rate WHERE PORT round-trip COUNT: microseconds for 64 bytes to the probe and back, on average.
-// stream_rate WHERE PORT once 1: connects, without patience, and says why it could not.
+// stream_rate WHERE PORT once COUNT: connects that often, without patience, and lets go of all when all are
+// there. Says why it could not.
 //
 // Towards the guest the clock stops when the probe says that it has read everything, not when the last write
 // returns: buffers on the way count for nothing.
@@ -44,6 +45,7 @@ struct Order {
     uint32_t port;
     Direction direction;
     uint64_t bytes;
+    uint64_t message = kMessage;
 };
 
 // One byte at a time: what stands behind the line belongs to the stream.
@@ -97,13 +99,13 @@ Result<Fd> connect(const Order& order) {
     }
 }
 
-Result<void> send_all(const Fd& socket, uint64_t bytes) {
-    const Bytes message(kMessage, 0x5a);
-    for (uint64_t sent = 0; sent < bytes; sent += kMessage)
+Result<void> send_all(const Fd& socket, const Order& order) {
+    const Bytes message(order.message, 0x5a);
+    for (uint64_t sent = 0; sent < order.bytes; sent += order.message)
         TRY(sys::write_all(socket, message));
     if (::shutdown(socket.get(), SHUT_WR) < 0) return fail_errno(errno, "ending the stream");
     const auto answer = TRY(read_line(socket));
-    if (answer != std::to_string(bytes))
+    if (answer != std::to_string(order.bytes))
         return fail(ErrorCode::InvalidMessage, "the probe answered '" + answer + "'");
     return {};
 }
@@ -123,12 +125,12 @@ Result<void> receive_all(const Fd& socket, uint64_t bytes) {
 }
 
 Result<void> move_bytes(const Fd& socket, const Order& order) {
-    const std::string command = order.direction == Direction::ToGuest
-                                    ? "discard\n"
-                                    : "source " + std::to_string(order.bytes) + " 1\n";
+    const std::string command =
+        order.direction == Direction::ToGuest
+            ? "discard\n"
+            : "source " + std::to_string(order.bytes) + " 1 " + std::to_string(order.message) + "\n";
     TRY(sys::write_all(socket, as_byte_view(command)));
-    return order.direction == Direction::ToGuest ? send_all(socket, order.bytes)
-                                                 : receive_all(socket, order.bytes);
+    return order.direction == Direction::ToGuest ? send_all(socket, order) : receive_all(socket, order.bytes);
 }
 
 Result<double> measure(const Order& order, size_t stream_count) {
@@ -182,8 +184,12 @@ int print(const Result<double>& number) {
     return 1;
 }
 
-Result<double> connect_at_once(const Order& order) {
-    TRY(connect_once(order));
+Result<double> connect_at_once(const Order& order, uint64_t count) {
+    std::vector<Fd> sockets;
+    while (sockets.size() < count) {
+        auto socket = TRY(connect_once(order));
+        sockets.push_back(std::move(socket));
+    }
     return 0.0;
 }
 
@@ -197,20 +203,23 @@ int main(int argc, char** argv) {
                           .port = static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
                           .direction = Direction::ToGuest,
                           .bytes = 0};
-        return print(direction == "once" ? connect_at_once(order)
-                                         : measure_round_trip(order, std::strtoull(argv[4], nullptr, 10)));
+        const uint64_t count = std::strtoull(argv[4], nullptr, 10);
+        return print(direction == "once" ? connect_at_once(order, count) : measure_round_trip(order, count));
     }
-    if ((argc != 5 && argc != 6) || (direction != "to-guest" && direction != "from-guest")) {
+    const uint64_t message = argc > 6 ? std::strtoull(argv[6], nullptr, 10) : kMessage;
+    if (argc < 5 || argc > 7 || message == 0 || (1 << 20) % message != 0 ||
+        (direction != "to-guest" && direction != "from-guest")) {
         std::fputs(
-            "usage: stream_rate PATH|cid:N PORT to-guest|from-guest MIB [STREAMS]\n"
+            "usage: stream_rate PATH|cid:N PORT to-guest|from-guest MIB [STREAMS [MESSAGE]]\n"
             "       stream_rate PATH|cid:N PORT round-trip COUNT\n"
-            "       stream_rate PATH|cid:N PORT once 1\n",
+            "       stream_rate PATH|cid:N PORT once COUNT\n",
             stderr);
         return 2;
     }
     const Order order{.where = argv[1],
                       .port = static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
                       .direction = direction == "to-guest" ? Direction::ToGuest : Direction::FromGuest,
-                      .bytes = std::strtoull(argv[4], nullptr, 10) << 20};
-    return print(measure(order, argc == 6 ? std::strtoul(argv[5], nullptr, 10) : 1));
+                      .bytes = std::strtoull(argv[4], nullptr, 10) << 20,
+                      .message = message};
+    return print(measure(order, argc > 5 ? std::strtoul(argv[5], nullptr, 10) : 1));
 }

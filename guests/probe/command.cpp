@@ -54,10 +54,13 @@ Result<Command> parse_command(std::string_view line) {
         if (documents == 0) return fail(ErrorCode::InvalidArgument, "there is no rate of no documents");
         return Command(Attest{.documents = documents});
     }
-    if (name == "source" && arguments == 2) {
-        const uint64_t bytes = TRY(parse_number(words[1], kAny));
-        const uint64_t seed = TRY(parse_number(words[2], kAny));
-        return Command(Source{.bytes = bytes, .seed = seed});
+    if (name == "source" && (arguments == 2 || arguments == 3)) {
+        Source source{};
+        source.bytes = TRY(parse_number(words[1], kAny));
+        source.seed = TRY(parse_number(words[2], kAny));
+        if (arguments == 3) source.message = TRY(parse_number(words[3], Pattern::kChunk));
+        if (source.message == 0) return fail(ErrorCode::InvalidArgument, "messages of nothing have no end");
+        return Command(source);
     }
     if (name == "connect" && arguments == 2) {
         const uint64_t port = TRY(parse_number(words[1], std::numeric_limits<uint32_t>::max()));

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "probe/pattern.hpp"
 #include "support/result.hpp"
 
 namespace alcove::probe {
@@ -17,6 +18,7 @@ struct Discard {};
 struct Source {
     uint64_t bytes;
     uint64_t seed;
+    uint64_t message = Pattern::kChunk;  // bytes of each write, 1..kChunk
 };
 struct Connect {
     uint32_t port;

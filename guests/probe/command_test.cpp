@@ -25,6 +25,8 @@ TEST(ProbeCommand, PlainCommandsAreTheirNames) {
 TEST(ProbeCommand, ArgumentsAreTakenInOrder) {
     EXPECT_EQ(parsed<Source>("source 104857600 7").bytes, 104857600u);
     EXPECT_EQ(parsed<Source>("source 104857600 7").seed, 7u);
+    EXPECT_EQ(parsed<Source>("source 104857600 7").message, 65536u);
+    EXPECT_EQ(parsed<Source>("source 104857600 7 64").message, 64u);
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").port, 4294967295u);
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").bytes, 12u);
     EXPECT_EQ(parsed<Exit>("exit 255").code, 255);
@@ -40,6 +42,8 @@ TEST(ProbeCommand, NumbersOutOfRangeAreRefused) {
     EXPECT_FALSE(parse_command("source 18446744073709551616 1"));
     EXPECT_FALSE(parse_command("source 1x 1"));
     EXPECT_FALSE(parse_command("source  1"));
+    EXPECT_FALSE(parse_command("source 1 2 0"));
+    EXPECT_FALSE(parse_command("source 1 2 65537"));
 }
 
 TEST(ProbeCommand, OtherWordsAndCountsAreRefused) {
@@ -47,7 +51,7 @@ TEST(ProbeCommand, OtherWordsAndCountsAreRefused) {
     EXPECT_FALSE(parse_command("Echo"));
     EXPECT_FALSE(parse_command("echo 1"));
     EXPECT_FALSE(parse_command("exit"));
-    EXPECT_FALSE(parse_command("source 1 2 3"));
+    EXPECT_FALSE(parse_command("source 1 2 3 4"));
     EXPECT_FALSE(parse_command("echo\r"));
 }
 

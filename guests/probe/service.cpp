@@ -23,10 +23,10 @@ constexpr size_t kBufferBytes = 65536;
 constexpr size_t kLongestLine = 4096;
 constexpr size_t kNonceBytes = 32;
 
-Result<void> write_pattern(Channel& channel, uint64_t bytes, uint64_t seed) {
-    const Pattern pattern(seed);
-    for (uint64_t sent = 0; sent < bytes;) {
-        const ByteView chunk = pattern.at(sent).first(std::min<uint64_t>(Pattern::kChunk, bytes - sent));
+Result<void> write_pattern(Channel& channel, const Source& source) {
+    const Pattern pattern(source.seed);
+    for (uint64_t sent = 0; sent < source.bytes;) {
+        const ByteView chunk = pattern.at(sent).first(std::min(source.message, source.bytes - sent));
         TRY(channel.write(chunk));
         sent += chunk.size();
     }
@@ -74,12 +74,12 @@ class Executor {
         return write_line(std::to_string(bytes));
     }
 
-    Result<void> operator()(Source source) { return write_pattern(channel_, source.bytes, source.seed); }
+    Result<void> operator()(Source source) { return write_pattern(channel_, source); }
 
     Result<void> operator()(Connect connect) {
         Fd socket = TRY(surroundings_.connect_to_parent(connect.port));
         Channel parent = Channel::over_socket(std::move(socket));
-        TRY(write_pattern(parent, connect.bytes, connect.port));
+        TRY(write_pattern(parent, {.bytes = connect.bytes, .seed = connect.port}));
         const std::string answer = TRY(parent.read_line(kLongestLine));
         return write_line(answer);
     }

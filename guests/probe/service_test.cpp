@@ -66,6 +66,7 @@ TEST(ProbeService, SourceSendsThePattern) {
     const std::string got = conversation("source 70000 9\n");
     const Pattern pattern(9);
     EXPECT_EQ(got, std::string(as_text(pattern.at(0))) + std::string(as_text(pattern.at(65536).first(4464))));
+    EXPECT_EQ(conversation("source 70000 9 64\n"), got);
 }
 
 TEST(ProbeService, ReportIsGivenAsItIs) {

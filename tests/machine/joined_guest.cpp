@@ -13,6 +13,7 @@ namespace alcove::tests {
 namespace {
 
 constexpr uint8_t kVsockSlot = 3;
+constexpr std::chrono::milliseconds kLookEvery(5);
 
 Result<Mapping> map_file(const std::string& path) {
     const auto file = TRY(sys::open(path, O_RDONLY));
@@ -57,6 +58,11 @@ Result<void> run_joined_guest(JoinedGuest guest) {
     TRY(machine->start([&](const machine::MachineEnd&) { loop->stop(); }));
     TRY(fabric.join(guest.peer, std::move(guest.end)));
     loop->after(guest.deadline, [&] { machine->stop(); });
+    const std::function<void()> look = [&] {
+        guest.held(fabric.buffered_bytes());
+        loop->after(kLookEvery, look);
+    };
+    if (guest.held) look();
     TRY(loop->run());
     machine.reset();
     return {};

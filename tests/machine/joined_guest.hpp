@@ -25,6 +25,8 @@ struct JoinedGuest {
     uint64_t memory_bytes;
     std::chrono::seconds deadline;
     std::function<void(uint8_t)> console;  // on the vCPU's thread
+    // Told every few milliseconds how many bytes its VMM holds for the peer; may be empty.
+    std::function<void(uint64_t)> held = {};
 };
 
 // Runs the guest until it ends, its peer is gone, or the deadline comes. In a process where
