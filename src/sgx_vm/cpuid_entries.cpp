@@ -52,4 +52,10 @@ bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_e
     return umip;
 }
 
+bool has_sysenter(std::span<const kvm_cpuid_entry2> supported) {
+    constexpr uint32_t kAuth = 0x68747541;  // "Auth", of AuthenticAMD
+    const auto first = find(supported, 0);
+    return first == supported.end() || first->ebx != kAuth;
+}
+
 }  // namespace alcove::sgx_vm

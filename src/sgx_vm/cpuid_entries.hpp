@@ -22,4 +22,8 @@ void add_sgx_leaves(std::vector<kvm_cpuid_entry2>& entries, const sgx::Features&
 bool add_sgx(std::vector<kvm_cpuid_entry2>& entries, std::span<const kvm_cpuid_entry2> supported,
              const sgx::Features& features, const sgx::Sections& sections);
 
+// 64-bit code can execute SYSENTER on this host: AMD's processors have it in legacy mode only (APM vol. 3,
+// "SYSENTER"). Unknown ones are taken to have it.
+bool has_sysenter(std::span<const kvm_cpuid_entry2> supported);
+
 }  // namespace alcove::sgx_vm

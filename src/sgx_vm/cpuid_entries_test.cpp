@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sgx_vm/cpuid_entries.hpp"
 
+#include <cstring>
+
 #include <gtest/gtest.h>
 
 #include "support/bits.hpp"
@@ -45,6 +47,17 @@ TEST(CpuidEntries, UmipIsKvmsToGive) {
 
     EXPECT_EQ(entries[0].eax, 0x20U);
     EXPECT_EQ(entries[1].ecx & kUmip, 0U);
+}
+
+TEST(CpuidEntries, AllButAmdsProcessorsHaveSysenterIn64BitMode) {
+    const auto of = [](const char* vendor) {  // its first part
+        kvm_cpuid_entry2 first = entry(0, 0xd);
+        std::memcpy(&first.ebx, vendor, sizeof first.ebx);
+        return std::vector{first};
+    };
+    EXPECT_TRUE(has_sysenter(of("GenuineIntel")));
+    EXPECT_FALSE(has_sysenter(of("AuthenticAMD")));
+    EXPECT_TRUE(has_sysenter({}));
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ SgxVcpu::SgxVcpu(kvm::Vcpu& vcpu, uint32_t index, const VcpuParts& parts)
       parts_(parts),
       processor_(index, parts.engine.features()),
       state_(vcpu, parts_.physical),
-      memory_(parts.pages.make_tables(index), parts_.engine, parts.ones) {
+      memory_(parts.pages.make_tables(index), parts_.engine, parts.ones),
+      msrs_(parts.sysenter) {
     parts.mappings.add(memory_);
 }
 

@@ -16,6 +16,7 @@
 #include "kvm/view_switch.hpp"
 #include "sgx_vm/enclave_memory.hpp"
 #include "sgx_vm/enclave_watch.hpp"
+#include "sgx_vm/inside_msrs.hpp"
 #include "sgx_vm/private_pages.hpp"
 #include "sgx_vm/resident_mappings.hpp"
 #include "sgx_vm/undefined_opcode_trap.hpp"
@@ -31,6 +32,7 @@ struct VcpuParts {
     memory::GuestAddress ones;  // EnclaveMemory
     uint64_t nowhere;           // ViewSwitch::prepare()
     bool umip;                  // the guest's processor has it, so ours may
+    bool sysenter;              // the host's processors have it in 64-bit mode
     ResidentMappings& mappings;
     EnclaveWatch& watch;
 };
@@ -94,9 +96,9 @@ class SgxVcpu : public cpu::ExitHandler {
     // A #UD of ours on its way to the guest's handler, by where it interrupts: after an exit from an enclave
     // that is an ENCLU, which must not be taken for another one of the guest's.
     std::optional<uint64_t> undefined_opcode_at_;
-    uint64_t xcr0_ = 0;             // in force
-    uint64_t feature_enables_ = 0;  // the guest's MISC_FEATURES_ENABLES, while inside
-    uint64_t iopl_ = 0;             // the outside's
+    uint64_t xcr0_ = 0;  // in force
+    InsideMsrs msrs_;
+    uint64_t iopl_ = 0;  // the outside's
 };
 
 }  // namespace alcove::sgx_vm

@@ -20,10 +20,6 @@ constexpr uint8_t kMachineCheck = 18;
 constexpr uint8_t kFirstForInterrupts = 16;  // of the local APIC
 constexpr uint8_t kFirstFree = 32;           // no exception has it
 
-// With bit 0, CPUID in ring 3 is #GP(0) (SDM vol. 4, "MISC_FEATURES_ENABLES"); KVM emulates it.
-constexpr uint32_t kMiscFeaturesEnables = 0x140;
-constexpr uint64_t kCpuidFaults = bit<uint64_t>(0);
-
 // The local APIC's registers as KVM gives them: in-service bits.
 constexpr size_t kLapicIsr = 0x100;
 
@@ -204,8 +200,7 @@ Result<void> SgxVcpu::exit_asynchronously(const sgx::Event& event, const kvm::De
 Result<void> SgxVcpu::enter_view() {
     TRY(set_view(kvm::View::Protected, {}));
     TRY(load_xcr0());
-    feature_enables_ = TRY(vcpu_.msr(kMiscFeaturesEnables));
-    TRY(vcpu_.set_msr(kMiscFeaturesEnables, feature_enables_ | kCpuidFaults));
+    TRY(msrs_.enter(vcpu_));
     iopl_ = sgx::rflags::IOPL::get(state_.registers().rflags);
     memory_.enter(processor_, state_.tables(), state_.kept().cr3);
     parts_.watch.entered(index_);
@@ -217,7 +212,7 @@ Result<void> SgxVcpu::leave_view(const kvm::Delivery& delivery, std::optional<ui
     parts_.watch.left(index_);
     TRY(set_view(kvm::View::Ordinary, delivery));
     TRY(load_xcr0());
-    TRY(vcpu_.set_msr(kMiscFeaturesEnables, feature_enables_));
+    TRY(msrs_.leave(vcpu_));
     auto general = state_.general();
     general.rflags = sgx::rflags::IOPL::put(general.rflags, iopl_);
     auto special = state_.outside();

@@ -111,6 +111,7 @@ sgx::SpillingStore::Statistics SgxVm::spill_statistics() const {
 void SgxVm::extend_cpuid(std::vector<kvm_cpuid_entry2>& entries,
                          std::span<const kvm_cpuid_entry2> supported) {
     umip_ = add_sgx(entries, supported, engine_->features(), engine_->sections());
+    sysenter_ = has_sysenter(supported);
 }
 
 Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint32_t index) {
@@ -120,6 +121,7 @@ Result<std::unique_ptr<cpu::ExitHandler>> SgxVm::make_vcpu(kvm::Vcpu& vcpu, uint
                           .ones = memory_.ones(),
                           .nowhere = private_end() + 1_MiB,
                           .umip = umip_,
+                          .sysenter = sysenter_,
                           .mappings = *mappings_,
                           .watch = *watch_};
     auto made = TRY(SgxVcpu::create(vcpu, index, parts));

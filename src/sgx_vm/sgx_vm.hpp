@@ -97,6 +97,7 @@ class SgxVm : public SgxBackend {
     ProtectedMemory memory_;
     std::unique_ptr<EnclaveWatch> watch_;
     bool umip_ = false;
+    bool sysenter_ = true;
     std::vector<SgxVcpu*> vcpus_;  // the machine has them
 };
 
