@@ -45,8 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     plain<api::vmm::OpenPort>(*envelope, input);
     plain<api::vmm::AttestorLost>(*envelope, input);
     plain<api::vmm::NeLineWanted>(*envelope, input);
+    plain<api::vmm::SgxRequest>(*envelope, input);
     plain<api::broker::Launch>(*envelope, input);
     plain<api::broker::AssignCores>(*envelope, input);
+    plain<api::broker::LimitMemory>(*envelope, input);
     plain<api::shim::AddMemory>(*envelope, input);
     plain<api::shim::Begin>(*envelope, input);
     plain<api::lives::LifeBegun>(*envelope, input);

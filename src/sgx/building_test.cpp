@@ -335,8 +335,8 @@ TEST_F(Building, EremoveGivesPagesBack) {
     EXPECT_EQ(report().valid_pages, 0U);
 }
 
-// A launch enclave's token, made with the key that it would get.
-TEST_F(Building, ATokenPermitsWhatTheLaunchKeyDidNotSign) {
+// One that is right is Keys' (keys_test.cpp).
+TEST_F(Building, ATokenThatNoLaunchEnclaveMadePermitsNothing) {
     create_with_page();
     const auto good = signature();
     const LaunchHash launcher{1, 2, 3, 4};

@@ -51,9 +51,8 @@ FakeMachine::FakeMachine(Options options)
     epc_ = Mapping::shared(epc_file_, size).value();
     if (!options.store)
         options.store = StaticStore::create(epc_file_, static_cast<uint32_t>(size / kPageSize)).value();
-    const Key128 root{1, 2, 3};
     engine_ = Engine::create(Sections::create(options.sections).value(), options.features,
-                             std::move(options.store), root)
+                             std::move(options.store), kRoot)
                   .value();
 }
 

@@ -28,6 +28,7 @@ struct FakeMapping {
 class FakeMachine {
   public:
     static constexpr uint64_t kRamSize = 4_MiB;
+    static constexpr Key128 kRoot{1, 2, 3};
 
     struct Options {
         std::vector<memory::GuestRange> sections{{memory::GuestAddress(64_GiB), 64 * kPageSize}};

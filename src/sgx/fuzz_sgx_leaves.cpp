@@ -7,6 +7,7 @@
 // Input: rows of one byte (what to do), and the numbers and bytes it needs.
 #include <cstdlib>
 
+#include "crypto/aes.hpp"
 #include "sgx/enclave_maker.hpp"
 #include "support/fuzz_input.hpp"
 
@@ -27,6 +28,7 @@ class Bench {
           makers_{EnclaveMaker(cpus_[0]), EnclaveMaker(cpus_[1])} {
         enclave_ = TestEnclave::make(makers_[0], PageIndex{0}, attributes::MODE64BIT | attributes::DEBUG);
         require(makers_[0].epa(PageIndex{20}) == success());
+        begin_another();
     }
 
     void step() {
@@ -65,6 +67,34 @@ class Bench {
     }
 
   private:
+    // One that EINIT may still come for, with what it takes but for the token.
+    void begin_another() {
+        const SECS secs = EnclaveMaker::secs(kOtherBase, 16 * kPageSize);
+        require(makers_[0].ecreate(PageIndex{40}, secs) == success());
+        static const SIGSTRUCT sigstruct = [&] {
+            auto made = EnclaveMaker::unsigned_sigstruct(secs, makers_[0].measurement());
+            sign(made, test_signing_key()).value();
+            return made;
+        }();
+        for (auto& maker : makers_)
+            maker.put(maker.sigstruct(), sigstruct);
+    }
+    // What a launch enclave says of it.
+    EINITTOKEN token() {
+        const SIGSTRUCT sigstruct = makers_[0].get<SIGSTRUCT>(makers_[0].sigstruct());
+        EINITTOKEN token{};
+        token.VALID = EINITTOKEN::kValid;
+        token.ATTRIBUTES = sigstruct.ATTRIBUTES;
+        token.MRENCLAVE = sigstruct.ENCLAVEHASH;
+        token.MRSIGNER = mrsigner_of(sigstruct);
+        static const Platform platform = Platform::create(FakeMachine::kRoot).value();
+        KeyDependencies dependencies{};
+        dependencies.KEYNAME = static_cast<uint16_t>(KeyName::EINITTOKEN_KEY);
+        dependencies.MRSIGNER = mrsigner_of(sigstruct);  // the launch key is the signer's
+        token.MAC =
+            crypto::aes_cmac(platform.derive(dependencies), {object_bytes(token).first(EINITTOKEN::kMaced)});
+        return token;
+    }
     uint64_t user_address() { return enclave_.base + (input_.byte() % 20) * kPageSize; }
     // Mostly places where something is.
     uint64_t address(const EnclaveMaker& maker) {
@@ -111,11 +141,18 @@ class Bench {
     // A structure that is right but for some bytes of the input.
     template <typename T>
     void put(EnclaveMaker& maker, uint64_t at, T value) {
-        auto bytes = reinterpret_cast<uint8_t*>(&value);
-        const size_t place = input_.number(2) % sizeof(T);
-        const ByteView change = input_.take(std::min<size_t>(input_.byte() % 9, sizeof(T) - place));
-        std::copy(change.begin(), change.end(), bytes + place);
+        change({reinterpret_cast<uint8_t*>(&value), sizeof value});
         maker.put(at, value);
+    }
+    void change(MutableByteView structure) {
+        const size_t place = input_.number(2) % structure.size();
+        const ByteView bytes = input_.take(std::min<size_t>(input_.byte() % 9, structure.size() - place));
+        std::copy(bytes.begin(), bytes.end(), structure.begin() + static_cast<ptrdiff_t>(place));
+    }
+    // What ERESUME takes up: registers at the frame's end, XSAVE's header at its beginning.
+    void change_frame(uint8_t what) {
+        const auto frame = machine_.epc_bytes(enclave_.epc((what & 0x40) != 0 ? 6 : 1));
+        change((what & 0x20) != 0 ? frame.last(sizeof(GPRSGX)) : frame.first(sizeof(XsaveHead)));
     }
     void lay_out(EnclaveMaker& maker, uint8_t what) {
         const auto page = [&] { return PageIndex{input_.byte() % 64U}; };
@@ -139,8 +176,10 @@ class Bench {
             case 5:
                 return put(maker, maker.pcmd(), maker.get<PCMD>(maker.pcmd()));
             case 6:
+                if ((what & 0x80) != 0) return put(maker, maker.token(), token());
                 return put(maker, maker.sigstruct(), maker.get<SIGSTRUCT>(maker.sigstruct()));
             default:
+                if ((what & 0x80) != 0) return change_frame(what);
                 // An enclave's own data.
                 const Bytes bytes = to_bytes(input_.take(input_.byte()));
                 const uint64_t offset = input_.number(2) % kPageSize;
@@ -148,6 +187,8 @@ class Bench {
                 std::copy_n(bytes.begin(), std::min(bytes.size(), data.size()), data.begin());
         }
     }
+
+    static constexpr uint64_t kOtherBase = 0x7e00'0000'0000;
 
     FuzzInput& input_;
     FakeMachine machine_;

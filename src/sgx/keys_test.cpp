@@ -126,6 +126,48 @@ TEST_F(Keys, PrivilegedKeysNeedTheAttribute) {
     EXPECT_NE(provision, seal);
 }
 
+TEST_F(Keys, ATokenOfALaunchEnclavePermitsWhatItNames) {
+    const auto launcher = TestEnclave::make(user_, PageIndex{10}, kPrivileged, kBase2);
+    constexpr PageIndex kOther{30};
+    const SECS secs = EnclaveMaker::secs(TestEnclave::kBase, TestEnclave::kSize);
+    ASSERT_EQ(user_.ecreate(kOther, secs), success());
+    auto sigstruct = EnclaveMaker::unsigned_sigstruct(secs, user_.measurement());
+    ASSERT_TRUE(sign(sigstruct, test_signing_key()));
+    enter(launcher);
+    auto wanted = request(KeyName::EINITTOKEN_KEY);
+    wanted.KEYID[3] = 7;
+    wanted.ISVSVN = 2;
+    const auto launch_key = key(launcher, wanted);
+    user_.exit();
+
+    EINITTOKEN token{};
+    token.VALID = EINITTOKEN::kValid;
+    token.ATTRIBUTES = secs.ATTRIBUTES;
+    token.MRENCLAVE = user_.measurement();
+    token.MRSIGNER = mrsigner_of(sigstruct);
+    token.KEYID = wanted.KEYID;
+    token.ISVPRODIDLE = 7;
+    token.ISVSVNLE = 2;
+    token.MASKEDATTRIBUTESLE.FLAGS = attributes::INIT;
+    const auto with_mac = [&](EINITTOKEN made) {
+        made.MAC = crypto::aes_cmac(launch_key, {object_bytes(made).first(EINITTOKEN::kMaced)});
+        return made;
+    };
+    auto wrong = with_mac(token);
+    wrong.MAC[15] ^= 1;
+    EXPECT_EQ(user_.einit(kOther, sigstruct, wrong), status(INVALID_EINITTOKEN));
+    wrong = token;
+    wrong.MRENCLAVE[0] ^= 1;
+    EXPECT_EQ(user_.einit(kOther, sigstruct, with_mac(wrong)), status(INVALID_MEASUREMENT));
+    wrong = token;
+    wrong.MRSIGNER[31] ^= 1;
+    EXPECT_EQ(user_.einit(kOther, sigstruct, with_mac(wrong)), status(INVALID_MEASUREMENT));
+    wrong = token;
+    wrong.ATTRIBUTES.XFRM = 7;
+    EXPECT_EQ(user_.einit(kOther, sigstruct, with_mac(wrong)), status(INVALID_ATTRIBUTE));
+    EXPECT_EQ(user_.einit(kOther, sigstruct, with_mac(token)), success());
+}
+
 TEST_F(Keys, RequestsAreChecked) {
     const auto enclave = TestEnclave::make(user_);
     enter(enclave);

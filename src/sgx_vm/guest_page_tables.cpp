@@ -5,6 +5,7 @@
 
 #include "sgx/call.hpp"
 #include "sgx_vm/paging_spec.hpp"
+#include "support/check.hpp"
 
 namespace alcove::sgx_vm {
 
@@ -124,15 +125,18 @@ sgx::Outcome<void> GuestPageTables::read(uint64_t linear, MutableByteView into, 
 }
 
 sgx::Outcome<void> GuestPageTables::write(uint64_t linear, ByteView from, Requester who) const {
-    for (size_t done = 0; done < from.size(); done += within_page(linear + done, from.size() - done))
-        TRY_LEAF(walk(linear + done, Access::Write, who));
-    while (!from.empty()) {
-        const size_t part = within_page(linear, from.size());
-        const auto found = TRY_LEAF(walk(linear, Access::Write, who));
-        physical_.write(found.address, from.first(part));
-        from = from.subspan(part);
-        linear += part;
+    ALCOVE_CHECK(from.size() <= kPageSize, "what lies in two pages at most");
+    if (from.empty()) return {};
+    const size_t part = within_page(linear, from.size());
+    const auto first = TRY_LEAF(walk(linear, Access::Write, who));
+    if (part == from.size()) {
+        physical_.write(first.address, from);
+        return {};
     }
+    // Both before either is written, which may be a table of the other.
+    const auto second = TRY_LEAF(walk(linear + part, Access::Write, who));
+    physical_.write(first.address, from.first(part));
+    physical_.write(second.address, from.subspan(part));
     return {};
 }
 

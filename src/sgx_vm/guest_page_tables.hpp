@@ -50,7 +50,7 @@ class GuestPageTables {
     // Bytes across pages. A read may begin before a page that faults: what is in `into` counts for nothing
     // then.
     sgx::Outcome<void> read(uint64_t linear, MutableByteView into, sgx::Access access, Requester who) const;
-    // Nothing is written before all of it can be.
+    // Of up to a page. Nothing is written before all of it can be.
     sgx::Outcome<void> write(uint64_t linear, ByteView from, Requester who) const;
 
   private:
