@@ -7,14 +7,18 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
+#include <span>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "sgx/enclave_maker.hpp"
+#include "sgx/measurement.hpp"
 
 namespace alcove::sgx {
 namespace {
@@ -232,6 +236,113 @@ TEST_F(Stress, ConflictingLeavesKeepTheInvariants) {
     for (const auto& enclave : enclaves_)
         EXPECT_EQ(setup_.eremove(enclave.secs), success());
     EXPECT_EQ(machine_.engine().report().valid_pages, 0U);
+}
+
+// Several build one enclave, each step of it all at once: some of them get through, and what comes of it is
+// what the same steps give one after the other.
+class StressBuilding : public testing::Test {
+  protected:
+    static constexpr PageIndex kSecs{40};
+    static constexpr uint32_t kPages = 3;
+    static constexpr uint64_t kFlags = secinfo::R | secinfo::W | secinfo::pt(PageType::REG);
+
+    StressBuilding() {
+        for (uint32_t id = 0; id < kThreads; ++id) {
+            cpus_.push_back(std::make_unique<FakeCpu>(machine_, id));
+            makers_.emplace_back(*cpus_.back());
+        }
+        other_ = signed_sigstruct(Measurement{1});
+        const auto mrsigner = mrsigner_of(other_);
+        for (auto& cpu : cpus_)
+            for (uint32_t i = 0; i < 4; ++i)
+                cpu->processor().write_msr(0x8c + i, *read_object<Le64>(mrsigner, 8 * i));
+    }
+
+    SIGSTRUCT signed_sigstruct(const Measurement& hash) const {
+        auto made = EnclaveMaker::unsigned_sigstruct(secs_, hash);
+        sign(made, test_signing_key()).value();
+        return made;
+    }
+
+    // What each of them did last is another thing, where that is given.
+    using Leaf = std::function<Answer(EnclaveMaker&)>;
+    std::vector<Answer> together(const Leaf& leaf, const Leaf& of_the_last = {}) {
+        std::vector<Answer> answers(kThreads);
+        std::atomic<uint32_t> waiting{kThreads};
+        std::vector<std::thread> threads;
+        for (uint32_t id = 0; id < kThreads; ++id)
+            threads.emplace_back([&, id] {
+                --waiting;
+                while (waiting != 0)
+                    std::this_thread::yield();
+                const bool last = id == kThreads - 1 && of_the_last;
+                answers[id] = last ? of_the_last(makers_[id]) : leaf(makers_[id]);
+            });
+        for (auto& thread : threads)
+            thread.join();
+        EXPECT_EQ(machine_.engine().find_inconsistency(), std::nullopt);
+        return answers;
+    }
+    static long successes(std::span<const Answer> answers) { return std::ranges::count(answers, success()); }
+    // Until one gets through: all may have been in each other's way.
+    void exactly_one(const Leaf& leaf) {
+        for (int round = 0; round < 1000; ++round) {
+            const long done = successes(together(leaf));
+            ASSERT_LE(done, 1);
+            if (done == 1) return;
+        }
+        FAIL() << "nobody gets through";
+    }
+    // Another one wants the same EPC page for versions.
+    void add(uint32_t page) {
+        const PageIndex place{number(kSecs) + 1 + page};
+        const Leaf eadd = [&](EnclaveMaker& maker) {
+            return maker.eadd(place, kSecs, secs_.BASEADDR + page * kPageSize, kFlags);
+        };
+        const auto answers = together(eadd, [&](EnclaveMaker& maker) { return maker.epa(place); });
+        ASSERT_LE(successes(answers), 1);
+        if (answers.back() == success()) {
+            ASSERT_EQ(makers_[0].eremove(place), success());
+        }
+        const std::span adders(answers.begin(), kThreads - 1);
+        if (successes(adders) == 0) exactly_one(eadd);
+        measure_eadd(measurement_, page * kPageSize, SECINFO{.FLAGS = kFlags, .RESERVED = {}});
+    }
+    // Meanwhile another one tries to end the building.
+    void extend(uint32_t page, uint64_t offset) {
+        const auto answers = together(
+            [&](EnclaveMaker& maker) {
+                return maker.encls(Encls::EEXTEND, epc_linear(kSecs),
+                                   epc_linear(PageIndex{number(kSecs) + 1 + page}) + offset);
+            },
+            [&](EnclaveMaker& maker) { return maker.einit(kSecs, other_); });
+        EXPECT_TRUE(answers.back() == gp() || answers.back() == status(INVALID_MEASUREMENT));
+        for (long done = successes(answers); done > 0; --done)
+            measure_eextend(measurement_, page * kPageSize + offset, {});
+    }
+
+    FakeMachine machine_;
+    std::vector<std::unique_ptr<FakeCpu>> cpus_;
+    std::vector<EnclaveMaker> makers_;
+    SECS secs_ = EnclaveMaker::secs(TestEnclave::kBase, 16 * kPageSize);
+    SIGSTRUCT other_{};
+    crypto::Sha256Blocks measurement_;
+};
+
+TEST_F(StressBuilding, AnEnclaveThatSeveralBuildAtOnceIsThatOfASerialOrder) {
+    exactly_one([&](EnclaveMaker& maker) { return maker.ecreate(kSecs, secs_); });
+    measurement_ = measure_ecreate(secs_.SSAFRAMESIZE, secs_.SIZE);
+    for (uint32_t page = 0; page < kPages; ++page) {
+        add(page);
+        for (uint64_t offset = 0; offset < kPageSize; offset += kChunkSize)
+            extend(page, offset);
+    }
+    const auto sigstruct = signed_sigstruct(measurement_.finish());
+    exactly_one([&](EnclaveMaker& maker) { return maker.einit(kSecs, sigstruct); });
+    const auto report = machine_.engine().report();
+    ASSERT_EQ(report.enclaves.size(), 1U);
+    EXPECT_EQ(report.enclaves[0].mrenclave, measurement_.finish());
+    EXPECT_EQ(report.enclaves[0].pages, 1 + kPages);
 }
 
 }  // namespace
