@@ -69,6 +69,8 @@ Result<void> check_sections(const Configuration& configuration) {
         if (section.size_mib > (uint64_t{1} << 19)) return wrong("an EPC section is at most 512 GiB");
         if (section.base && !is_aligned<uint64_t>(section.base->value(), 1_MiB))
             return wrong("the base of an EPC section is a multiple of 1 MiB");
+        if (section.node > kMaxNode)
+            return wrong("the node of an EPC section is at most " + std::to_string(kMaxNode));
     }
     return {};
 }
@@ -182,6 +184,10 @@ Result<std::vector<std::string>> check(const Configuration& configuration) {
     TRY(check_population(configuration));
     if (configuration.backend == Backend::Hardware) TRY(check_for_hardware(configuration));
     if (!configuration.sgx1 && configuration.sgx2) return wrong("sgx.sgx2 needs sgx.sgx1");
+    return remarks_on(configuration);
+}
+
+std::vector<std::string> remarks_on(const Configuration& configuration) {
     std::vector<std::string> remarks;
     if (!configuration.launch_hash_writable)
         remarks.emplace_back(

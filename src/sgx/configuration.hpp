@@ -21,6 +21,8 @@ namespace alcove::sgx {
 // Linux enumerates at most eight (arch/x86/kernel/cpu/sgx, SGX_MAX_EPC_SECTIONS).
 inline constexpr size_t kMaxSections = 8;
 inline constexpr uint64_t kMinBudgetMib = 1;
+// What Linux can count to as Debian builds it (drivers/acpi/numa/srat.c, MAX_PXM_DOMAINS).
+inline constexpr uint32_t kMaxNode = 1023;
 
 struct SectionPlan {
     uint64_t size_mib = 0;
@@ -69,8 +71,10 @@ std::string_view to_string(OnMigrate on_migrate);
 Result<LaunchHash> parse_launch_hash(std::string_view text);
 std::string launch_hash_text(const LaunchHash& hash);
 
-// What is wrong, or what is well-formed and probably not meant: said when the file is read.
+// What is wrong, or else the remarks on it.
 Result<std::vector<std::string>> check(const Configuration& configuration);
+// What is well-formed and probably not meant: said when the file is read, and by the daemon.
+std::vector<std::string> remarks_on(const Configuration& configuration);
 
 // What a guest can be asked for, so that something is left to it.
 Result<void> check_balloon(const Configuration& configuration, uint64_t mib);

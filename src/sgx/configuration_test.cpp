@@ -40,6 +40,11 @@ TEST(SgxConfiguration, SectionsAreChecked) {
     auto odd = with_epc();
     odd.epc[0].base = GuestAddress(64_GiB + 4_KiB);
     EXPECT_THAT(refusal(odd), HasSubstr("multiple of 1 MiB"));
+    auto remote = with_epc();
+    remote.epc[0].node = kMaxNode;
+    EXPECT_EQ(refusal(remote), "");
+    remote.epc[0].node = kMaxNode + 1;
+    EXPECT_THAT(refusal(remote), HasSubstr("at most 1023"));
 }
 
 TEST(SgxConfiguration, TheBudgetGoesWithOversubscription) {
