@@ -173,6 +173,7 @@ Json to_json(const VmRecord& record) {
         json["enclave_policy"] =
             record.enclaves ? Json(std::string(host::to_string(record.enclave_policy))) : Json(nullptr);
         json["sgx"] = record.sgx ? sgx::to_json(*record.sgx) : Json(nullptr);
+        json["sgx_remarks"] = record.sgx ? sgx::remarks_on(*record.sgx) : std::vector<std::string>();
     } else {
         add_enclave_fields(record, json);
     }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -82,11 +83,14 @@ class DaemonRunTest : public DaemonTest {
 
 TEST_F(DaemonRunTest, AVmsSgxIsToldAndItsEpcDropped) {
     const auto token = offer("the image").value();
-    const auto created =
-        post(control_, "/v1/vms",
-             R"({"image":{"token":")" + token +
-                 R"("},"name":"dev","vcpus":1,"memory_mib":2,"sgx":{"epc":[{"size_mib":4}]}})");
+    const auto created = post(
+        control_, "/v1/vms",
+        R"({"image":{"token":")" + token +
+            R"("},"name":"dev","vcpus":1,"memory_mib":2,"sgx":{"epc":[{"size_mib":4}],"key_root":"ephemeral"}})");
     ASSERT_EQ(created.status, 201) << created.body;
+    ASSERT_EQ(json_of(created)["sgx_remarks"].size(), 1U) << created.body;
+    EXPECT_THAT(json_of(created)["sgx_remarks"][0].get<std::string>(),
+                testing::HasSubstr("keys end with the VM"));
     EXPECT_EQ(json_of(created)["sgx"]["epc"][0]["size_mib"], 4);
     ASSERT_EQ(json_of(get(control_, "/v1/vms/dev?wait=running&timeout=10"))["state"], "running");
 
