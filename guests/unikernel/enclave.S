@@ -17,6 +17,8 @@
  *  12  EACCEPT of [argument + 8] pages from [argument] on, as new ones; how many were
  *  13  computes so many rounds
  *  14  sweeps over pages of its own: `sweep` says how
+ *  15  loads 32 bits from the argument
+ *  16  the same, in the handler of an exception that interrupted it
  *
  * It has four threads. Each finds its state save area by GS.
  */
@@ -32,6 +34,7 @@
 #define EACCEPT 5
 
 #define PENDING 8
+#define NESTED 16
 
 /* GPRSGX, at the end of the first page of the state save area */
 #define GPR_BYTES 184
@@ -70,7 +73,7 @@ code_page:
     test %eax, %eax
     jnz interrupted
     mov %rcx, %r15                  /* where EENTER came from */
-    cmp $14, %rdi
+    cmp $NESTED, %rdi
     ja leave
     lea commands(%rip), %rax
     movslq (%rax, %rdi, 4), %rdi
@@ -80,7 +83,7 @@ commands:
     .long leave - commands, add - commands, sum - commands, spin - commands
     .long run - commands, load - commands, store - commands, jump - commands
     .long guard - commands, hypercall - commands, report - commands, getkey - commands
-    .long accept - commands, compute - commands, sweep - commands
+    .long accept - commands, compute - commands, sweep - commands, look - commands, look - commands
 
 add:
     lock add %rsi, secret(%rip)
@@ -92,6 +95,12 @@ leave:
 
     /* CSSA is 1: the frame below has what an exception interrupted. RSI there becomes its EXITINFO. */
 interrupted:
+    cmp $NESTED, %rdi
+    jne .Lexplain
+    mov (%rsi), %esi                /* CSSA becomes 2 when it faults; ERESUME comes back here */
+    mov %rcx, %rbx
+    do_enclu EEXIT
+.Lexplain:
     mov %gs:GPR + GPR_EXITINFO, %esi
     mov %rsi, %gs:GPR + GPR_RSI
     lea leave(%rip), %rax
@@ -110,6 +119,9 @@ spin:
 load:
     mov (%rsi), %rsi
     jmp leave
+look:
+    mov (%rsi), %esi
+    jmp leave
 store:
     mov %rsi, (%rsi)
     jmp leave
@@ -117,7 +129,7 @@ jump:
     jmp *%rsi
 run:
     lea instructions(%rip), %rax
-    shl $4, %rsi
+    shl $5, %rsi
     add %rsi, %rax
     xor %ecx, %ecx
     xor %edx, %edx
@@ -298,13 +310,25 @@ sweep:
     mov %rbx, %rsi
     jmp leave
 
-    /* Those that enclaves may not use (SDM vol. 3D, "Illegal Instructions"), 16 bytes each. */
+    /* 32 bytes each. First those that enclaves may not use (SDM vol. 3D, "Illegal Instructions"). */
     .macro instruction text:vararg
-    .balign 16
+    .balign 32
     \text
     jmp went_through
     .endm
-    .balign 16
+    /* Symbols, as the preprocessor does not look into quotes. */
+    .set EENTER, 2
+    .set ERESUME, 3
+    .set NOWHERE, 0x3fb
+    .set USER_DATA, 0x2b            /* selectors as Alcove and Linux have them */
+    .set USER_CODE, 0x33
+    .set TF, 0x100
+    .macro sequence text           /* of several, in quotes */
+    .balign 32
+    \text
+    jmp went_through
+    .endm
+    .balign 32
 instructions:
     instruction cpuid
     instruction getsec
@@ -328,6 +352,35 @@ instructions:
     instruction ud2
     instruction hlt
     instruction .byte 0xf1          /* ICEBP */
+    /* Selectors that are nowhere: what RAX and the secret's upper half have. */
+    instruction lcall *secret(%rip)
+    instruction ljmp *secret(%rip)
+    sequence "push $NOWHERE; push %rax; lretq"
+    sequence "push $NOWHERE; push %rax; iretq"
+    sequence "mov $NOWHERE, %eax; mov %eax, %ds"
+    sequence "mov $NOWHERE, %eax; mov %eax, %es"
+    sequence "mov $NOWHERE, %eax; mov %eax, %fs"
+    sequence "mov $NOWHERE, %eax; mov %eax, %gs"
+    sequence "push $NOWHERE; pop %fs"
+    sequence "push $NOWHERE; pop %gs"
+    instruction lss nowhere(%rip), %eax
+    instruction lfs nowhere(%rip), %eax
+    instruction lgs nowhere(%rip), %eax
+    sequence "mov $EENTER, %eax; .byte 0x0f, 0x01, 0xd7"
+    sequence "mov $ERESUME, %eax; .byte 0x0f, 0x01, 0xd7"
+    /* Those that go through and do nothing. */
+    sequence "push $USER_CODE; lea 1f(%rip), %rax; push %rax; lretq; 1:"
+    sequence "mov %rsp, %rcx; push $USER_DATA; push %rcx; pushf; push $USER_CODE; lea 1f(%rip), %rax; push %rax; iretq; 1:"
+    sequence "xor %eax, %eax; mov %eax, %ds"
+    sequence "pushf; orl $TF, (%rsp); popf; nop"
+    /* And those that they may. */
+    instruction rdtsc
+    instruction rdrand %eax
+    instruction rdseed %eax
+    instruction xgetbv
+    sequence "rdfsbase %rax; wrfsbase %rax"
+    sequence "xor %edx, %edx; mov $3, %eax; xsave work(%rip)"
+    instruction clflush secret(%rip)
     .balign PAGE, 0
 data_page:
 secret:
@@ -339,6 +392,10 @@ report_data:                        /* REPORTDATA */
     .rept 8
     .quad SECRET
     .endr
+nowhere:                            /* a far pointer whose selector is beyond every table */
+    .long 0
+    .word NOWHERE
+    .balign 64, 0
 new_page:                           /* SECINFO, for EACCEPT */
     .quad REG | R | W | PENDING
     .balign 512, 0

@@ -250,6 +250,11 @@ kernel_stubs:
     .set vector, vector + 1
     .endr
 
+    .globl other_undefined_opcode
+other_undefined_opcode:
+    nop
+    jmp kernel_stubs + 6 * 16
+
 /* The frame: 0 RAX, 8 vector, 16 error code, 24 RIP, 32 CS. */
 kernel_exception:
     record_registers

@@ -21,6 +21,7 @@ void return_to_kernel();
 void print_text(const char* text);
 void print_number(uint64_t value);
 extern uint8_t kernel_stubs[];
+extern uint8_t other_undefined_opcode[];  // a handler of #UD, and what it does is the other one's
 extern const uint8_t run_enclave_aep[], trampoline[], trampoline_end[];
 extern volatile uint64_t encls_rbx, user_rflags;
 extern volatile uint64_t timer_interrupts, timer_done;  // done: five
@@ -41,6 +42,7 @@ static_assert(sizeof(Processor) == 256);
 constexpr uint32_t kProcessors = 4;
 extern volatile Processor processors[kProcessors];
 extern volatile struct Arrived { uint64_t count, registers[4], xmm[4]; } arrived;
+void* memcpy(void* to, const void* from, unsigned long count);
 struct [[gnu::packed]] TablePointer {
     uint16_t limit;
     uint64_t base;
@@ -100,7 +102,9 @@ enum Command : uint64_t {
     kGetKey,
     kAccept,
     kCompute,
-    kSweep
+    kSweep,
+    kLook,
+    kNested
 };
 
 inline uint64_t address(const volatile void* pointer) {
@@ -172,6 +176,7 @@ constexpr uint64_t kHeapPages = 491;
 // What the command line may ask for.
 void run_trials();
 void run_neighbours();
+void show_sealing_key();
 void run_devices();
 void run_processors();
 void run_timing();

@@ -10,6 +10,7 @@
 #include "crypto/aes.hpp"
 #include "sgx/spec_report.hpp"
 #include "support/endian.hpp"
+#include "support/system.hpp"
 #include "tests/machine/said.hpp"
 #include "tests/machine/test_machine.hpp"
 
@@ -80,6 +81,15 @@ TEST(SgxUnikernel, LeavesFaultAsTheArchitectureSays) {
 TEST(SgxUnikernel, TheKernelsOwnExceptionsReachIt) {
     EXPECT_EQ(said("ud2"), exception(6));
     EXPECT_EQ(said("step"), exception(1));
+    EXPECT_EQ(said("kernel icebp"), exception(1));
+}
+
+TEST(SgxUnikernel, LeavesWorkWhereverTheKernelHasItsHandlers) {
+    for (const std::string table : {"second idt", "changed gate", "changed again", "first idt"}) {
+        EXPECT_EQ(said(table + " eremove"), number(13)) << table;
+        EXPECT_EQ(said(table + " sum"), number(42)) << table;
+        EXPECT_EQ(said(table + " ud2"), exception(6)) << table;
+    }
 }
 
 TEST(SgxUnikernel, TheKernelReadsOnesInTheEpc) {
@@ -115,13 +125,49 @@ TEST(SgxUnikernel, TheKernelsPageTablesCanNotTrickIt) {
     EXPECT_EQ(said("dirty"), number(0x60));
 }
 
+TEST(SgxUnikernel, AnEnclaveSeesDevicesAsTheOutsideDoesAndNothingOfAlcoves) {
+    EXPECT_EQ(said("device outside"), number(0x7472'6976)) << "virt";
+    EXPECT_EQ(said("device inside"), said("device outside"));
+    EXPECT_NE(said("lapic outside"), number(0));
+    EXPECT_EQ(said("lapic inside"), said("lapic outside"));
+    constexpr uint64_t kOwnPages = 0xffff'ff00'0000'0000;
+    EXPECT_EQ(said("load own pages"), exit_by(14, 5, kOwnPages));
+    EXPECT_EQ(said("store own pages"), exit_by(14, 7, kOwnPages + 0x3000));
+    EXPECT_EQ(said("jump to own pages"), exit_by(13));
+    EXPECT_EQ(said("steps without a fault"), number(0));
+}
+
+TEST(SgxUnikernel, FaultsNestAsDeepAsThereAreFrames) {
+    EXPECT_EQ(said("outer fault"), exception(14, 4, 32_MiB));
+    EXPECT_EQ(said("inner fault"), exception(14, 4, 34_MiB));
+    EXPECT_EQ(said("no frame left"), exception(13));
+    EXPECT_EQ(said("inner resumes"), number(0x2222));
+    EXPECT_EQ(said("outer resumes"), number(0x1111));
+    EXPECT_EQ(said("nothing to resume"), exception(13));
+}
+
 TEST(SgxUnikernel, InstructionsThatEnclavesMayNotUseAreUndefined) {
     for (const char* name :
-         {"cpuid", "getsec", "rdpmc", "sgdt",    "sidt",     "sldt",   "str", "smsw",   "in",   "out",
-          "outs",  "ins",    "int",   "syscall", "sysenter", "vmfunc", "rsm", "mov ss", "int3", "own ud2"})
+         {"cpuid",  "getsec",  "rdpmc",    "sgdt",    "sidt",    "sldt",     "str",    "smsw",   "in",
+          "out",    "outs",    "ins",      "int",     "syscall", "sysenter", "vmfunc", "rsm",    "mov ss",
+          "int3",   "own ud2", "far call", "far jmp", "far ret", "iret",     "mov ds", "mov es", "mov fs",
+          "mov gs", "pop fs",  "pop gs",   "lss",     "lfs",     "lgs"})
         EXPECT_EQ(said(name), exit_by(6)) << name;
-    EXPECT_EQ(said("hlt"), exit_by(13));
+    for (const char* name : {"hlt", "eenter inside", "eresume inside"})
+        EXPECT_EQ(said(name), exit_by(13)) << name;
     EXPECT_EQ(said("icebp"), exit_by(1));
+}
+
+// Where hardware would make #UD of them, they go through and change nothing (src/sgx_vm/README.md).
+TEST(SgxUnikernel, WhatStaysInRing3GoesThrough) {
+    for (const char* name : {"far ret to itself", "iret to itself", "null ds"})
+        EXPECT_EQ(said(name), number(1)) << name;
+}
+
+TEST(SgxUnikernel, InstructionsThatEnclavesMayUseGoThrough) {
+    for (const char* name : {"rdtsc", "rdrand", "rdseed", "xgetbv", "fsgsbase", "xsave", "clflush"})
+        EXPECT_EQ(said(name), number(1)) << name;
+    EXPECT_EQ(said("popf of tf"), number(1)) << "and there is no trap";
 }
 
 // Between two marks; the second's own return of KVM_RUN does not count.
@@ -309,6 +355,33 @@ TEST(SgxEnds, AProcessorWithItsPageTablesInEpcReadsOnesAndGetsNowhere) {
     EXPECT_THAT(run.console, HasSubstr("started " + number(1)));
     EXPECT_THAT(run.console, testing::Not(HasSubstr("went on")));
     EXPECT_THAT(run.console, testing::Not(HasSubstr("carried out " + number(1))));
+}
+
+// A guest that has more EPC in use than its host may keep in memory, until its spill file is harmed.
+GuestRun run_with_harmed_spill_file(std::function<void(const Fd&)> harm) {
+    auto configuration = epc_of(4);
+    configuration.population = sgx::Population::Oversubscribe;
+    configuration.budget_mib = 1;
+    auto result = run_guest({.kernel = "unikernel.elf",
+                             .command_line = "ballast",
+                             .sgx = configuration,
+                             .deadline = std::chrono::seconds(120),
+                             .spill_at = "round " + number(1) + "\n",
+                             .on_spill = std::move(harm)});
+    EXPECT_TRUE(result) << result.error().to_string();
+    return result ? std::move(result).value() : GuestRun{};
+}
+
+TEST(SgxEnds, ASpillFileThatWasChangedIsNeverTakenAndEndsTheMachine) {
+    const auto run = run_with_harmed_spill_file([](const Fd& spill) {
+        const std::vector<uint8_t> junk(1_MiB, 0x5a);
+        for (uint64_t at = 0; at < 4_MiB; at += junk.size())
+            ASSERT_TRUE(sys::write_all_at(spill, junk, at));
+    });
+    ASSERT_TRUE(run.end) << run.console;
+    EXPECT_EQ(run.end->reason, api::StopReason::VcpuError);
+    EXPECT_THAT(run.end->detail, HasSubstr("the EPC spill file was changed"));
+    EXPECT_THAT(run.console, testing::Not(HasSubstr("wrong")));
 }
 
 TEST(SgxEnds, AKernelThatSendsItselfAnSmiEndsItsMachineOnly) {

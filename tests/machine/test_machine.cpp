@@ -74,23 +74,26 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     Guarded<std::string> console;
     std::unique_ptr<machine::Machine> machine;
     GuestRun run;
+    const Fd spill = TRY(sys::memfd("spill"));
     plan.console = [&](uint8_t byte) {
         if (byte == kMark) {
             run.marks.push_back(mark(*machine));
             return;
         }
-        const auto [stop, drop] = console.with([&](std::string& text) {
+        const auto [stop, drop, spill_reached] = console.with([&](std::string& text) {
             text.push_back(static_cast<char>(byte));
             const auto reached = [&](const std::string& end) { return !end.empty() && text.ends_with(end); };
-            return std::pair(reached(options.stop_at), reached(options.drop_epc_at));
+            return std::tuple(reached(options.stop_at), reached(options.drop_epc_at),
+                              reached(options.spill_at));
         });
         if (stop) loop->post([&] { machine->stop(); });
         if (drop) loop->post([&] { lose_epc(*machine); });
+        if (spill_reached) options.on_spill(spill);
     };
     if (options.sgx) {
         plan.sgx = {.configuration = *options.sgx, .root = {1, 2, 3}};
         if (options.sgx->population == sgx::Population::Oversubscribe)
-            plan.sgx->spill = TRY(sys::memfd("spill"));
+            plan.sgx->spill = TRY(sys::duplicate(spill.get()));
     }
     if (options.disk) plan.primary = {.identity = kIdentity};
     virtio::RngDevice rng(*loop);

@@ -35,6 +35,8 @@ struct GuestOptions {
     std::chrono::seconds deadline{30};
     std::string stop_at = {};      // stop the machine when the console has this; empty: never
     std::string drop_epc_at = {};  // likewise: all EPC is lost
+    std::string spill_at = {};     // likewise, of EPC with a budget: `on_spill` has the spill file
+    std::function<void(const Fd&)> on_spill = {};
 };
 
 // What had happened when the guest sent kMark to its console: vCPU 0's returns of KVM_RUN (the mark's own is
