@@ -103,6 +103,10 @@ void seal() {
 
 }  // namespace
 
+void show_sealing_key() {
+    get_key("seal key", kEnclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
+}
+
 void run_neighbours() {
     line("neighbour", build_neighbour());
     try_mappings();

@@ -147,6 +147,7 @@ constexpr Word kWords[] = {
     {"compute", run_computing},
     {"sweep", run_sweeps},
     {"neighbours", run_neighbours},
+    {"seal", show_sealing_key},
     {"devices", run_devices},
     {"processors", run_processors},
     {"cr3", load_epc_into_cr3},

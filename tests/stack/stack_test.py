@@ -1032,6 +1032,46 @@ $b reboot -f
         self.assertEqual((self.traces(), self.lent()), before)
         self.assertEqual(alcove("sgx", "list")["vms"], [])
 
+    def start_sealer(self, name, key_root, more=""):
+        configuration = self.folder / f"{name}.toml"
+        configuration.write_text(f"[sgx]\nkey_root = \"{key_root}\"\n{more}[[sgx.epc]]\nsize = 2\n")
+        self.addCleanup(self.remove_vm, name)
+        alcove("vm", "start", name, "--config", configuration, "--kernel", GUESTS / "unikernel.elf", "--cmdline", "seal",
+               "--cpus", 1, "--memory", "64M")
+
+    def end_sealer(self, name, lives):
+        """The one key that it said in so many lives: it says it and resets itself."""
+        deadline = time.monotonic() + 120
+        keys = []
+        while len(keys) < lives and time.monotonic() < deadline:
+            console = alcove("vm", "logs", name)["console"]
+            keys = [line for line in console.splitlines() if re.fullmatch("seal key [0-9a-f]{16} [0-9a-f]{16}", line)]
+        alcove("vm", "stop", name, timeout=60)
+        alcove("vm", "remove", name)
+        self.assertGreaterEqual(len(keys), lives, f"{name}: {console}")
+        self.assertEqual(len(set(keys)), 1, name)
+        return keys[0]
+
+    def test_a_sealing_key_lasts_as_long_as_its_root(self):
+        before = self.traces(), self.lent()
+        said = []
+        for lives, roots in ((2, {"one": "vm", "here": "host", "passing": "ephemeral"}),
+                             (1, {"one": "vm", "there": "host", "passing": "ephemeral"})):
+            for name, root in roots.items():
+                self.start_sealer(name, root)
+            said.append([self.end_sealer(name, lives) for name in roots])
+        first, again = said
+        self.assertEqual(first[:2], again[:2], "under one name, and on one host")
+        self.start_sealer("other", "vm", "population = \"balloon\"\nballoon_mib = 1\n")
+
+        with self.subTest("a guest that is asked for EPC and has no program for it has all of it"):
+            self.wait_for_console("other", "seal key")
+            state = self.wait_for_balloon("other", lambda _, state: state["balloon"]["target_bytes"] == 1 << 20, "be asked")
+            self.assertEqual((state["balloon"]["held_bytes"], state["spill"]["budget_pages"], state["spill"]["evictions"]), (0, 512, 0))
+
+        self.assertEqual(len({*first, again[2], self.end_sealer("other", 1)}), 5, "and all others differ")
+        self.assertEqual((self.traces(), self.lent()), before)
+
     # A round of the unikernel's sees every page of 700, all of which it has in use.
     def wait_for_rounds(self, name, more):
         rounds = lambda: [int(line.split()[1], 16) for line in alcove("vm", "logs", name)["console"].splitlines()
@@ -1100,7 +1140,11 @@ $b reboot -f
                 self.assertIn(words, refused.exception.error["message"] + refused.exception.text)
 
         during = int(inside(used))
-        alcove("vm", "stop", "ballast", timeout=60)
+        with self.subTest("a spill file that is cut ends the VM, and says so"):
+            inside("for file in /proc/[0-9]*/fd/*; do case \"$(readlink $file)\" in */daemon/spill/*) : > $file;; esac; done")
+            ended = self.wait_for_vm("ballast", lambda now: now["state"] != "running")
+            self.assertEqual(ended["reason"], "vcpu_error")
+            self.assertIn("spill file", ended["detail"])
         alcove("vm", "remove", "ballast")
         # A daemon that begins anew counts anew what is free.
         self.assertEqual((self.traces(), owners(), inside(held)), before)
