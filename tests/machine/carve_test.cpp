@@ -44,9 +44,8 @@ struct Kind {
 
 // 2 MiB slots, as in machines of some gigabytes: no range shares one with its neighbours. 16 MiB, as in large
 // machines: each range tears one apart, and the window's ends lie within one.
-constexpr Kind kKinds[] = {{"SmallSlots", 2_MiB, 4_KiB, 200},
-                           {"LargeSlots", 16_MiB, 4_KiB, 60},
-                           {"HugePages", 16_MiB, 2_MiB, 200}};
+constexpr Kind kKinds[] = {
+    {"SmallSlots", 2_MiB, 4_KiB, 200}, {"LargeSlots", 16_MiB, 4_KiB, 60}, {"HugePages", 16_MiB, 2_MiB, 200}};
 
 class Carve : public testing::TestWithParam<Kind> {
   protected:

@@ -30,27 +30,31 @@ struct Boot {
     uint32_t vcpus = 1;
     Population population = Population::Static;
     std::string words{};
+    unsigned times = 1;  // the selftests
+    uint32_t node = 0;   // of the second section
     std::string drop_epc_at{};
 };
 
 void PrintTo(const Boot& boot, std::ostream* out) {
     *out << boot.vcpus << " vCPUs, " << (boot.population == Population::Static ? "static" : "oversubscribed")
-         << boot.words;
+         << boot.words << ", " << boot.times << " times";
 }
 
 // 3 MiB of EPC, one section where it falls and one where it is wanted.
 GuestRun run(const Boot& boot) {
     sgx::Configuration configuration;
-    configuration.epc = {{.size_mib = 2}, {.size_mib = 1, .base = memory::GuestAddress(8_GiB)}};
+    configuration.epc = {{.size_mib = 2},
+                         {.size_mib = 1, .base = memory::GuestAddress(8_GiB), .node = boot.node}};
     configuration.population = boot.population;
     if (boot.population == Population::Oversubscribe) configuration.budget_mib = 1;
     auto result = run_guest({.kernel = "debian-kernel",
                              .initrd = "sgx.cpio",
-                             .command_line = "reboot=k panic=30 pci=off console=ttyS0 quiet" + boot.words,
+                             .command_line = "reboot=k panic=30 pci=off console=ttyS0 quiet times=" +
+                                             std::to_string(boot.times) + boot.words,
                              .vcpus = boot.vcpus,
                              .memory_bytes = 512_MiB,
                              .sgx = configuration,
-                             .deadline = std::chrono::seconds(900),
+                             .deadline = std::chrono::seconds(300) + boot.times * std::chrono::seconds(60),
                              .drop_epc_at = boot.drop_epc_at});
     EXPECT_TRUE(result) << result.error().to_string();
     return result ? std::move(result).value() : GuestRun{};
@@ -80,7 +84,7 @@ uint64_t completed(const GuestRun& run, std::string_view leaf) {
 class SgxLinux : public testing::Test {
   protected:
     static void SetUpTestSuite() {
-        std::thread thread([] { other() = run({.words = kNoSelftests}); });
+        std::thread thread([] { other() = run({.words = kNoSelftests, .node = 1}); });
         one() = run({.vcpus = 4, .words = kProgram, .drop_epc_at = "spinning 1"});
         thread.join();
     }
@@ -152,7 +156,13 @@ TEST_P(SgxLinuxSelftests, All16Pass) {
     expect_epc(done);
     if (lacks_selftests(done))
         GTEST_SKIP() << "the kernel's selftests are not there: tools/dev setup fetches them";
-    EXPECT_THAT(done.console, HasSubstr("# Totals: pass:16 fail:0 xfail:0 xpass:0 skip:0 error:0"));
+    // sgx_init takes the one that is a race of the kernel's apart where there are several processors.
+    const bool apart = GetParam().vcpus > 1;
+    const std::string rest = " fail:0 xfail:0 xpass:0 skip:0 error:0";
+    EXPECT_THAT(done.console, HasSubstr((apart ? "# Totals: pass:15" : "# Totals: pass:16") + rest));
+    if (apart) {
+        EXPECT_THAT(done.console, HasSubstr("# Totals: pass:1" + rest));
+    }
     EXPECT_THAT(done.console, HasSubstr("init: selftests failed 0 times"));
     for (const char* leaf : {"EWB", "ELDU", "EAUG", "EMODPR", "EMODT", "EACCEPT", "EMODPE", "ERESUME"})
         EXPECT_GT(completed(done, leaf), 0U) << leaf;
@@ -162,16 +172,13 @@ TEST_P(SgxLinuxSelftests, All16Pass) {
     EXPECT_LE(done.sgx->occupancy.resident, 256U) << "the budget, in pages";
 }
 
-// With several processors one selftest (unclobbered_vdso_oversubscribed_remove) is a race of the kernel's: it
-// asks once for all pages to be removed, and is told EAGAIN when the reclaimer on another processor is at one
-// of them.
 std::vector<Boot> boots() {
     std::vector<Boot> all = {{}, {.population = Population::Oversubscribe}};
     if (std::getenv("ALCOVE_TEST_ALL") == nullptr) return all;
     for (const auto population : {Population::Static, Population::Oversubscribe})
         all.push_back({.vcpus = 4, .population = population});
     all.push_back({.words = kInterruptLoad});
-    all.push_back({.words = " times=50"});
+    all.push_back({.times = 50});
     return all;
 }
 
