@@ -1271,7 +1271,7 @@ $b sleep 3600
     def most_memory(self):
         """The most memory that Alcove's VMs have together during a block, in MiB: in a list, afterwards. Looked at inside,
         as each command from here takes processors away from the carving."""
-        script = ("most=0; end=$(mktemp -u); { read word; touch $end; } <&0 &"
+        script = ("exec 3<&0; most=0; end=$(mktemp -u); { read word <&3; touch $end; } &"
                   " while [ ! -e $end ]; do read now < /sys/fs/cgroup/alcove/memory.current;"
                   " [ $now -le $most ] || most=$now; sleep 0.2; done; rm $end; echo $most")
         with subprocess.Popen([ALCOVE, "host", "shell", "--", "sh", "-c", script], text=True, stdin=subprocess.PIPE,
