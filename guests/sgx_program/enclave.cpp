@@ -17,30 +17,16 @@ namespace alcove::sgx_program {
 namespace {
 
 constexpr uint64_t kPage = 4096;
-constexpr uint64_t kDataPage = 4;  // of the layout
 constexpr uint32_t kEenter = 2;
 
-// enclave.S
-struct Page {
-    const void* source;
-    uint64_t offset;
-    uint64_t flags;  // SECINFO.FLAGS
-};
 extern "C" {
-extern const struct {
-    uint64_t size;
-    uint64_t frame_pages;
-    uint64_t count;
-    Page pages[];
-} enclave_layout;
-extern const sgx::SIGSTRUCT enclave_sigstruct;
-
+// call_enclave.S
 int call_enclave(uint64_t command, uint64_t argument, unsigned function, sgx_enclave_run* run, void* vdso);
 }
 
 constexpr uint64_t kTcs = 1 << 8;
 
-int protection_of(const Page& page) {
+int protection_of(const EnclavePage& page) {
     if ((page.flags & kTcs) != 0) return PROT_READ | PROT_WRITE;
     return static_cast<int>(page.flags & (PROT_READ | PROT_WRITE | PROT_EXEC));
 }
@@ -61,7 +47,7 @@ Result<void> ask(const Fd& device, unsigned long request, void* argument, const 
     return {};
 }
 
-Result<void> add(const Fd& device, const Page& page) {
+Result<void> add(const Fd& device, const EnclavePage& page) {
     alignas(64) uint64_t secinfo[8] = {page.flags};
     sgx_enclave_add_pages request{.src = reinterpret_cast<uint64_t>(page.source),
                                   .offset = page.offset,
@@ -78,10 +64,6 @@ int keep_answer(long, long rsi, long, long, long, long, sgx_enclave_run* run) {
 }
 
 }  // namespace
-
-const sgx::SIGSTRUCT& Enclave::signature() {
-    return enclave_sigstruct;
-}
 
 Result<Enclave> Enclave::build(bool debug) {
     Fd device(::open("/dev/sgx_enclave", O_RDWR | O_CLOEXEC));

@@ -7,14 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "sgx/spec_signature.hpp"
 #include "support/fd.hpp"
 #include "support/result.hpp"
+#include "unikernel/enclave.hpp"
 
 namespace alcove::sgx_program {
-
-// What enclave.S is asked in RDI.
-enum class Command : uint64_t { Add = 1, Sum = 2, Spin = 3, Report = 10, GetKey = 11 };
 
 // How the stay ended.
 struct Exit {
@@ -34,10 +31,8 @@ class Enclave {
     ~Enclave();
 
     Exit enter(Command command, uint64_t argument) const;
-    // Where the sum is that Command::Add adds to.
+    // Where the sum is that kAdd adds to.
     uint64_t sum_address() const;
-
-    static const sgx::SIGSTRUCT& signature();
 
   private:
     Enclave(Fd device, uint8_t* base) : device_(std::move(device)), base_(base) {}

@@ -55,34 +55,22 @@ Enclave build(bool debug) {
     return std::move(enclave).value();
 }
 
-struct {
-    sgx::TARGETINFO target;
-    sgx::REPORT report;
-} report_io;
-struct {
-    sgx::KEYREQUEST request;
-    uint64_t key[2];
-} key_io;
+ReportIo report_io;
+KeyIo key_io;
 
 void get_key(const char* name, const Enclave& enclave, sgx::KeyName key, uint16_t policy) {
-    key_io = {};
-    key_io.request.KEYNAME = static_cast<uint16_t>(key);
-    key_io.request.KEYPOLICY = policy;
-    key_io.request.KEYID = report_io.report.KEYID;
-    const auto exit = enclave.enter(Command::GetKey, reinterpret_cast<uint64_t>(&key_io));
+    key_io.ask(key, policy, report_io.report.KEYID);
+    const auto exit = enclave.enter(kGetKey, reinterpret_cast<uint64_t>(&key_io));
     if (exit.answer != 0) return line(name, exit.answer);
     print_words(name, key_io.key, sizeof key_io.key);
 }
 
 // From the one that is open to debuggers to the other.
 void report(const Enclave& to, const Enclave& from) {
-    report_io = {};
-    report_io.target.MEASUREMENT = Enclave::signature().ENCLAVEHASH;
-    report_io.target.ATTRIBUTES.FLAGS = sgx::attributes::INIT | sgx::attributes::MODE64BIT;
-    report_io.target.ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
-    from.enter(Command::Report, reinterpret_cast<uint64_t>(&report_io));
+    report_io.ask();
+    from.enter(kReport, reinterpret_cast<uint64_t>(&report_io));
     print_words("report", &report_io.report, sizeof report_io.report);
-    print_words("mrenclave", &Enclave::signature().ENCLAVEHASH, sizeof Enclave::signature().ENCLAVEHASH);
+    print_words("mrenclave", &enclave_sigstruct.ENCLAVEHASH, sizeof enclave_sigstruct.ENCLAVEHASH);
     get_key("report key", to, sgx::KeyName::REPORT_KEY, 0);
     get_key("other report key", from, sgx::KeyName::REPORT_KEY, 0);
 }
@@ -100,7 +88,7 @@ void debug(const char* name, const Enclave& enclave) {
     if (::pwrite(memory, &word, sizeof word, at) != sizeof word)
         line("write refused", static_cast<uint64_t>(errno));
     ::close(memory);
-    line("sum", enclave.enter(Command::Sum, 0).answer);
+    line("sum", enclave.enter(kSum, 0).answer);
 }
 
 void set_online(bool on) {
@@ -120,7 +108,7 @@ void take_processor(const Enclave& enclave) {
         CPU_SET(1, &second);
         ::pthread_setaffinity_np(::pthread_self(), sizeof second, &second);
         entered = true;
-        exit = enclave.enter(Command::Spin, reinterpret_cast<uint64_t>(&enough));
+        exit = enclave.enter(kSpin, reinterpret_cast<uint64_t>(&enough));
     });
     while (!entered)
         ::usleep(1000);
@@ -131,15 +119,15 @@ void take_processor(const Enclave& enclave) {
     enough = 1;
     inside.join();
     line("processor taken", exit);
-    line("sum", enclave.enter(Command::Sum, 0).answer);
+    line("sum", enclave.enter(kSum, 0).answer);
 }
 
 void run() {
     std::optional<Enclave> enclave(build(false));
     const Enclave other = build(true);
-    enclave->enter(Command::Add, 40);
-    line("sum", enclave->enter(Command::Add, 2).answer);
-    other.enter(Command::Add, 77);
+    enclave->enter(kAdd, 40);
+    line("sum", enclave->enter(kAdd, 2).answer);
+    other.enter(kAdd, 77);
 
     report(*enclave, other);
     get_key("seal key", *enclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
@@ -154,11 +142,11 @@ void run() {
     // The host takes all EPC away when it reads this line.
     const uint64_t never = 0;
     line("spinning", 1);
-    line("lost", enclave->enter(Command::Spin, reinterpret_cast<uint64_t>(&never)));
-    line("other lost", other.enter(Command::Sum, 0));
+    line("lost", enclave->enter(kSpin, reinterpret_cast<uint64_t>(&never)));
+    line("other lost", other.enter(kSum, 0));
     enclave.reset();
     for (int i = 0; i < kMoreThanFit; ++i)
-        if (build(false).enter(Command::Add, 5).answer != 5) line("FAILED an enclave after the loss", 0);
+        if (build(false).enter(kAdd, 5).answer != 5) line("FAILED an enclave after the loss", 0);
     line("built again", kMoreThanFit);
 }
 

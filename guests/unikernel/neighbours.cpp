@@ -52,14 +52,8 @@ void try_debug_leaves() {
     line("sum", enter(kSum));
 }
 
-struct {
-    sgx::TARGETINFO target;
-    sgx::REPORT report;
-} report_io;
-struct {
-    sgx::KEYREQUEST request;
-    uint64_t key[2];
-} key_io;
+ReportIo report_io;
+KeyIo key_io;
 
 void print_words(const char* name, const volatile void* from, uint64_t bytes) {
     print_text(name);
@@ -71,20 +65,14 @@ void print_words(const char* name, const volatile void* from, uint64_t bytes) {
 }
 
 void get_key(const char* name, uint64_t tcs, sgx::KeyName key, uint16_t policy) {
-    key_io.request = {};
-    key_io.request.KEYNAME = static_cast<uint16_t>(key);
-    key_io.request.KEYPOLICY = policy;
-    key_io.request.KEYID = report_io.report.KEYID;
+    key_io.ask(key, policy, report_io.report.KEYID);
     const uint64_t status = enter_at(tcs, kGetKey, address(&key_io));
     if (status != 0 || was_exception()) return line(name, status);
     print_words(name, key_io.key, sizeof key_io.key);
 }
 
 void report_to_neighbour() {
-    report_io = {};
-    report_io.target.MEASUREMENT = enclave_sigstruct.ENCLAVEHASH;
-    report_io.target.ATTRIBUTES.FLAGS = sgx::attributes::INIT | sgx::attributes::MODE64BIT;
-    report_io.target.ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
+    report_io.ask();
     enter_at(kNeighbour, kReport, address(&report_io));
     print_words("report", &report_io.report, sizeof report_io.report);
     print_words("mrenclave", &enclave_sigstruct.ENCLAVEHASH, sizeof enclave_sigstruct.ENCLAVEHASH);

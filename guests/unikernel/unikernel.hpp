@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "sgx/spec.hpp"
-#include "sgx/spec_signature.hpp"
+#include "unikernel/enclave.hpp"
 
 extern "C" {
 // start.S, where they are described.
@@ -50,18 +50,7 @@ struct [[gnu::packed]] TablePointer {
 extern TablePointer interrupt_table;
 extern uint64_t identity_pml4[512], identity_pdpt[512], identity_pd[4 * 512];
 
-// enclave.S.
-struct EnclavePage {
-    const uint8_t* source;
-    uint64_t offset;
-    uint64_t flags;
-};
-constexpr uint64_t kEnclavePages = 14;
-extern struct {
-    uint64_t size, frame_pages, count;
-    EnclavePage pages[kEnclavePages];
-} enclave_layout;
-extern alcove::sgx::SIGSTRUCT enclave_sigstruct;
+// enclave.S, for those that are inside the same image.
 extern uint64_t enclave_mrsigner[4];
 extern const uint8_t compute_rounds[];
 
@@ -78,34 +67,11 @@ constexpr uint64_t kFaulted = uint64_t{1} << 30;  // encls(): and the vector
 // What run_enclave() and provoke() give after an exception; without one last_exception().vector is this too.
 constexpr uint64_t kException = ~uint64_t{0};
 
-constexpr uint64_t kSecret = 0x5ec2'e7ab'1e5e'c2e7;  // enclave.S
-
 constexpr uint64_t kEpcWindow = uint64_t{1} << 39;  // linear
 constexpr uint64_t kEnclave = uint64_t{2} << 39;
 constexpr uint64_t kNeighbour = uint64_t{4} << 39;  // another one
 constexpr uint64_t kHeap = 2 << 20;  // in ELRANGE: pages that are added while the enclave is in use
 constexpr uint64_t kLapic = 0xfee0'0000;
-constexpr uint64_t kDataPage = 4;  // of the enclave's linear pages: TCS, two of SSA, code, data
-
-enum Command : uint64_t {
-    kNothing,
-    kAdd,
-    kSum,
-    kSpin,
-    kRun,
-    kLoad,
-    kStore,
-    kJump,
-    kGuard,
-    kHypercall,
-    kReport,
-    kGetKey,
-    kAccept,
-    kCompute,
-    kSweep,
-    kLook,
-    kNested
-};
 
 inline uint64_t address(const volatile void* pointer) {
     return reinterpret_cast<uint64_t>(pointer);
