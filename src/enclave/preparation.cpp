@@ -30,6 +30,7 @@ struct Preparation::Shared {
     Callbacks callbacks;
     // Set by the loop's thread, read by the others, which only have to notice it some time.
     std::atomic<bool> cancelled = false;
+    std::atomic<bool> abandoned = false;  // nobody is there to hear what the attestor says
 
     Shared(EventLoop& the_loop, PreparationWork the_work, Callbacks the_callbacks)
         : loop(the_loop), work(std::move(the_work)), callbacks(std::move(the_callbacks)) {}
@@ -44,14 +45,19 @@ struct Preparation::Shared {
         return ram;
     }
 
-    // From any thread: calls `callback` with the value on the loop's, if it is still wanted then.
+    // From any thread: calls `callback` with the value on the loop's, unless `unwanted` is set by then.
+    template <typename Value>
+    static void deliver_unless(std::atomic<bool> Shared::*unwanted, const std::shared_ptr<Shared>& self,
+                               std::function<void(Value)> Callbacks::*callback, Value value) {
+        // Tasks are copyable, results with descriptors are not.
+        self->loop.post([unwanted, self, callback, held = std::make_shared<Value>(std::move(value))] {
+            if (!((*self).*unwanted)) (self->callbacks.*callback)(std::move(*held));
+        });
+    }
     template <typename Value>
     static void deliver(const std::shared_ptr<Shared>& self, std::function<void(Value)> Callbacks::*callback,
                         Value value) {
-        // Tasks are copyable, results with descriptors are not.
-        self->loop.post([self, callback, held = std::make_shared<Value>(std::move(value))] {
-            if (!self->cancelled) (self->callbacks.*callback)(std::move(*held));
-        });
+        deliver_unless(&Shared::cancelled, self, callback, std::move(value));
     }
 };
 
@@ -60,6 +66,7 @@ Preparation::Preparation(EventLoop& loop, PreparationWork work, Callbacks callba
 
 Preparation::~Preparation() {
     cancel();
+    shared_->abandoned = true;
     for (auto& thread : threads_)
         thread.join();
 }
@@ -100,8 +107,8 @@ void Preparation::reserve_memory(uint64_t bytes, uint32_t page_size, Fd former) 
 
 void Preparation::seal(Fd attestor_copy, const ImageFacts& facts, uint32_t flags) {
     threads_.emplace_back([shared = shared_, channel = Channel(std::move(attestor_copy)), facts, flags] {
-        Shared::deliver(shared, &Callbacks::on_sealed,
-                        shared->work.seal(channel, facts, flags, shared->cancelled));
+        Shared::deliver_unless(&Shared::abandoned, shared, &Callbacks::on_sealed,
+                               shared->work.seal(channel, facts, flags, shared->abandoned));
     });
 }
 

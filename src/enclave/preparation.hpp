@@ -2,7 +2,8 @@
 //
 // The long work before an enclave runs: copying and measuring the image, reserving the memory, telling the
 // attestor. Each is a thread of its own, so that the loop goes on answering; results come back on the loop.
-// Destroying it cancels what still runs and waits for it, which takes one step of the work.
+// Destroying it cancels what still runs, sealing with the rest, and waits for it, which takes one step of the
+// work.
 #pragma once
 
 #include <atomic>
@@ -40,7 +41,8 @@ struct PreparationWork {
 
 class Preparation {
   public:
-    // All on the loop's thread, and none after cancel().
+    // All on the loop's thread, and none after cancel() but on_sealed: what the attestor was told can not be
+    // untold, so who cancels has to hear of it.
     struct Callbacks {
         std::function<void(api::shim::Progress)> on_progress;
         std::function<void(Result<TakenImage>)> on_image;

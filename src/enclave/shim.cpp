@@ -187,14 +187,7 @@ Preparation::Callbacks Shim::preparation_callbacks() {
                 apply(reserved ? lifecycle_.memory_reserved()
                                : lifecycle_.preparation_failed(reserved.error()));
             },
-        .on_sealed =
-            [this](Result<api::attestor::ResumeToken> token) {
-                if (!token)
-                    return apply(lifecycle_.preparation_failed(
-                        Error(token.error()).context("sealing the measurements")));
-                attestor_.keep(*token);
-                apply(lifecycle_.attested());
-            },
+        .on_sealed = [this](Result<api::attestor::ResumeToken> token) { sealed(token); },
     };
 }
 
@@ -242,7 +235,7 @@ void Shim::apply(const Effects& effects) {
     if (effects.end_lives) lives_->close();
     if (effects.resume_at_attestor) resume_at_attestor();
     if (effects.ask_for_ne_line) ask_for_ne_line();
-    if (effects.leave_attestor) attestor_.forget();
+    if (effects.leave_attestor && !sealing_) attestor_.forget();
     if (effects.kill) child_->kill();
     if (effects.kill_after.count() != 0) {
         loop_.cancel(kill_timer_);
@@ -274,7 +267,17 @@ void Shim::attest() {
     auto copy = sys::duplicate(order_.descriptors.attestor.get());
     if (!copy) return apply(lifecycle_.preparation_failed(copy.error()));
     const bool debug = (lifecycle_.state().flags & shim::State::kDebug) != 0;
+    sealing_ = true;
     preparation_->seal(std::move(*copy), facts_, debug ? api::attestor::Measured::kDebug : 0);
+}
+
+// The VM may have ended since the attestor was told. Without its token nobody could take leave there.
+void Shim::sealed(const Result<api::attestor::ResumeToken>& token) {
+    sealing_ = false;
+    if (token) attestor_.keep(*token);
+    if (lifecycle_.has_ended()) return attestor_.forget();
+    apply(token ? lifecycle_.attested()
+                : lifecycle_.preparation_failed(Error(token.error()).context("sealing the measurements")));
 }
 
 void Shim::take_image_from_memory() {
@@ -621,7 +624,7 @@ void Shim::release(const shim::Release& wish) {
 
 void Shim::release_when_over(uint32_t request, EventLoop::Clock::time_point deadline) {
     constexpr std::chrono::milliseconds kAgain(10);
-    const bool over = lifecycle_.has_ended() && attestor_.is_idle();
+    const bool over = lifecycle_.has_ended() && !sealing_ && attestor_.is_idle();
     if (!over && EventLoop::Clock::now() < deadline) {
         loop_.cancel(release_timer_);
         release_timer_ =

@@ -64,6 +64,7 @@ class Shim {
     void apply(const Effects& effects);
     void let_go();
     void attest();
+    void sealed(const Result<api::attestor::ResumeToken>& token);
     void take_image_from_memory();
     void clear_memory();
 
@@ -113,6 +114,7 @@ class Shim {
     Fd console_for_writing_;                  // of an enclave: until it is with the VMM
     Fd console_for_reading_;                  // where there is a console
     ImageFacts facts_;
+    bool sealing_ = false;   // the attestor has been told of this VM, and the token is on its way
     bool attached_ = false;  // the daemon that is there has asked for State
     Bytes published_;        // the last State that was pushed
     StatisticsRelay statistics_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <future>
+
 #include "enclave/shim_for_tests.hpp"
 
 namespace alcove::enclave {
@@ -521,6 +523,32 @@ TEST_F(ShimTest, TheAttestorIsToldThatTheEnclaveHasEnded) {
     });
 
     EXPECT_EQ(asked.token[0], 7U);
+}
+
+TEST_F(ShimTest, AnEnclaveThatEndsWhileItIsSealedTakesItsLeaveAllTheSame) {
+    std::promise<void> sealed;
+    work.seal = [&](const Channel&, const ImageFacts&, uint32_t,
+                    const std::atomic<bool>&) -> Result<api::attestor::ResumeToken> {
+        sealed.get_future().wait();
+        return api::attestor::ResumeToken{9};
+    };
+    start(serve_until_stop);
+    attach();
+    state_at(Phase::Reserving);
+    ask(shim::Stop{.request = 2, .force_after_ms = 0});
+    state_at(Phase::Ended);
+    ask(shim::Release{.request = 3, .reserved = {}});
+
+    sealed.set_value();
+    api::attestor::Forget asked{};
+    restart_attestor([&](const api::Envelope& request) {
+        EXPECT_FALSE(released);
+        asked = api::decode<api::attestor::Forget>(request).value();
+        return api::encode(api::attestor::Done{.request = asked.request, .reserved = {}});
+    });
+
+    EXPECT_EQ(asked.token[0], 9U);
+    EXPECT_TRUE(turn_until([this] { return released; }));
 }
 
 TEST_F(ShimTest, TheVmmDoesNotOutliveItsShim) {
