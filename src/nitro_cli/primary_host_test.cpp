@@ -70,6 +70,10 @@ class PrimaryCommands : public testing::Test {
         });
     }
     void live(FakePort& port, FakeDriver::State& state) const {
+        // The process has no thread of its own that would take a signal.
+        sigset_t signals;
+        ::sigfillset(&signals);
+        ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
         if (enclave_ == Enclave::IsSilent) return;
         if (enclave_ != Enclave::DiesAtOnce) port.beat();
         while (enclave_ == Enclave::DiesOnWish && ::access(machine_.folder().path("die").c_str(), F_OK) != 0)
