@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "key_service/hex.hpp"
+
 namespace alcove::probe {
 
 namespace {
@@ -30,6 +32,10 @@ Result<uint64_t> parse_number(std::string_view word, uint64_t most) {
 }
 
 constexpr uint64_t kMostDocuments = 1000000;
+constexpr size_t kLongestNonce = 512;
+constexpr uint64_t kMostOrphans = 1000;
+constexpr uint64_t kShortestStep = 1000;
+constexpr uint64_t kLongestStep = 3600000;
 constexpr uint64_t kAny = std::numeric_limits<uint64_t>::max();
 
 }  // namespace
@@ -53,6 +59,24 @@ Result<Command> parse_command(std::string_view line) {
         const uint64_t documents = TRY(parse_number(words[1], kMostDocuments));
         if (documents == 0) return fail(ErrorCode::InvalidArgument, "there is no rate of no documents");
         return Command(Attest{.documents = documents});
+    }
+    if (name == "document" && arguments == 1) {
+        auto nonce = TRY(key_service::from_hex(words[1]));
+        if (nonce.empty() || nonce.size() > kLongestNonce)
+            return fail(ErrorCode::InvalidArgument,
+                        "a nonce has 1 to " + std::to_string(kLongestNonce) + " bytes");
+        return Command(Document{std::move(nonce)});
+    }
+    if (name == "orphans" && arguments == 1) {
+        const uint64_t count = TRY(parse_number(words[1], kMostOrphans));
+        if (count == 0) return fail(ErrorCode::InvalidArgument, "nobody is no orphan");
+        return Command(Orphans{.count = count});
+    }
+    if (name == "step-clock" && arguments == 1) {
+        const uint64_t milliseconds = TRY(parse_number(words[1], kLongestStep));
+        if (milliseconds < kShortestStep)
+            return fail(ErrorCode::InvalidArgument, "so short a step is not seen");
+        return Command(StepClock{.milliseconds = milliseconds});
     }
     if (name == "source" && (arguments == 2 || arguments == 3)) {
         Source source{};

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "probe/pattern.hpp"
+#include "support/bytes.hpp"
 #include "support/result.hpp"
 
 namespace alcove::probe {
@@ -27,6 +28,15 @@ struct Connect {
 struct Attest {
     uint64_t documents;  // 1..1000000
 };
+struct Document {
+    Bytes nonce;  // 1..512 bytes
+};
+struct Orphans {
+    uint64_t count;  // 1..1000
+};
+struct StepClock {
+    uint64_t milliseconds;  // 1000..3600000, forwards
+};
 struct Report {};
 struct Exit {
     int code;  // 0..255
@@ -35,8 +45,8 @@ struct Panic {};
 struct PowerOff {};
 struct Abort {};
 
-using Command =
-    std::variant<Echo, Sink, Discard, Source, Connect, Attest, Report, Exit, Panic, PowerOff, Abort>;
+using Command = std::variant<Echo, Sink, Discard, Source, Connect, Attest, Document, Orphans, StepClock,
+                             Report, Exit, Panic, PowerOff, Abort>;
 
 // Without the newline. Words are separated by one space, numbers are decimal.
 Result<Command> parse_command(std::string_view line);

@@ -31,6 +31,9 @@ TEST(ProbeCommand, ArgumentsAreTakenInOrder) {
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").bytes, 12u);
     EXPECT_EQ(parsed<Exit>("exit 255").code, 255);
     EXPECT_EQ(parsed<Attest>("attest 1000000").documents, 1000000u);
+    EXPECT_EQ(parsed<Document>("document 00fF").nonce, Bytes({0x00, 0xff}));
+    EXPECT_EQ(parsed<Orphans>("orphans 1000").count, 1000u);
+    EXPECT_EQ(parsed<StepClock>("step-clock 3600000").milliseconds, 3600000u);
 }
 
 TEST(ProbeCommand, NumbersOutOfRangeAreRefused) {
@@ -38,6 +41,12 @@ TEST(ProbeCommand, NumbersOutOfRangeAreRefused) {
     EXPECT_FALSE(parse_command("exit -1"));
     EXPECT_FALSE(parse_command("attest 0"));
     EXPECT_FALSE(parse_command("attest 1000001"));
+    EXPECT_FALSE(parse_command("document 0"));
+    EXPECT_FALSE(parse_command("document " + std::string(1026, '0')));
+    EXPECT_FALSE(parse_command("orphans 0"));
+    EXPECT_FALSE(parse_command("orphans 1001"));
+    EXPECT_FALSE(parse_command("step-clock 999"));
+    EXPECT_FALSE(parse_command("step-clock 3600001"));
     EXPECT_FALSE(parse_command("connect 4294967296 1"));
     EXPECT_FALSE(parse_command("source 18446744073709551616 1"));
     EXPECT_FALSE(parse_command("source 1x 1"));

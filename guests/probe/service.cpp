@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "key_service/hex.hpp"
+#include "probe/clock_step.hpp"
 #include "probe/command.hpp"
 #include "probe/digest.hpp"
 #include "probe/machine_end.hpp"
 #include "probe/nsm_message.hpp"
+#include "probe/orphans.hpp"
 #include "probe/pattern.hpp"
 
 namespace alcove::probe {
@@ -22,6 +24,8 @@ namespace {
 constexpr size_t kBufferBytes = 65536;
 constexpr size_t kLongestLine = 4096;
 constexpr size_t kNonceBytes = 32;
+constexpr std::chrono::seconds kPatienceWithInit(10);
+constexpr std::chrono::seconds kPatienceWithClock(150);  // the init looks at it once a minute
 
 Result<void> write_pattern(Channel& channel, const Source& source) {
     const Pattern pattern(source.seed);
@@ -97,6 +101,29 @@ class Executor {
         const auto elapsed =
             std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
         return write_line(std::to_string(attest.documents) + " " + std::to_string(elapsed.count()));
+    }
+
+    Result<void> operator()(const Document& document) {
+        const auto module = TRY(surroundings_.open_module());
+        const Bytes request =
+            encode_attestation_request({.user_data = {}, .nonce = document.nonce, .public_key = {}});
+        const Bytes bytes = TRY(module->ask(request));
+        const Reply reply = TRY(decode_reply(bytes));
+        if (reply.name != "Attestation") return fail(ErrorCode::InvalidMessage, reply.to_string());
+        const Value* encoded = TRY(reply.fields.field("document", Value::Kind::Bytes));
+        return write_line(key_service::to_hex(encoded->bytes));
+    }
+
+    Result<void> operator()(Orphans orphans) {
+        const size_t left = TRY(orphans_left(orphans.count, kPatienceWithInit));
+        return write_line(std::to_string(orphans.count) + " " + std::to_string(left));
+    }
+
+    Result<void> operator()(StepClock step) {
+        const auto taken =
+            TRY(time_until_put_right(std::chrono::milliseconds(step.milliseconds), kPatienceWithClock));
+        if (!taken) return fail(ErrorCode::Timeout, "nobody put the clock right");
+        return write_line(std::to_string(taken->count()));
     }
 
     Result<void> operator()(Report) { return channel_.write(as_byte_view(surroundings_.report)); }

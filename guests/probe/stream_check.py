@@ -261,6 +261,13 @@ def check_report(stream):
     return [name for name, _ in results]
 
 
+def ask(stream, command):
+    """The one line that answers `attest`, `document`, `orphans` or `step-clock`."""
+    with stream:
+        _command(stream, command)
+        return stream.read_line()
+
+
 def end(stream, command):
     """`exit <code>`, `abort`, `panic` or `poweroff`: returns when the connection ends."""
     with stream:

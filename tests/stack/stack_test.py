@@ -253,6 +253,10 @@ class StackTest(unittest.TestCase):
         (cls.folder / "state").mkdir(mode=0o700)
         cls.addClassCleanup(alcove, "host", "stop", timeout=60)
         alcove("host", "start", timeout=180)
+        cls.prepare_host()
+
+    @staticmethod
+    def prepare_host():
         inside("echo 1 > /proc/sys/kernel/unknown_nmi_panic; echo 65 > /proc/sys/kernel/panic_print")
 
     def run(self, result=None):
@@ -464,6 +468,29 @@ class StackTest(unittest.TestCase):
         self.assertEqual({len(cpus) for cpus in check["cores"]["siblings"]}, {2})
         self.assertTrue(check["vulnerabilities"])
 
+    def test_what_a_host_keeps_outlives_it(self):
+        """Its keys, its records: on its disk, whether it was shut down in order or not. Any command starts it again."""
+        def known():
+            enclaves = alcove("enclave", "list", timeout=180)["enclaves"]
+            return alcove("attest", "root"), {one["name"]: (one["id"], one["state"], one["reason"]) for one in enclaves}
+
+        def pull_the_plug():
+            os.kill(alcove("host", "status")["embedded"]["pid"], signal.SIGKILL)
+
+        self.run_to_end(self.image("hello"))
+        root, enclaves = known()
+        self.assertTrue(enclaves)
+        for end in (lambda: alcove("host", "stop", timeout=60), pull_the_plug):
+            name = self.run_enclave(self.image("idle"), "--no-wait")
+            end()
+            root_now, enclaves_now = known()
+            self.assertEqual(root_now, root)
+            self.assertEqual(self.end_of(name)["state"], "stopped")
+            del enclaves_now[name]
+            self.assertEqual(enclaves_now, enclaves)
+            self.remove(name)
+        self.prepare_host()
+
     def test_huge_pages_are_lent_and_given_back(self):
         self.addCleanup(inside, f"echo 0 > {HUGE_PAGES}/nr_hugepages; kill $(pidof alcoved)")
         inside(f"echo 64 > {HUGE_PAGES}/nr_hugepages")
@@ -539,6 +566,7 @@ class StackTest(unittest.TestCase):
         connect = stream_check.process_opener([str(ALCOVE), "enclave", "connect", name, "6000"])
         wrong = {check: detail for check, detail in stream_check.report(connect()) if detail is not None}
         self.assertEqual(wrong, {"describe_pcr": "PCR0 is zero, PCR1 is zero, PCR2 is zero"})
+        self.its_document_is_taken_by_who_allows_debug_mode_only(connect)
         with subprocess.Popen([ALCOVE, "enclave", "console", name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as console:
             replayed = ""
             while "describe_nsm" not in replayed:
@@ -550,6 +578,18 @@ class StackTest(unittest.TestCase):
             live, _ = console.communicate(timeout=120)
         self.assertIn("Kernel panic - not syncing", live)
         self.assertEqual(self.end_of(name)["reason"], "guest_panic")
+
+    def its_document_is_taken_by_who_allows_debug_mode_only(self, connect):
+        document, nonce = self.folder / "debug.cbor", os.urandom(32).hex()
+        document.write_bytes(bytes.fromhex(stream_check.ask(connect(), f"document {nonce}")))
+        verify = ("attest", "verify", "--document", document, "--nonce", nonce, "--root-from-host", "--allow-development")
+        with self.assertRaises(Refused) as refused:
+            alcove(*verify)
+        self.assertEqual(refused.exception.exit_code, EXIT_NOT_VERIFIED)
+        self.assertIn("E80", str(refused.exception))
+        self.assertTrue(alcove(*verify, "--allow-debug")["verified"])
+        with self.assertRaises(Refused):
+            alcove(*verify, "--allow-debug", "--image", self.probe_image())
 
     @contextlib.contextmanager
     def nothing_stays(self):
@@ -650,36 +690,6 @@ class StackTest(unittest.TestCase):
         self.assertEqual(alcove("enclave", "inspect", name)["vmm"]["exit_status"], 128 + signal.SIGKILL)
         self.assertEqual((self.traces(), self.lent()), before)
 
-    def test_an_enclave_outlives_every_daemon(self):
-        image = self.key_service_image()
-        known = set(inside("ls /run/alcove-attestor/vms").split())
-        name = self.run_enclave(image, memory="512M", timeout=240)
-        self.wait_for_port(name, 5000)
-        enclave = alcove("enclave", "inspect", name)
-        with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
-            for program in ("alcoved", "alcove-broker", "alcove-attestor"):
-                with self.subTest(program):
-                    self.kill_inside(program)
-                    listed = [one for one in alcove("enclave", "list")["enclaves"] if one["name"] == name]
-                    self.assertEqual([(one["id"], one["state"], one["ready"]) for one in listed],
-                                     [(enclave["enclave"]["id"], "running", True)])
-                    self.assertEqual(alcove("enclave", "inspect", name)["vmm"]["pid"], enclave["vmm"]["pid"])
-                    document, nonce = self.challenge(name)
-                    self.assertTrue(alcove("attest", "verify", "--document", document, "--image", image, "--root-from-host",
-                                           "--nonce", nonce, "--allow-development")["verified"])
-            # A stream does not pass through either of them.
-            document = self.folder / "held.cbor"
-            subprocess.run([GUESTS / "key_client", "--stdio", "challenge", "--nonce", os.urandom(32).hex(), "--out", document],
-                           stdin=line.stdout, stdout=line.stdin, timeout=60, check=True)
-            line.stdin.close()
-
-        alcove("enclave", "stop", name)
-        self.assertEqual(self.end_of(name)["reason"], "host_request")
-        self.assertEqual(inside("ls /run/alcove/vm /run/alcove/slots; pidof alcove-shim alcove-vmm").split(),
-                         ["/run/alcove/slots:", "/run/alcove/vm:"])
-        self.assertEqual(set(inside("ls /run/alcove-attestor/vms").split()) - known, set())
-        self.assertEqual(self.run_to_end(self.image("hello"))["reason"], "i8042_reset")
-
     # --- who may ask ---
 
     def test_who_may_only_look_changes_nothing(self):
@@ -699,8 +709,9 @@ class StackTest(unittest.TestCase):
 
     # --- what a verifier gets ---
 
-    def test_the_key_service_answers_with_a_document_that_verifies(self):
+    def test_the_key_service_attests_and_outlives_every_daemon(self):
         image = self.key_service_image()
+        known = set(inside("ls /run/alcove-attestor/vms").split())
         name = self.run_enclave(image, memory="512M", timeout=240)
 
         self.wait_for_port(name, 5000)
@@ -724,6 +735,14 @@ class StackTest(unittest.TestCase):
         self.assertEqual(state["counters"]["nsm_documents"]["total"], 2)
         self.assertEqual(state["counters"]["guest_mistakes"]["total"], 0)
 
+        self.it_outlives_every_daemon(name, image)
+        alcove("enclave", "stop", name)
+        self.assertEqual(self.end_of(name)["reason"], "host_request")
+        self.assertEqual(inside("ls /run/alcove/vm /run/alcove/slots; pidof alcove-shim alcove-vmm").split(),
+                         ["/run/alcove/slots:", "/run/alcove/vm:"])
+        self.assertEqual(set(inside("ls /run/alcove-attestor/vms").split()) - known, set())
+        self.assertEqual(self.run_to_end(self.image("hello"))["reason"], "i8042_reset")
+
     def a_secret_is_answered_once_its_enclave_is_verified(self, name, image):
         """`key_client demo` judges a new document, seals a secret to the key in it, and shows what was made of it."""
         secret = "meet me in the alcove"
@@ -738,6 +757,24 @@ class StackTest(unittest.TestCase):
         self.assertIn(f"the enclave read {len(secret)} bytes with SHA-256 {hashlib.sha256(secret.encode()).hexdigest()}", client.stderr)
         self.assertIn(f"sent them back sealed: {secret}\n", client.stderr)
 
+    def it_outlives_every_daemon(self, name, image):
+        enclave = alcove("enclave", "inspect", name)
+        with subprocess.Popen([ALCOVE, "enclave", "connect", name, "5000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as line:
+            for program in ("alcoved", "alcove-broker", "alcove-attestor"):
+                with self.subTest(program):
+                    self.kill_inside(program)
+                    listed = [one for one in alcove("enclave", "list")["enclaves"] if one["name"] == name]
+                    self.assertEqual([(one["id"], one["state"], one["ready"]) for one in listed],
+                                     [(enclave["enclave"]["id"], "running", True)])
+                    self.assertEqual(alcove("enclave", "inspect", name)["vmm"]["pid"], enclave["vmm"]["pid"])
+                    document, nonce = self.challenge(name)
+                    self.assertTrue(alcove("attest", "verify", "--document", document, "--image", image, "--root-from-host",
+                                           "--nonce", nonce, "--allow-development")["verified"])
+            # A stream does not pass through either of them.
+            document = self.folder / "held.cbor"
+            subprocess.run([GUESTS / "key_client", "--stdio", "challenge", "--nonce", os.urandom(32).hex(), "--out", document],
+                           stdin=line.stdout, stdout=line.stdin, timeout=60, check=True)
+            line.stdin.close()
 
     def keys_are_with_the_attestor_alone(self, document):
         """The private halves of the certificates' keys are nowhere else; where they are, the search finds them."""
@@ -1639,6 +1676,14 @@ debug = true
         # An enclave that was never measured has nothing there; that of "pamvvs" had.
         self.assertEqual(set(inside("ls /run/alcove-attestor/vms").split()) - known, set())
 
+    # --- what a newcomer sees ---
+
+    def test_the_demo_shows_what_it_says(self):
+        demo = subprocess.run([HERE.parents[1] / "guests/demo", BUILD, KERNEL_ROOT], capture_output=True, text=True, timeout=400,
+                              env={**os.environ, "ALCOVE_DEMO_PAUSE": "1"})
+        self.assertEqual(demo.returncode, 0, demo.stdout + demo.stderr)
+        self.assertIn("All of it worked.", demo.stdout)
+
     # --- everything inside, once ---
 
     def test_the_nsm_and_vsock_serve_a_probe_inside(self):
@@ -1651,6 +1696,11 @@ debug = true
         stream_check.source(connect(), BULK_BYTES)
         stream_check.parallel(connect, STREAMS, BULK_BYTES // STREAMS)
         self.connections_of_the_enclave_are_served(name, connect)
+
+        # Its init reaps whatever loses its parent, and keeps the clock; once a minute, so this takes long.
+        self.assertEqual(stream_check.ask(connect(), "orphans 20"), "20 0")
+        if ALL:
+            self.assertLess(int(stream_check.ask(connect(), "step-clock 90000")), 90_000)
 
         stream_check.end(connect(), "exit 7")
         ended = self.end_of(name)
@@ -1728,6 +1778,7 @@ HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 LIBRARIES_OF_A_VMM = {"ld-linux-x86-64", "libc", "libm", "libgcc_s", "libstdc++", "libcrypto", "libseccomp", "libspdlog", "libfmt",
                       "libcbor", "libdeflate", "libz"}
 
+ALL = bool(os.environ.get("ALCOVE_TEST_ALL"))
 RUNS = 100
 CYCLES = int(os.environ.get("ALCOVE_STACK_CYCLES", "20"))
 
