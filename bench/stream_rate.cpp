@@ -9,6 +9,7 @@
 // stream_rate WHERE PORT round-trip COUNT: microseconds for 64 bytes to the probe and back, on average.
 // stream_rate WHERE PORT once COUNT: connects that often, without patience, and lets go of all when all are
 // there. Says why it could not.
+// stream_rate WHERE PORT command LINE: one of the probe's commands; what it answers, to the end.
 //
 // Towards the guest the clock stops when the probe says that it has read everything, not when the last write
 // returns: buffers on the way count for nothing.
@@ -175,13 +176,26 @@ Result<double> measure_round_trip(const Order& order, uint64_t count) {
     return elapsed.count() / static_cast<double>(count);
 }
 
-int print(const Result<double>& number) {
-    if (number) {
-        std::printf("%.2f\n", *number);
-        return 0;
-    }
-    std::fprintf(stderr, "stream_rate: %s\n", number.error().to_string().c_str());
+int say_why(const Error& error) {
+    std::fprintf(stderr, "stream_rate: %s\n", error.to_string().c_str());
     return 1;
+}
+
+int print(const Result<double>& number) {
+    if (!number) return say_why(number.error());
+    std::printf("%.2f\n", *number);
+    return 0;
+}
+
+Result<void> carry_out(const Order& order, const std::string& command) {
+    const auto socket = TRY(connect(order));
+    TRY(sys::write_all(socket, as_byte_view(command + "\n")));
+    Bytes piece(kMessage);
+    for (;;) {
+        const auto transfer = TRY(sys::read_some(socket, piece));
+        if (transfer.bytes == 0) return {};
+        std::fwrite(piece.data(), 1, transfer.bytes, stdout);
+    }
 }
 
 Result<double> connect_at_once(const Order& order, uint64_t count) {
@@ -198,11 +212,15 @@ Result<double> connect_at_once(const Order& order, uint64_t count) {
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
     const std::string direction = argc > 3 ? argv[3] : "";
-    if (argc == 5 && (direction == "round-trip" || direction == "once")) {
+    if (argc == 5 && (direction == "round-trip" || direction == "once" || direction == "command")) {
         const Order order{.where = argv[1],
                           .port = static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
                           .direction = Direction::ToGuest,
                           .bytes = 0};
+        if (direction == "command") {
+            const auto done = carry_out(order, argv[4]);
+            return done ? 0 : say_why(done.error());
+        }
         const uint64_t count = std::strtoull(argv[4], nullptr, 10);
         return print(direction == "once" ? connect_at_once(order, count) : measure_round_trip(order, count));
     }
@@ -212,7 +230,8 @@ int main(int argc, char** argv) {
         std::fputs(
             "usage: stream_rate PATH|cid:N PORT to-guest|from-guest MIB [STREAMS [MESSAGE]]\n"
             "       stream_rate PATH|cid:N PORT round-trip COUNT\n"
-            "       stream_rate PATH|cid:N PORT once COUNT\n",
+            "       stream_rate PATH|cid:N PORT once COUNT\n"
+            "       stream_rate PATH|cid:N PORT command LINE\n",
             stderr);
         return 2;
     }

@@ -169,7 +169,7 @@ TEST_F(FabricRingTest, WishesThatLieCostADoorbellAtMost) {
 }
 
 TEST_F(FabricRingTest, TwoThreadsThatSleepAndWakeLoseNothing) {
-    constexpr uint64_t kRecords = 20'000;
+    constexpr uint64_t kRecords = 5'000;
     const FabricDoorbell bell_a(std::move(pair.first.doorbell));
     const FabricDoorbell bell_b(std::move(pair.second.doorbell));
     const auto sleep_on = [](const FabricDoorbell& bell) {
