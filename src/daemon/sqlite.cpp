@@ -104,8 +104,8 @@ Result<Database> Database::open(const std::string& path) {
     sqlite3_busy_timeout(raw, 500);
     // The lock is taken by the first write, so there is one.
     TRY(database
-            .execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                     "PRAGMA foreign_keys=ON; BEGIN IMMEDIATE; COMMIT;")
+            .execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"
+                     "BEGIN IMMEDIATE; COMMIT;")
             .context(path));
     return database;
 }
@@ -124,8 +124,9 @@ Result<void> Database::execute(std::string_view sql) const {
     return {};
 }
 
-Result<Transaction> Transaction::begin(const Database& database) {
-    TRY(database.execute("BEGIN IMMEDIATE"));
+Result<Transaction> Transaction::begin(const Database& database, Outlives outlives) {
+    TRY(database.execute(outlives == Outlives::PowerLoss ? "PRAGMA synchronous=FULL; BEGIN IMMEDIATE"
+                                                         : "PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE"));
     return Transaction(database);
 }
 

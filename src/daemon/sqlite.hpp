@@ -48,8 +48,8 @@ class Statement {
 
 class Database {
   public:
-    // Makes the file (0600) if it is not there. WAL, synchronous=FULL, foreign keys, and exclusively locked:
-    // ErrorCode::Busy when another process has it.
+    // Makes the file (0600) if it is not there. WAL, foreign keys, and exclusively locked: ErrorCode::Busy
+    // when another process has it.
     static Result<Database> open(const std::string& path);
 
     Result<Statement> prepare(std::string_view sql) const;
@@ -63,10 +63,14 @@ class Database {
     std::unique_ptr<sqlite3, Close> database_;
 };
 
+// What a commit outlives. A database is whole after a loss of power in either case; SQLite, "PRAGMA
+// synchronous".
+enum class Outlives { PowerLoss, ItsProcess };
+
 // Rolls back unless committed.
 class Transaction {
   public:
-    static Result<Transaction> begin(const Database& database);
+    static Result<Transaction> begin(const Database& database, Outlives outlives = Outlives::PowerLoss);
     Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;

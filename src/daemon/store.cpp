@@ -427,7 +427,7 @@ Result<void> Store::write_lease(const host::Grant& grant) {
 }
 
 Result<void> Store::save_leases(const std::vector<host::Grant>& grants) {
-    auto transaction = TRY(Transaction::begin(database_));
+    auto transaction = TRY(Transaction::begin(database_, Outlives::ItsProcess));
     for (const auto& grant : grants)
         TRY(write_lease(grant));
     return transaction.commit();

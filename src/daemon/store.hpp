@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What alcoved must not forget: its instance id, VMs, what they hold of the host, and events. Each
-// function is one transaction, on disk when it returns; whoever answers a client calls it first.
+// function is one transaction, on disk when it returns; whoever answers a client calls it first. What moves
+// between VMs that run is not waited for until it is on the disk: it means nothing once the host has lost its
+// power, and its primary waits for every region.
 #pragma once
 
 #include <string>

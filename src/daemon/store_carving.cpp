@@ -96,7 +96,7 @@ Result<std::optional<ne::Work>> read_work(const std::string& text) {
 }  // namespace
 
 Result<void> Store::save_carving(const std::string& id, const CarvingRecord& record) {
-    auto transaction = TRY(Transaction::begin(database_));
+    auto transaction = TRY(Transaction::begin(database_, Outlives::ItsProcess));
     auto statement = TRY(database_.prepare("INSERT OR REPLACE INTO carvings VALUES (?,?,?,?,?,?,?,?,?,?)"));
     const std::vector<ne::Cid> held(record.slots.held_cids.begin(), record.slots.held_cids.end());
     const std::string held_text = codec::json::dump(numbers(held));
