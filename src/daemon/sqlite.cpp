@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/sqlite.hpp"
 
+#include <functional>
+#include <map>
+
 #include <fcntl.h>
 #include <sqlite3.h>
 
@@ -22,8 +25,36 @@ Failure refused(sqlite3* database, std::string_view what) {
 
 }  // namespace
 
-void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
-    sqlite3_finalize(statement);
+// Statements that nobody has in hand, by their text. There are as many texts as the code has.
+struct Statement::Kept {
+    std::map<std::string, sqlite3_stmt*, std::less<>> by_text;
+
+    Kept() = default;
+    ~Kept() {
+        for (const auto& [text, statement] : by_text)
+            sqlite3_finalize(statement);
+    }
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+
+    sqlite3_stmt* take(std::string_view text) {
+        const auto found = by_text.find(text);
+        if (found == by_text.end()) return nullptr;
+        sqlite3_stmt* const statement = found->second;
+        by_text.erase(found);
+        return statement;
+    }
+};
+
+void Statement::PutBack::operator()(sqlite3_stmt* statement) const {
+    const auto place = kept.lock();
+    if (place == nullptr || place->by_text.contains(std::string_view(sqlite3_sql(statement)))) {
+        sqlite3_finalize(statement);
+        return;
+    }
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    place->by_text.emplace(sqlite3_sql(statement), statement);
 }
 
 Statement& Statement::bind(int index, int64_t value) {
@@ -88,6 +119,8 @@ Bytes Statement::blob(int column) const {
     return {data, data + sqlite3_column_bytes(statement_.get(), column)};
 }
 
+Database::Database(sqlite3* database) : database_(database), kept_(std::make_shared<Statement::Kept>()) {}
+
 void Database::Close::operator()(sqlite3* database) const {
     sqlite3_close_v2(database);
 }
@@ -111,11 +144,12 @@ Result<Database> Database::open(const std::string& path) {
 }
 
 Result<Statement> Database::prepare(std::string_view sql) const {
+    if (auto* kept = kept_->take(sql)) return Statement(kept, kept_);
     sqlite3_stmt* raw = nullptr;
-    if (sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr) !=
-        SQLITE_OK)
+    if (sqlite3_prepare_v3(database_.get(), sql.data(), static_cast<int>(sql.size()),
+                           SQLITE_PREPARE_PERSISTENT, &raw, nullptr) != SQLITE_OK)
         return refused(database_.get(), "preparing a statement");
-    return Statement(raw);
+    return Statement(raw, kept_);
 }
 
 Result<void> Database::execute(std::string_view sql) const {
@@ -124,9 +158,17 @@ Result<void> Database::execute(std::string_view sql) const {
     return {};
 }
 
-Result<Transaction> Transaction::begin(const Database& database, Outlives outlives) {
-    TRY(database.execute(outlives == Outlives::PowerLoss ? "PRAGMA synchronous=FULL; BEGIN IMMEDIATE"
-                                                         : "PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE"));
+Result<void> Database::set_outlives(Outlives outlives) {
+    if (outlives_ == outlives) return {};
+    TRY(execute(outlives == Outlives::PowerLoss ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+    outlives_ = outlives;
+    return {};
+}
+
+Result<Transaction> Transaction::begin(Database& database, Outlives outlives) {
+    TRY(database.set_outlives(outlives));
+    auto statement = TRY(database.prepare("BEGIN IMMEDIATE"));
+    TRY(statement.run());
     return Transaction(database);
 }
 
@@ -136,7 +178,8 @@ Transaction::~Transaction() {
 }
 
 Result<void> Transaction::commit() {
-    TRY(database_->execute("COMMIT"));
+    auto statement = TRY(database_->prepare("COMMIT"));
+    TRY(statement.run());
     database_ = nullptr;
     return {};
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,13 +39,20 @@ class Statement {
 
   private:
     friend class Database;
-    struct Finalize {
+    struct Kept;
+    struct PutBack {
+        std::weak_ptr<Kept> kept;
         void operator()(sqlite3_stmt* statement) const;
     };
-    explicit Statement(sqlite3_stmt* statement) : statement_(statement) {}
-    std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+    Statement(sqlite3_stmt* statement, const std::shared_ptr<Kept>& kept)
+        : statement_(statement, PutBack{kept}) {}
+    std::unique_ptr<sqlite3_stmt, PutBack> statement_;
     int bind_error_ = 0;  // the first one; step() reports it
 };
+
+// What a commit outlives. A database is whole after a loss of power in either case; SQLite, "PRAGMA
+// synchronous".
+enum class Outlives { PowerLoss, ItsProcess };
 
 class Database {
   public:
@@ -52,25 +60,26 @@ class Database {
     // when another process has it.
     static Result<Database> open(const std::string& path);
 
+    // Compiled once for each text, and kept: compiling takes longer than most of them.
     Result<Statement> prepare(std::string_view sql) const;
     Result<void> execute(std::string_view sql) const;  // several statements, no parameters
+    // Of what is committed from now on.
+    Result<void> set_outlives(Outlives outlives);
 
   private:
     struct Close {
         void operator()(sqlite3* database) const;
     };
-    explicit Database(sqlite3* database) : database_(database) {}
+    explicit Database(sqlite3* database);
     std::unique_ptr<sqlite3, Close> database_;
+    std::shared_ptr<Statement::Kept> kept_;  // goes before the database
+    std::optional<Outlives> outlives_;
 };
-
-// What a commit outlives. A database is whole after a loss of power in either case; SQLite, "PRAGMA
-// synchronous".
-enum class Outlives { PowerLoss, ItsProcess };
 
 // Rolls back unless committed.
 class Transaction {
   public:
-    static Result<Transaction> begin(const Database& database, Outlives outlives = Outlives::PowerLoss);
+    static Result<Transaction> begin(Database& database, Outlives outlives = Outlives::PowerLoss);
     Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;

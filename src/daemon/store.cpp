@@ -433,6 +433,15 @@ Result<void> Store::save_leases(const std::vector<host::Grant>& grants) {
     return transaction.commit();
 }
 
+Result<void> Store::save_memory(const VmRecord& record, const std::vector<host::Grant>& grants) {
+    auto transaction = TRY(Transaction::begin(database_, Outlives::ItsProcess));
+    auto statement = TRY(database_.prepare("UPDATE vms SET memory_bytes = ? WHERE id = ?"));
+    TRY(statement.bind(1, record.memory_bytes).bind(2, std::string_view(record.id)).run());
+    for (const auto& grant : grants)
+        TRY(write_lease(grant));
+    return transaction.commit();
+}
+
 Result<void> Store::save(const VmRecord& record, const Event& event) {
     auto transaction = TRY(Transaction::begin(database_));
     TRY(write_record(record));

@@ -43,6 +43,8 @@ class Store {
 
     // What VMs hold now: parts of it have passed from one to the other.
     Result<void> save_leases(const std::vector<host::Grant>& grants);
+    // The same, and a VM's size is another one with it.
+    Result<void> save_memory(const VmRecord& record, const std::vector<host::Grant>& grants);
 
     // The slots of a primary VM (store_carving.cpp). Regions that are stored already are not written again:
     // they come one by one, and there may be very many.

@@ -155,6 +155,31 @@ TEST_F(StoreTest, FreeingRemovesTheLeaseOnly) {
     EXPECT_EQ(saved[0].record.state, VmState::Stopped);
 }
 
+TEST_F(StoreTest, MemoryThatPassesChangesTheSizeOfOneAndTheLeasesOfBoth) {
+    auto store = open();
+    auto from = full_record("i-1");
+    auto to = full_record("i-1-enc1");
+    to.memory_bytes = 0;
+    store.add({{.record = from, .grant = grant_of(from.id)}, {.record = to, .grant = {.owner = to.id}}})
+        .value();
+    auto left = grant_of(from.id);
+    left.nodes.pop_back();
+    auto passed = grant_of(to.id);
+    passed.nodes.erase(passed.nodes.begin());
+    to.memory_bytes = 4_MiB;
+    to.cid = 5;  // nothing else is stored with it
+
+    store.save_memory(to, {left, passed}).value();
+
+    const auto saved = store.load().value();
+    ASSERT_EQ(saved.size(), 2U);
+    EXPECT_EQ(saved[0].record.memory_bytes, from.memory_bytes);
+    EXPECT_EQ(saved[0].grant.nodes, left.nodes);
+    EXPECT_EQ(saved[1].record.memory_bytes, 4_MiB);
+    EXPECT_EQ(saved[1].record.cid, from.cid);
+    EXPECT_EQ(saved[1].grant.nodes, passed.nodes);
+}
+
 TEST_F(StoreTest, RemovingARecordRemovesItsLeases) {
     auto store = open();
     const auto record = full_record("i-1-enc1");
@@ -201,6 +226,38 @@ TEST(Sqlite, ATransactionThatIsNotCommittedIsUndone) {
     auto query = database.prepare("SELECT count(*) FROM t").value();
     ASSERT_TRUE(query.step().value());
     EXPECT_EQ(query.integer(0), 0);
+}
+
+TEST(Sqlite, AStatementThatIsKeptIsEmptyForWhoTakesItNext) {
+    const TestDirectory directory;
+    auto database = Database::open(directory.path() + "/db").value();
+    database.execute("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (2)").value();
+    const auto prepare = [&] { return database.prepare("SELECT a, ? FROM t ORDER BY a").value(); };
+    {
+        auto one = prepare();
+        one.bind(1, 7U);
+        ASSERT_TRUE(one.step().value());
+        auto other = prepare();  // while the first is under way
+        ASSERT_TRUE(other.step().value());
+        EXPECT_EQ(other.integer(0), 1);
+        ASSERT_TRUE(one.step().value());
+        EXPECT_EQ(one.integer(0), 2);
+        EXPECT_EQ(one.integer(1), 7);
+    }
+
+    for (int i = 0; i < 3; ++i) {
+        auto again = prepare();
+        ASSERT_TRUE(again.step().value());
+        EXPECT_EQ(again.integer(0), 1);
+        EXPECT_TRUE(again.is_null(1));
+    }
+}
+
+TEST(Sqlite, AStatementMayOutliveItsDatabase) {
+    const TestDirectory directory;
+    auto database = std::make_unique<Database>(Database::open(directory.path() + "/db").value());
+    const auto statement = database->prepare("SELECT 1").value();
+    database.reset();
 }
 
 // As the release before primary VMs made it.

@@ -276,9 +276,9 @@ void Supervisor::memory_added(const std::string& id, const ne::work::AddMemory& 
         const auto passed = ledger_.transfer(primary.lease, vm.lease, {}, total - vm.record.memory_bytes);
         if (!passed) log::error("{}: {}", id, passed.error().to_string());
         vm.record.memory_bytes = total;
-        commit_or_retry(vm, "");
-        const auto stored = store_.save_leases({primary.lease.grant(), vm.lease.grant()});
-        if (!stored) log::error("{}: its lease is not stored: {}", id, stored.error().to_string());
+        const auto stored = store_.save_memory(vm.record, {primary.lease.grant(), vm.lease.grant()});
+        if (!stored) log::error("{}: its memory is not stored: {}", id, stored.error().to_string());
+        changes_.bump();
     }
     done({});
 }
