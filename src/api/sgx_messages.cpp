@@ -63,7 +63,8 @@ Bytes encode_sgx_report(uint32_t request, const SgxState& state) {
                          .overdrafts = state.overdrafts,
                          .balloon_target = balloon.target,
                          .balloon_held = balloon.held,
-                         .balloon_reported = balloon.reported};
+                         .balloon_reported = balloon.reported,
+                         .asynchronous_exits = state.asynchronous_exits};
     Bytes tail;
     append(tail, std::span<const SgxSectionEntry>(state.sections));
     append(tail, std::span<const SgxLeafEntry>(state.leaves));
@@ -88,7 +89,8 @@ Result<SgxReply> decode_sgx_report(const Envelope& envelope) {
                              .budget_pages = body.budget_pages,
                              .evictions = body.evictions,
                              .loads = body.loads,
-                             .overdrafts = body.overdrafts}};
+                             .overdrafts = body.overdrafts,
+                             .asynchronous_exits = body.asynchronous_exits}};
     if (body.has_balloon != 0)
         reply.state.balloon = SgxBalloon{
             .target = body.balloon_target, .held = body.balloon_held, .reported = body.balloon_reported};

@@ -54,16 +54,17 @@ struct SgxEnclaveEntry {
     Le32 reserved;
     std::array<uint8_t, 32> mrenclave;  // zero before EINIT
     std::array<uint8_t, 32> mrsigner;
-    std::array<Le64, 8> enclu;  // completed leaves of ENCLU, by number
+    std::array<Le64, 16> encls;  // completed leaves of ENCLS that worked on its pages, by number
+    std::array<Le64, 8> enclu;   // completed leaves of ENCLU, by number
 };
-static_assert(sizeof(SgxEnclaveEntry) == 184);
+static_assert(sizeof(SgxEnclaveEntry) == 312);
 
 // The three lists follow as the tail, one behind the other.
 struct SgxReport {
     static constexpr uint16_t kType = 42;
     static constexpr size_t kMaxSections = 8;
     static constexpr size_t kMaxLeaves = 32;
-    static constexpr size_t kMaxEnclaves = 256;
+    static constexpr size_t kMaxEnclaves = 200;
     static constexpr size_t kMaxTail = kMaxSections * sizeof(SgxSectionEntry) +
                                        kMaxLeaves * sizeof(SgxLeafEntry) +
                                        kMaxEnclaves * sizeof(SgxEnclaveEntry);
@@ -82,9 +83,10 @@ struct SgxReport {
     Le64 loads;         // and came back
     Le64 overdrafts;    // that came although none could leave
     // Of EPC with a balloon; else 0. In bytes:
-    Le64 balloon_target;    // what the guest is asked for
-    Le64 balloon_held;      // what it gives, as the engine counts it
-    Le64 balloon_reported;  // what its program says it holds: nobody relies on it
+    Le64 balloon_target;      // what the guest is asked for
+    Le64 balloon_held;        // what it gives, as the engine counts it
+    Le64 balloon_reported;    // what its program says it holds: nobody relies on it
+    Le64 asynchronous_exits;  // of all enclaves, also of those that are gone
 };
 
 struct SgxBalloon {
@@ -103,6 +105,7 @@ struct SgxState {
     uint64_t evictions = 0;
     uint64_t loads = 0;
     uint64_t overdrafts = 0;
+    uint64_t asynchronous_exits = 0;
     std::optional<SgxBalloon> balloon{};
     std::vector<SgxSectionEntry> sections{};
     std::vector<SgxLeafEntry> leaves{};

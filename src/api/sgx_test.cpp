@@ -120,6 +120,7 @@ vmm::SgxState some_state() {
                         .evictions = 30,
                         .loads = 20,
                         .overdrafts = 1,
+                        .asynchronous_exits = 17,
                         .balloon = vmm::SgxBalloon{.target = 2_MiB, .held = 1_MiB, .reported = 3_MiB}};
     state.sections = {{.base = 4_GiB, .size = 2_MiB}};
     state.leaves = {{.name = TextField<16>::of("EADD"), .completed = 5, .faulted = 1},
@@ -127,6 +128,7 @@ vmm::SgxState some_state() {
     vmm::SgxEnclaveEntry enclave{};
     enclave.eid = 3;
     enclave.mrsigner.fill(0x55);
+    enclave.encls[15] = 4;
     state.enclaves = {enclave};
     return state;
 }
@@ -144,6 +146,7 @@ TEST(SgxReport, ComesAsItWent) {
     EXPECT_EQ(reply.state.evictions, 30U);
     EXPECT_EQ(reply.state.loads, 20U);
     EXPECT_EQ(reply.state.overdrafts, 1U);
+    EXPECT_EQ(reply.state.asynchronous_exits, 17U);
     EXPECT_EQ(reply.state.balloon, some_state().balloon);
     ASSERT_EQ(reply.state.sections.size(), 1U);
     EXPECT_EQ(reply.state.sections[0].base, 4_GiB);
@@ -152,6 +155,7 @@ TEST(SgxReport, ComesAsItWent) {
     ASSERT_EQ(reply.state.enclaves.size(), 1U);
     EXPECT_EQ(reply.state.enclaves[0].eid, 3U);
     EXPECT_EQ(reply.state.enclaves[0].mrsigner[31], 0x55);
+    EXPECT_EQ(reply.state.enclaves[0].encls[15], 4U);
 }
 
 TEST(SgxReport, HasAsManyEnclavesAsFit) {

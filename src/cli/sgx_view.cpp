@@ -156,6 +156,7 @@ std::string render_vm_sgx(const Json& vm) {
     const auto& balloon = list_at(state, "balloon");
     if (!balloon.empty()) fields.emplace_back("balloon", balloon_text(balloon));
     fields.emplace_back("leaves", leaves_text(list_at(state, "leaves")));
+    fields.emplace_back("AEX", std::to_string(number_at(state, "asynchronous_exits")));
     return text + render_fields(fields, 2) + render_enclaves(state);
 }
 

@@ -25,7 +25,8 @@ Json vm_of(Result<api::vmm::SgxState> state) {
 }
 
 api::vmm::SgxState busy_state() {
-    api::vmm::SgxState state{.enclaves_in_all = 3, .valid_pages = 256, .resident_pages = 1024};
+    api::vmm::SgxState state{
+        .enclaves_in_all = 3, .valid_pages = 256, .resident_pages = 1024, .asynchronous_exits = 21};
     state.sections = {{.base = 4_GiB, .size = 4_MiB}};
     state.leaves = {{.name = api::TextField<16>::of("EADD"), .completed = 5, .faulted = 1},
                     {.name = api::TextField<16>::of("EWB"), .completed = 0, .faulted = 0}};
@@ -35,6 +36,7 @@ api::vmm::SgxState busy_state() {
     enclave.mrenclave.fill(0xab);
     enclave.threads_inside = 1;
     enclave.asynchronous_exits = 17;
+    enclave.encls[11] = 6;
     enclave.enclu[2] = 3;
     state.enclaves = {enclave, {}};
     return state;
@@ -47,9 +49,10 @@ TEST(SgxView, AVmIsShownWithItsEnclaves) {
     EXPECT_THAT(text, HasSubstr("section     4 MiB at 0x100000000\n"));
     EXPECT_THAT(text, HasSubstr("in use      256 pages (1 MiB)\n"));
     EXPECT_THAT(text, HasSubstr("leaves      EADD 5 (1 faulted)\n"));
+    EXPECT_THAT(text, HasSubstr("AEX         21\n"));
     EXPECT_THAT(text, HasSubstr("  enclave 2 (debug)\n"));
     EXPECT_THAT(text, HasSubstr("    mrenclave       abab"));
-    EXPECT_THAT(text, HasSubstr("    leaves          EENTER 3\n"));
+    EXPECT_THAT(text, HasSubstr("    leaves          EENTER 3, EWB 6\n"));
     EXPECT_THAT(text, HasSubstr("    AEX             17\n"));
     EXPECT_THAT(text, HasSubstr("  enclave 0 (being built)\n"));
     EXPECT_THAT(text, HasSubstr("  and 1 enclaves more\n"));

@@ -17,8 +17,12 @@ using codec::json::Json;
 
 namespace {
 
-Json enclu_json(const api::vmm::SgxEnclaveEntry& enclave) {
+// Of ENCLS those that work on an enclave's pages.
+Json leaves_json(const api::vmm::SgxEnclaveEntry& enclave) {
     Json leaves = Json::object();
+    for (const auto& leaf : sgx::encls_leaves())
+        if (leaf.number != static_cast<uint32_t>(sgx::Encls::EPA))
+            leaves[std::string(leaf.name)] = uint64_t{enclave.encls.at(leaf.number)};
     for (const auto& leaf : sgx::enclu_leaves())
         leaves[std::string(leaf.name)] = uint64_t{enclave.enclu.at(leaf.number)};
     return leaves;
@@ -38,7 +42,7 @@ Json enclave_json(const api::vmm::SgxEnclaveEntry& enclave) {
             {"threads_inside", uint32_t{enclave.threads_inside}},
             {"entries", uint64_t{enclave.entries}},
             {"asynchronous_exits", uint64_t{enclave.asynchronous_exits}},
-            {"leaves", enclu_json(enclave)}};
+            {"leaves", leaves_json(enclave)}};
 }
 
 // Of EPC with a budget.
@@ -76,6 +80,7 @@ Json state_json(const api::vmm::SgxState& state) {
             {"spill", spill_json(state)},
             {"balloon", balloon_json(state.balloon)},
             {"leaves", std::move(leaves)},
+            {"asynchronous_exits", state.asynchronous_exits},
             {"enclaves_in_all", state.enclaves_in_all},
             {"enclaves", std::move(enclaves)}};
 }

@@ -16,13 +16,15 @@ sgx::Configuration four_mib() {
 }
 
 TEST(SgxJson, AStateIsTold) {
-    api::vmm::SgxState state{.enclaves_in_all = 1, .valid_pages = 7, .resident_pages = 1024};
+    api::vmm::SgxState state{
+        .enclaves_in_all = 1, .valid_pages = 7, .resident_pages = 1024, .asynchronous_exits = 3};
     state.sections = {{.base = 4_GiB, .size = 4_MiB}};
     state.leaves = {{.name = api::TextField<16>::of("EADD"), .completed = 5, .faulted = 1}};
     api::vmm::SgxEnclaveEntry enclave{};
     enclave.eid = 1;
     enclave.flags = api::vmm::SgxEnclaveEntry::kInitialized;
     enclave.mrenclave.fill(0xab);
+    enclave.encls[1] = 5;
     enclave.enclu[4] = 9;
     state.enclaves = {enclave};
 
@@ -32,7 +34,9 @@ TEST(SgxJson, AStateIsTold) {
     EXPECT_EQ(json["state"]["sections"][0]["base"], 4_GiB);
     EXPECT_EQ(json["state"]["leaves"]["EADD"]["completed"], 5);
     EXPECT_EQ(json["state"]["enclaves"][0]["mrenclave"].get<std::string>().substr(0, 4), "abab");
+    EXPECT_EQ(json["state"]["asynchronous_exits"], 3);
     EXPECT_EQ(json["state"]["enclaves"][0]["leaves"]["EEXIT"], 9);
+    EXPECT_EQ(json["state"]["enclaves"][0]["leaves"]["EADD"], 5);
     EXPECT_FALSE(json.contains("state_missing"));
 }
 

@@ -91,10 +91,15 @@ class Call {
 
     const Inside& inside() const { return *processor_.inside; }
 
+    // A leaf of ENCLS says whose pages it works on; nobody's without that. For statistics.
+    void works_for(PageIndex secs) { enclave_ = secs; }
+    std::optional<PageIndex> worked_for() const { return enclave_; }
+
   private:
     const EpcParts& parts_;
     Processor& processor_;
     LeafContext& cpu_;
+    std::optional<PageIndex> enclave_;
 };
 
 // Does the EPCM let code inside this enclave use the page at this address so?

@@ -65,6 +65,7 @@ Outcome<void> eadd(Call& call) {
             Entry{
                 .VALID = true, .flags = secinfo.FLAGS, .ENCLAVESECS = secs, .ENCLAVEADDRESS = info.LINADDR});
     });
+    call.works_for(secs);
     return {};
 }
 

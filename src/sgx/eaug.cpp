@@ -32,6 +32,7 @@ Outcome<void> eaug(Call& call) {
                         .ENCLAVESECS = secs,
                         .ENCLAVEADDRESS = info.LINADDR});
     });
+    call.works_for(secs);
     return {};
 }
 

@@ -20,6 +20,7 @@ Outcome<void> eblock(Call& call) {
         if (!entry.VALID) return Status{PG_INVLD};
         if (entry.type() == PageType::SECS) return Status{PG_IS_SECS, StatusFlag::CF};
         if (entry.type() == PageType::VA) return Status{NOTBLOCKABLE, StatusFlag::CF};
+        call.works_for(entry.ENCLAVESECS);
         if (entry.BLOCKED) return Status{BLKSTATE, StatusFlag::CF};
         entry.BLOCKED = true;
         entry.mark = state.enclave_of(entry).epoch;

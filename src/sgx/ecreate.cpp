@@ -71,6 +71,7 @@ Outcome<void> ecreate(Call& call) {
         enclave->eid = state.next_eid();
         state.add_enclave(page, std::move(enclave));
     });
+    call.works_for(page);
     return {};
 }
 

@@ -22,6 +22,7 @@ Outcome<DebugPage> debug_page(Call& call, Access access) {
     const bool has_data = entry.type() == PageType::REG || entry.type() == PageType::TCS ||
                           (entry.type() == PageType::VA && access == Access::Read);
     if (!entry.VALID || !has_data) return call.epcm_fault(address, access);
+    if (entry.is_child()) call.works_for(entry.ENCLAVESECS);
     return DebugPage{std::move(hold), page, entry};
 }
 

@@ -26,6 +26,7 @@ Outcome<void> eextend(Call& call) {
     const uint64_t in_page = regs.rcx % kPageSize;
     measure_eextend(enclave->measurement, entry.ENCLAVEADDRESS - enclave->secs.BASEADDR + in_page,
                     pinned.read<std::array<uint8_t, kChunkSize>>(in_page));
+    call.works_for(secs);
     return {};
 }
 

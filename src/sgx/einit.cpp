@@ -78,6 +78,7 @@ Outcome<void> einit(Call& call) {
     const auto hold = TRY_LEAF(call.hold(page, Latch::Shared | Latch::Build));
     Enclave* enclave = TRY_LEAF(call.enclave(page, regs.rcx, Access::Write));
     TRY_LEAF(require(!enclave->is_initialized()));
+    call.works_for(page);
     const SecsFields& secs = enclave->secs;  // does not change while we hold Latch::Build
     const bool kss = (secs.ATTRIBUTES.FLAGS & attributes::KSS) != 0;
     if (!kss && !all_zero(sigstruct.ISVFAMILYID)) return Status{INVALID_SIG_STRUCT};

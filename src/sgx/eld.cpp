@@ -46,6 +46,7 @@ Outcome<void> load(Call& call, bool blocked) {
         secs_hold.emplace(std::move(held));
         const Enclave* enclave = TRY_LEAF(call.enclave(secs, info.SECS, Access::Write));
         header.EID = enclave->eid;
+        call.works_for(secs);
     } else {
         TRY_LEAF(require(info.SECS == 0));
     }

@@ -22,6 +22,7 @@ Outcome<void> emodpr(Call& call) {
         if (entry.is_any(secinfo::PENDING | secinfo::MODIFIED))
             return Status{StatusCode::PAGE_NOT_MODIFIABLE};
         if (entry.type() != PageType::REG) return call.epcm_fault(regs.rcx, Access::Write);
+        call.works_for(entry.ENCLAVESECS);
         const Enclave& enclave = state.enclave_of(entry);
         TRY_LEAF(require(enclave.is_initialized()));
         entry.flags &= ~secinfo::kRights | secinfo.FLAGS;

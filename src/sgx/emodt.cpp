@@ -23,6 +23,7 @@ Outcome<void> emodt(Call& call) {
         if (!entry.VALID || !convertible) return call.epcm_fault(regs.rcx, Access::Write);
         if (entry.is_any(secinfo::PENDING | secinfo::MODIFIED))
             return Status{StatusCode::PAGE_NOT_MODIFIABLE};
+        call.works_for(entry.ENCLAVESECS);
         const Enclave& enclave = state.enclave_of(entry);
         TRY_LEAF(require(enclave.is_initialized()));
         entry.flags = secinfo::MODIFIED | secinfo::pt(type);

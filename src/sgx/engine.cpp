@@ -80,7 +80,10 @@ Outcome<void> Engine::encls(Processor& processor, LeafContext& cpu) {
     TRY_LEAF(require(row != nullptr));
     TRY_LEAF(require(mode.paging && mode.long_mode_64));
     Call call(parts_, processor, cpu);
-    return count(encls_counters_.at(row->number), run_leaf(*row, call));
+    auto outcome = count(encls_counters_.at(row->number), run_leaf(*row, call));
+    if (outcome.has_value() && call.worked_for())
+        count_for_enclave(*call.worked_for(), &Enclave::encls, row->number);
+    return outcome;
 }
 
 Outcome<void> Engine::enclu(Processor& processor, LeafContext& cpu) {
@@ -98,21 +101,26 @@ Outcome<void> Engine::enclu(Processor& processor, LeafContext& cpu) {
     auto outcome = count(enclu_counters_.at(row->number), run_leaf(*row, call));
     if (!outcome.has_value()) return outcome;
     // That of EEXIT is the one it left, that of EENTER and ERESUME the one they entered.
-    count_for_enclave(processor.is_inside() ? processor.inside->world.secs : left, row->number);
+    count_for_enclave(processor.is_inside() ? processor.inside->world.secs : left, &Enclave::enclu,
+                      row->number);
     return outcome;
 }
 
-void Engine::count_for_enclave(PageIndex secs, uint32_t leaf) {
+template <size_t Leaves>
+void Engine::count_for_enclave(PageIndex secs, std::array<uint64_t, Leaves> Enclave::*counters,
+                               uint32_t leaf) {
     epcm_.with([&](EpcmState& state) {
         Enclave* enclave = state.enclave(secs);
-        if (enclave != nullptr) ++enclave->enclu.at(leaf);  // it may be gone already after EEXIT
+        if (enclave != nullptr) ++(enclave->*counters).at(leaf);
     });
 }
 
 Outcome<Event> Engine::asynchronous_exit(Processor& processor, LeafContext& cpu, const Event& event) {
     ALCOVE_CHECK(processor.is_inside(), "an exit from inside");
     Call call(parts_, processor, cpu);
-    return sgx::asynchronous_exit(call, event);
+    auto outcome = sgx::asynchronous_exit(call, event);
+    if (outcome.has_value()) asynchronous_exits_.fetch_add(1, std::memory_order_relaxed);
+    return outcome;
 }
 
 Outcome<DirectAccess::Answer> Engine::check_access(const Processor& processor, uint64_t linear, Access access,
@@ -151,6 +159,7 @@ EngineReport Engine::report() const {
                         .valid_pages = 0,
                         .idle = {},
                         .occupancy = store_->occupancy(),
+                        .asynchronous_exits = asynchronous_exits_.load(),
                         .enclaves = {},
                         .leaves = {}};
     epcm_.with([&](const EpcmState& state) {
@@ -172,6 +181,7 @@ EngineReport Engine::report() const {
                                        .threads_inside = static_cast<uint32_t>(enclave->occupants.size()),
                                        .entries = enclave->entries,
                                        .asynchronous_exits = enclave->asynchronous_exits,
+                                       .encls = enclave->encls,
                                        .enclu = enclave->enclu,
                                        .initialized = enclave->is_initialized(),
                                        .debug = enclave->is_debug()});

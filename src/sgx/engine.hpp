@@ -40,7 +40,8 @@ struct EnclaveReport {
     uint32_t threads_inside;
     uint64_t entries;
     uint64_t asynchronous_exits;
-    std::array<uint64_t, 8> enclu;  // completed leaves of ENCLU, by number
+    std::array<uint64_t, 16> encls;  // completed leaves of ENCLS that worked on its pages, by number
+    std::array<uint64_t, 8> enclu;   // completed leaves of ENCLU, by number
     bool initialized;
     bool debug;
 };
@@ -65,6 +66,7 @@ struct EngineReport {
     uint32_t valid_pages;
     IdlePages idle{};
     PageStore::Occupancy occupancy;
+    uint64_t asynchronous_exits = 0;      // of all enclaves, also of those that are gone
     std::vector<EnclaveReport> enclaves;  // by EID, without the idle ones
     std::vector<LeafCount> leaves;        // ENCLS, then ENCLU
 };
@@ -113,7 +115,9 @@ class Engine {
 
     Engine(Sections sections, Features features, std::unique_ptr<PageStore> store, Platform platform);
     Outcome<void> count(Counter& counter, Outcome<void> outcome);
-    void count_for_enclave(PageIndex secs, uint32_t leaf);
+    // Of one that may be gone by now.
+    template <size_t Leaves>
+    void count_for_enclave(PageIndex secs, std::array<uint64_t, Leaves> Enclave::*counters, uint32_t leaf);
 
     Sections sections_;
     Features features_;
@@ -124,6 +128,7 @@ class Engine {
     EpcParts parts_;
     std::array<Counter, 16> encls_counters_;
     std::array<Counter, 8> enclu_counters_;
+    std::atomic<uint64_t> asynchronous_exits_{0};
 };
 
 }  // namespace alcove::sgx

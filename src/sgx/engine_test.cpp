@@ -258,7 +258,39 @@ TEST_F(EngineTest, TheReportCountsPagesThreadsAndLeaves) {
     EXPECT_EQ(count("EEXTEND"), 5U * 16);
     EXPECT_EQ(count("EENTER"), 1U);
     EXPECT_EQ(count("EWB"), 0U);
+    EXPECT_EQ(report.asynchronous_exits, 0U);
     kernel_.interrupt();
+    EXPECT_EQ(machine_.engine().report().asynchronous_exits, 1U);
+}
+
+// Each leaf of ENCLS counts for the enclave that it worked for, and for no other.
+TEST_F(EngineTest, TheReportSaysWhichLeavesWorkedForAnEnclave) {
+    const auto enclave = TestEnclave::make(kernel_, PageIndex{0}, attributes::MODE64BIT | attributes::DEBUG);
+    TestEnclave::make(kernel_, PageIndex{8}, attributes::MODE64BIT, 0x7e00'0000'0000);
+    constexpr PageIndex kVa{16};
+    const uint64_t address = epc_linear(enclave.epc(3));
+    ASSERT_EQ(kernel_.epa(kVa), success());
+    ASSERT_EQ(kernel_.encls(Encls::EDBGWR, 5, address), success());
+    ASSERT_EQ(kernel_.encls(Encls::EDBGRD, 0, address), success());
+    ASSERT_EQ(kernel_.eaug(kFree, enclave.secs, enclave.free_linear(0)), success());
+    ASSERT_EQ(kernel_.emod(Encls::EMODPR, enclave.epc(4), secinfo::R), success());
+    ASSERT_EQ(kernel_.emod(Encls::EMODT, enclave.epc(4), secinfo::pt(PageType::TRIM)), success());
+    for (const auto load : {Encls::ELDU, Encls::ELDB}) {
+        ASSERT_EQ(kernel_.eblock(enclave.epc(3)), success());
+        ASSERT_EQ(kernel_.etrack(enclave.secs), success());
+        ASSERT_EQ(kernel_.ewb(enclave.epc(3), kernel_.spare(), kVa, 0), success());
+        ASSERT_EQ(kernel_.eld(load, enclave.epc(3), kernel_.spare(), enclave.at(3), enclave.secs, kVa, 0),
+                  success());
+    }
+    ASSERT_EQ(kernel_.eremove(enclave.epc(6)), success());
+
+    const auto report = machine_.engine().report();
+
+    ASSERT_EQ(report.enclaves.size(), 2U);
+    // ECREATE, EADD, EINIT, EREMOVE, EDBGRD, EDBGWR, EEXTEND, ELDB, ELDU, EBLOCK, EPA, EWB, ETRACK, EAUG, ...
+    EXPECT_EQ(report.enclaves[0].encls,
+              (std::array<uint64_t, 16>{1, 7, 1, 1, 1, 1, 80, 1, 1, 2, 0, 2, 2, 1, 1, 1}));
+    EXPECT_EQ(report.enclaves[1].encls, (std::array<uint64_t, 16>{1, 7, 1, 0, 0, 0, 80}));
 }
 
 TEST_F(EngineTest, SuddenLossIsAllPagesInvalid) {

@@ -94,7 +94,8 @@ struct Enclave {
     // For `alcove sgx list`.
     uint64_t entries = 0;
     uint64_t asynchronous_exits = 0;
-    std::array<uint64_t, 8> enclu{};  // completed, by number
+    std::array<uint64_t, 16> encls{};  // that worked on its pages and completed, by number
+    std::array<uint64_t, 8> enclu{};   // likewise, inside
 
     bool is_initialized() const { return (secs.ATTRIBUTES.FLAGS & attributes::INIT) != 0; }
     bool is_debug() const { return (secs.ATTRIBUTES.FLAGS & attributes::DEBUG) != 0; }

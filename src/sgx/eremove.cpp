@@ -8,9 +8,10 @@ namespace alcove::sgx {
 namespace {
 
 // Whether there was anything to remove.
-Outcome<bool> invalidate(EpcmState& state, PageIndex page) {
+Outcome<bool> invalidate(Call& call, EpcmState& state, PageIndex page) {
     const Entry& entry = state.entry(page);
     if (!entry.VALID) return false;
+    if (entry.is_child()) call.works_for(entry.ENCLAVESECS);
     const bool free_to_go =
         entry.type() == PageType::VA || (entry.type() == PageType::TRIM && !entry.is(secinfo::MODIFIED));
     if (entry.type() == PageType::SECS) {
@@ -30,7 +31,7 @@ Outcome<void> eremove(Call& call) {
     const auto page = TRY_LEAF(call.epc_page(regs.rcx, Access::Write));
     const auto hold = TRY_LEAF(call.hold(page, Latch::Exclusive));
     const bool was_valid =
-        TRY_LEAF(call.epcm().with([&](EpcmState& state) { return invalidate(state, page); }));
+        TRY_LEAF(call.epcm().with([&](EpcmState& state) { return invalidate(call, state, page); }));
     if (was_valid) call.store().discard(page);  // nobody else can have it: we hold the page
     return {};
 }

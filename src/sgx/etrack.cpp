@@ -16,6 +16,7 @@ Outcome<void> etrack(Call& call) {
     return call.epcm().with([&](EpcmState& state) -> Outcome<void> {
         Enclave* enclave = state.enclave(page);
         if (enclave == nullptr) return call.epcm_fault(regs.rcx, Access::Write);
+        call.works_for(page);
         const bool unfinished =
             std::any_of(enclave->occupants.begin(), enclave->occupants.end(),
                         [&](const Occupant& occupant) { return occupant.entry_epoch < enclave->epoch; });

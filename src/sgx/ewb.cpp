@@ -62,6 +62,7 @@ Outcome<void> ewb(Call& call) {
         return check_evictable(state, page, call.epcm_fault(regs.rcx, Access::Write));
     }));
 
+    if (victim.entry.is_child()) call.works_for(victim.entry.ENCLAVESECS);
     SealedHeader header{};
     header.SECINFO.FLAGS = victim.entry.flags;
     const bool is_child = victim.entry.is_child();

@@ -296,6 +296,8 @@ TEST_F(Paging, AnEnclaveCanBePagedOutWhileItIsBuilt) {
     auto sigstruct = EnclaveMaker::unsigned_sigstruct(secs, kernel_.measurement());
     sign(sigstruct, test_signing_key()).value();
     EXPECT_EQ(kernel_.einit(kFree, sigstruct), success());
+    EXPECT_EQ(machine_.engine().report().enclaves.back().encls, (std::array<uint64_t, 16>{1, 1, 1}))
+        << "what it was counted for went with it, too";
 }
 
 TEST_F(Paging, EtrackWaitsForThoseWhoEnteredBefore) {

@@ -14,6 +14,8 @@ struct Hidden {
     std::array<uint8_t, 16> isvextprodid;
     Le64 entries;
     Le64 asynchronous_exits;
+    std::array<Le64, 16> encls;
+    std::array<Le64, 8> enclu;
 };
 static_assert(sizeof(Hidden) <= sizeof(SECS::RESERVED4));
 
@@ -29,6 +31,8 @@ PageBytes to_page(const Enclave& enclave) {
     hidden.isvextprodid = enclave.isvextprodid;
     hidden.entries = enclave.entries;
     hidden.asynchronous_exits = enclave.asynchronous_exits;
+    std::copy(enclave.encls.begin(), enclave.encls.end(), hidden.encls.begin());
+    std::copy(enclave.enclu.begin(), enclave.enclu.end(), hidden.enclu.begin());
     PageBytes page{};
     std::memcpy(page.data(), &enclave.secs, sizeof enclave.secs);
     std::memcpy(page.data() + offsetof(SECS, RESERVED4), &hidden, sizeof hidden);
@@ -50,6 +54,8 @@ std::unique_ptr<Enclave> enclave_from_page(const PageBytes& page) {
     enclave->isvextprodid = hidden.isvextprodid;
     enclave->entries = hidden.entries;
     enclave->asynchronous_exits = hidden.asynchronous_exits;
+    std::copy(hidden.encls.begin(), hidden.encls.end(), enclave->encls.begin());
+    std::copy(hidden.enclu.begin(), hidden.enclu.end(), enclave->enclu.begin());
     return enclave;
 }
 

@@ -24,7 +24,9 @@ messages::SgxEnclaveEntry entry_of(const sgx::EnclaveReport& enclave) {
         .reserved = {},
         .mrenclave = enclave.mrenclave,
         .mrsigner = enclave.mrsigner,
+        .encls = {},
         .enclu = {}};
+    std::copy(enclave.encls.begin(), enclave.encls.end(), entry.encls.begin());
     std::copy(enclave.enclu.begin(), enclave.enclu.end(), entry.enclu.begin());
     return entry;
 }
@@ -90,7 +92,8 @@ messages::SgxState sgx_state_of(const sgx::EngineReport& report, uint32_t budget
                              .budget_pages = budget_pages,
                              .evictions = spill.evictions,
                              .loads = spill.loads,
-                             .overdrafts = spill.overdrafts};
+                             .overdrafts = spill.overdrafts,
+                             .asynchronous_exits = report.asynchronous_exits};
     state.sections = sgx_state_of(report.sections).sections;
     for (const auto& leaf : report.leaves)
         state.leaves.push_back({.name = api::TextField<16>::of(leaf.name),

@@ -97,12 +97,14 @@ TEST(SgxMessages, AReportHasEverythingOfTheEngine) {
     sgx::EngineReport report{.sections = {{memory::GuestAddress(4_GiB), 2_MiB}},
                              .valid_pages = 3,
                              .occupancy = {.resident = 512, .evicted = 4},
+                             .asynchronous_exits = 11,
                              .enclaves = {},
                              .leaves = {{.name = "EADD", .completed = 5, .faulted = 6}}};
     sgx::EnclaveReport enclave{};
     enclave.eid = 2;
     enclave.initialized = true;
     enclave.asynchronous_exits = 8;
+    enclave.encls[11] = 9;
     enclave.enclu[2] = 6;
     report.enclaves.resize(300, enclave);
 
@@ -112,6 +114,8 @@ TEST(SgxMessages, AReportHasEverythingOfTheEngine) {
     ASSERT_EQ(state.enclaves.size(), api::vmm::SgxReport::kMaxEnclaves);
     EXPECT_EQ(state.enclaves[0].flags, api::vmm::SgxEnclaveEntry::kInitialized);
     EXPECT_EQ(state.enclaves[0].asynchronous_exits, 8U);
+    EXPECT_EQ(state.asynchronous_exits, 11U);
+    EXPECT_EQ(state.enclaves[0].encls[11], 9U);
     EXPECT_EQ(state.enclaves[0].enclu[2], 6U);
     EXPECT_EQ(state.sections[0].size, 2_MiB);
     EXPECT_EQ(state.leaves[0].name.text(), "EADD");
