@@ -14,6 +14,13 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kPoll{1};  // an interruption is looked for this often
 constexpr std::chrono::seconds kStopPatience{30};
 
+// Null where there is none, or it is not to be had at the moment.
+Json sgx_state_of(const ApiClient& api, const VmView& vm) {
+    if (vm.epc_mib == 0 || vm.is_over()) return nullptr;
+    auto sgx = api.get(vm_path(vm.kind, vm.id) + "/sgx");
+    return sgx && sgx->contains("state") ? std::move((*sgx)["state"]) : Json(nullptr);
+}
+
 }  // namespace
 
 std::string vms_field(VmKind kind) {
@@ -30,6 +37,10 @@ std::string vm_path(VmKind kind, const std::string& vm) {
 
 Result<std::vector<VmView>> list_vms(const ApiClient& api, VmKind kind) {
     const auto json = TRY(api.get(vms_path(kind)));
+    return read_list(json, kind);
+}
+
+Result<std::vector<VmView>> read_list(const Json& json, VmKind kind) {
     const auto* array = TRY(codec::json::array_field(json, vms_field(kind)));
     std::vector<VmView> vms;
     for (const auto& item : *array) {
@@ -37,6 +48,15 @@ Result<std::vector<VmView>> list_vms(const ApiClient& api, VmKind kind) {
         vms.push_back(std::move(view));
     }
     return vms;
+}
+
+Result<Json> list_in_full(const ApiClient& api, VmKind kind) {
+    auto json = TRY(api.get(vms_path(kind)));
+    if (kind == VmKind::Enclave) return json;
+    const auto vms = TRY(read_list(json, kind));
+    for (size_t i = 0; i < vms.size(); ++i)
+        json[vms_field(kind)][i]["sgx_state"] = sgx_state_of(api, vms[i]);
+    return json;
 }
 
 Result<Json> follow(const ApiClient& api, VmKind kind, const std::string& id, const std::string& wait,

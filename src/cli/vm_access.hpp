@@ -18,6 +18,10 @@ std::string vm_path(VmKind kind, const std::string& vm);  // "/v1/enclaves/web"
 std::string vms_field(VmKind kind);                       // "enclaves": of lists in JSON
 
 Result<std::vector<VmView>> list_vms(const ApiClient& api, VmKind kind);
+Result<std::vector<VmView>> read_list(const Json& json, VmKind kind);
+// The API's list as it is; of VMs with SGX that are not over also `sgx_state`, which is the `state` of GET
+// .../sgx.
+Result<Json> list_in_full(const ApiClient& api, VmKind kind);
 
 // Calls back with each answer until it says that it is enough, or the time is over.
 using Enough = std::function<bool(const VmView&)>;

@@ -23,13 +23,9 @@ std::string console_text(const Output& output, bool raw, std::string_view bytes)
 
 Result<Exit> run(const VmList& command, const Context& context) {
     auto host = TRY(context.open_host());
-    if (context.output.json()) {
-        const auto json = TRY(host->api().get(vms_path(command.kind)));
-        context.output.object(json);
-        return Exit::Ok;
-    }
-    const auto vms = TRY(list_vms(host->api(), command.kind));
-    context.output.text(render_list(vms, command.kind));
+    const auto json = TRY(list_in_full(host->api(), command.kind));
+    const auto vms = TRY(read_list(json, command.kind));
+    context.output.result(json, render_list(vms, command.kind));
     return Exit::Ok;
 }
 

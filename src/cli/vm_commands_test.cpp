@@ -127,7 +127,10 @@ TEST_F(VmCommands, EpcIsGivenShownAndLost) {
     EXPECT_EQ(list[0]["id"], id);
     EXPECT_EQ(list[0]["state"]["valid_pages"], 7);
     EXPECT_NE(alcove({"sgx", "list", "dev"}).out.find("4 MiB at 0x100000000"), std::string::npos);
-    EXPECT_NE(alcove({"vm", "list"}).out.find("6 MiB"), std::string::npos);
+    EXPECT_NE(alcove({"vm", "list"}).out.find("6 MiB  static      4 MiB     0 bytes  0         0"),
+              std::string::npos)
+        << alcove({"vm", "list"}).out;
+    EXPECT_EQ(alcove({"vm", "list", "--json"}).json()["vms"][0]["sgx_state"], list[0]["state"]);
     EXPECT_EQ(alcove({"vm", "inspect", "dev", "sgx.state.valid_pages"}).out, "7\n");
     EXPECT_NE(alcove({"sgx", "info"}).out.find("6 MiB"), std::string::npos);
     EXPECT_EQ(alcove({"host", "inspect", "sgx.software.lent_bytes"}).out, "6291456\n");

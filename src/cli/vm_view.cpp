@@ -57,6 +57,18 @@ Result<void> read_enclave_fields(const Json& json, VmView& view) {
     return read_measurements(json, view);
 }
 
+Result<void> read_epc_use(const Json& json, VmView& view) {
+    const auto* state = TRY(codec::json::optional_object_field(json, "sgx_state"));
+    if (state == nullptr) return {};
+    const auto resident = TRY(codec::json::optional_unsigned_field(*state, "resident_pages"));
+    if (!resident) return {};  // the processors' SGX tells nothing
+    EpcUse use{.resident_pages = *resident};
+    use.evicted_pages = TRY(codec::json::unsigned_field(*state, "evicted_pages"));
+    use.enclaves = TRY(codec::json::unsigned_field(*state, "enclaves_in_all"));
+    view.epc_use = use;
+    return {};
+}
+
 Result<void> read_primary_fields(const Json& json, VmView& view) {
     view.restarts = TRY(codec::json::unsigned_field(json, "restarts"));
     const auto* disks = TRY(codec::json::array_field(json, "disks"));
@@ -81,7 +93,16 @@ Result<void> read_primary_fields(const Json& json, VmView& view) {
         const uint64_t mib = TRY(codec::json::unsigned_field(section, "size_mib"));
         view.epc_mib += mib;
     }
-    return {};
+    view.population = TRY(codec::json::text_field(*sgx, "population"));
+    return read_epc_use(json, view);
+}
+
+std::vector<std::string> epc_use_cells(const VmView& vm) {
+    const std::string population = vm.epc_mib == 0 ? "-" : vm.population;
+    if (!vm.epc_use) return {population, "-", "-", "-"};
+    constexpr uint64_t kPage = 4_KiB;
+    return {population, size_text(vm.epc_use->resident_pages * kPage),
+            size_text(vm.epc_use->evicted_pages * kPage), std::to_string(vm.epc_use->enclaves)};
 }
 
 }  // namespace
@@ -123,17 +144,24 @@ std::string render_list(const std::vector<VmView>& vms, VmKind kind) {
     const auto add = [&rows](std::vector<std::string> cells) {
         std::ranges::move(cells, std::back_inserter(rows.back()));
     };
-    add(enclaves ? std::vector<std::string>{"DEBUG", "CREATED"}
-                 : std::vector<std::string>{"EPC", "DISKS", "CREATED"});
+    const bool have_epc = std::ranges::any_of(vms, [](const VmView& vm) { return vm.epc_mib != 0; });
+    add({enclaves ? "DEBUG" : "EPC"});
+    if (have_epc) add({"POPULATION", "RESIDENT", "EVICTED", "ENCLAVES"});
+    if (!enclaves) add({"DISKS"});
+    add({"CREATED"});
     const bool have_parents = std::ranges::any_of(vms, [](const VmView& vm) { return !vm.parent.empty(); });
     if (have_parents) add({"VM"});
     for (const auto& vm : vms) {
         rows.push_back({vm.name.empty() ? "-" : vm.name, vm.id, state_text(vm),
                         std::to_string(enclaves ? vm.cid : vm.restarts), std::to_string(vm.vcpus),
                         size_text(vm.memory_mib * 1_MiB), vm.pages});
-        const std::string epc = vm.epc_mib == 0 ? "-" : size_text(vm.epc_mib * 1_MiB);
-        add(enclaves ? std::vector<std::string>{vm.debug ? "yes" : "no", vm.created}
-                     : std::vector<std::string>{epc, std::to_string(vm.disks.size()), vm.created});
+        if (enclaves)
+            add({vm.debug ? "yes" : "no"});
+        else
+            add({vm.epc_mib == 0 ? "-" : size_text(vm.epc_mib * 1_MiB)});
+        if (have_epc) add(epc_use_cells(vm));
+        if (!enclaves) add({std::to_string(vm.disks.size())});
+        add({vm.created});
         if (have_parents) add({vm.parent.empty() ? "-" : vm.parent});
     }
     return render_table(rows);

@@ -26,6 +26,13 @@ struct NetworkView {
     std::string mac;
 };
 
+// Of a running VM with SGX in software.
+struct EpcUse {
+    uint64_t resident_pages = 0;
+    uint64_t evicted_pages = 0;
+    uint64_t enclaves = 0;
+};
+
 struct VmView {
     VmKind kind = VmKind::Enclave;
     std::string id;
@@ -49,6 +56,8 @@ struct VmView {
     std::vector<NetworkView> networks;                      // of a primary VM
     uint64_t restarts = 0;                                  // of a primary VM
     uint64_t epc_mib = 0;                                   // of a primary VM with SGX
+    std::string population;                                 // likewise
+    std::optional<EpcUse> epc_use;                          // where the list says so
     std::optional<std::pair<uint64_t, uint64_t>> progress;  // done, total
 
     bool is_over() const { return state == "stopped" || state == "failed"; }

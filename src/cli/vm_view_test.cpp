@@ -71,6 +71,34 @@ TEST(VmView, AnEnclaveOfAPrimaryVmSaysWhose) {
     EXPECT_NE(render_vm(view_of(record)).find("i-0\n"), std::string::npos);
 }
 
+TEST(VmView, TheListShowsTheEpcOfVmsThatHaveIt) {
+    auto record = running_record();
+    record.role = api::VmRole::Primary;
+    auto plain = daemon::to_json(record);
+    record.sgx = sgx::Configuration{};
+    record.sgx->epc = {{.size_mib = 4}};
+    record.sgx->population = sgx::Population::Oversubscribe;
+    auto sgx = daemon::to_json(record);
+    auto silent = sgx;
+    sgx["sgx_state"] = {{"resident_pages", 256}, {"evicted_pages", 3}, {"enclaves_in_all", 2}};
+    silent["sgx_state"] = {{"resident_pages", nullptr}};
+    plain["sgx_state"] = nullptr;
+    const auto view = [](const codec::json::Json& json) { return read_vm(json, VmKind::Primary).value(); };
+
+    EXPECT_EQ(render_list({view(plain), view(sgx), view(silent)}, VmKind::Primary),
+              "NAME  ID        STATE    RESTARTS  CPUS  MEMORY   PAGES  EPC    POPULATION     RESIDENT  "
+              "EVICTED  ENCLAVES  DISKS  CREATED\n"
+              "web   i-0-enc1  running  0         2     1.5 GiB  4k     -      -              -         "
+              "-        -         0      2023-11-14T22:13:20.000Z\n"
+              "web   i-0-enc1  running  0         2     1.5 GiB  4k     4 MiB  oversubscribe  1 MiB     "
+              "12 KiB   2         0      2023-11-14T22:13:20.000Z\n"
+              "web   i-0-enc1  running  0         2     1.5 GiB  4k     4 MiB  oversubscribe  -         "
+              "-        -         0      2023-11-14T22:13:20.000Z\n");
+    EXPECT_EQ(render_list({view(plain)}, VmKind::Primary).find("POPULATION"), std::string::npos);
+    sgx["sgx_state"].erase("evicted_pages");
+    EXPECT_FALSE(read_vm(sgx, VmKind::Primary));
+}
+
 TEST(VmView, ADebugEnclaveSaysWhatItsMeasurementsAreWorth) {
     auto record = running_record();
     record.debug = true;
