@@ -172,8 +172,12 @@ std::string render_sgx_host(const Json& sgx) {
         hardware.emplace_back("launch control", yes_no(is_true(sgx, "hardware.launch_control")));
         hardware.emplace_back("/dev/sgx_enclave", yes_no(is_true(sgx, "hardware.enclave_device")));
         hardware.emplace_back("/dev/sgx_vepc", yes_no(is_true(sgx, "hardware.virtual_epc_device")));
-        for (const auto& section : list_at(sgx, "hardware.sections"))
-            hardware.emplace_back("section", section_text(section));
+        for (const auto& section : list_at(sgx, "hardware.sections")) {
+            const bool has_node = section.contains("node") && !section["node"].is_null();
+            hardware.emplace_back(
+                "section", section_text(section) +
+                               (has_node ? ", node " + std::to_string(number_at(section, "node")) : ""));
+        }
         for (const auto& node : list_at(sgx, "hardware.nodes"))
             hardware.emplace_back("node " + std::to_string(number_at(node, "node")),
                                   size_text(number_at(node, "total_bytes")));

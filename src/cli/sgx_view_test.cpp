@@ -106,14 +106,16 @@ TEST(SgxView, TheHostSaysWhatItHas) {
     host::SgxHardware hardware;
     EXPECT_THAT(render_sgx_host(daemon::to_json(hardware, {})), HasSubstr("have no SGX"));
     hardware.present = hardware.sgx1 = true;
-    hardware.sections = {{.base = 0x7020'0000, .size = 64_MiB}};
+    hardware.sections = {{.base = 0x7020'0000, .size = 64_MiB, .node = host::NumaNode{0}},
+                         {.base = 0x10'0000'0000, .size = 64_MiB}};
     hardware.nodes = {{.node = {0}, .total_bytes = 64_MiB}};
     std::vector<host::NodeAccount> account = {{.node = {0}, .lines = {}}};
     account[0].lines = {{.owner = "i-1", .epc_bytes = 8_MiB}, {.owner = "free", .small_bytes = 24_MiB}};
 
     const auto text = render_sgx_host(daemon::to_json(hardware, account));
 
-    EXPECT_THAT(text, HasSubstr("64 MiB at 0x70200000"));
+    EXPECT_THAT(text, HasSubstr("64 MiB at 0x70200000, node 0\n"));
+    EXPECT_THAT(text, HasSubstr("64 MiB at 0x1000000000\n"));
     EXPECT_THAT(text, HasSubstr("SGX2              no\n"));
     EXPECT_THAT(text, HasSubstr("budget            32 MiB\n"));
     EXPECT_THAT(text, HasSubstr("i-1    8 MiB"));

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct SgxHardware {
     struct Section {
         uint64_t base = 0;  // physical
         uint64_t size = 0;
+        std::optional<NumaNode> node{};  // where it can be told
     };
     struct Node {
         NumaNode node;

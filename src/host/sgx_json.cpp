@@ -12,7 +12,9 @@ using codec::json::Json;
 Json to_json(const SgxHardware& hardware) {
     Json sections = Json::array();
     for (const auto& section : hardware.sections)
-        sections.push_back({{"base", section.base}, {"size", section.size}});
+        sections.push_back({{"base", section.base},
+                            {"size", section.size},
+                            {"node", section.node ? Json(section.node->value) : Json(nullptr)}});
     return {{"present", hardware.present},
             {"sgx1", hardware.sgx1},
             {"sgx2", hardware.sgx2},

@@ -38,6 +38,45 @@ TEST(HostSgx, SectionsAndNodesAreRead) {
     EXPECT_EQ(sgx.nodes[0].total_bytes, 98'041'856U);
 }
 
+// Two sockets with 4 GiB each and a section at the end of each, in blocks of 2 GiB.
+class HostSgxNodes : public testing::Test {
+  protected:
+    HostSgxNodes() {
+        root_.put("/sys/devices/system/memory/block_size_bytes", "80000000\n");
+        for (const char* block : {"node0/memory0", "node0/memory1", "node1/memory2", "node1/memory3"})
+            root_.put(std::string("/sys/devices/system/node/") + block + "/state", "online\n");
+        root_.put("/sys/devices/system/node/node0/hugepages", "");
+    }
+    static CpuidAnswer sections(uint32_t leaf, uint32_t subleaf) {
+        if (leaf == 7) return {.ebx = 1U << 2};
+        if (leaf != 0x12 || subleaf < 2 || subleaf > 3) return {};
+        return subleaf == 2 ? CpuidAnswer{.eax = 0xfc00'0001, .ecx = 0x0400'0001}
+                            : CpuidAnswer{.eax = 0xf800'0001, .ebx = 1, .ecx = 0x0800'0001};
+    }
+    std::vector<SgxHardware::Section> read(const char* node0, const char* node1) {
+        root_.put("/sys/devices/system/node/node0/x86/sgx_total_bytes", node0);
+        root_.put("/sys/devices/system/node/node1/x86/sgx_total_bytes", node1);
+        return read_sgx({NumaNode{0}, NumaNode{1}}, sections, root_.path()).sections;
+    }
+    const FakeRoot root_;
+};
+
+TEST_F(HostSgxNodes, ASectionIsAtTheNodeWhoseMemoryItEnds) {
+    const auto sections = read("67108864\n", "134217728\n");
+
+    ASSERT_EQ(sections.size(), 2U);
+    EXPECT_EQ(sections[0].node, NumaNode{0});
+    EXPECT_EQ(sections[1].node, NumaNode{1});
+}
+
+TEST_F(HostSgxNodes, WhatDoesNotAddUpIsNotSaid) {
+    EXPECT_EQ(read("134217728\n", "67108864\n")[0].node, std::nullopt);
+}
+
+TEST_F(HostSgxNodes, WhereOneNodeHasAllItIsThatOne) {
+    EXPECT_EQ(read("201326592\n", "0\n")[1].node, NumaNode{0});
+}
+
 TEST(HostSgx, AProcessorWithoutItHasNothing) {
     const FakeRoot root;
 
