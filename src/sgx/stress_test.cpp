@@ -2,8 +2,8 @@
 //
 // Several processors run conflicting leaves on the same few pages at once. What must hold after each step:
 // the EPCM's invariants; an answer that the architecture has; and of every page that some enclave can reach,
-// the contents that were put there for this enclave and address, wherever it went in between. At the end
-// everything can be removed: no latch was kept.
+// the contents that were put there for this enclave and address (or are a copy of the one page that
+// EACCEPTCOPY takes), wherever it went in between. At the end everything can be removed: no latch was kept.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -30,6 +30,7 @@ constexpr int kSteps = 1500;
 constexpr PageIndex kStressVa{16};
 constexpr PageIndex kFirstFree{17};
 constexpr uint32_t kFreePages = 10;
+constexpr size_t kPagesOfEach = 6;
 constexpr uint64_t kDebug = attributes::MODE64BIT | attributes::DEBUG;
 
 // What a kernel keeps of a page that it evicted. Whoever takes it out may load it; two may try.
@@ -53,6 +54,18 @@ class Stress : public testing::Test {
     // A pattern that says whose the page is.
     static uint64_t pattern(uint32_t enclave, uint64_t linear) {
         return linear ^ (uint64_t{enclave} + 1) << 60;
+    }
+
+    // Linear; those that visits use.
+    static std::array<uint64_t, kPagesOfEach> pages_of(const TestEnclave& enclave) {
+        return {enclave.data(),         enclave.data2(),        enclave.free_linear(0),
+                enclave.free_linear(1), enclave.free_linear(2), enclave.free_linear(3)};
+    }
+    static uint64_t source_of(const TestEnclave& enclave) { return enclave.data2(); }  // of EACCEPTCOPY
+    bool belongs_to(uint64_t word, uint32_t enclave) const {
+        return word == 0 || std::ranges::any_of(pages_of(enclaves_[enclave]), [&](uint64_t linear) {
+                   return word == pattern(enclave, linear);
+               });
     }
 
     static bool is_one_of(const Answer& answer, std::initializer_list<Answer> allowed) {
@@ -80,7 +93,7 @@ class Stress : public testing::Test {
             const PageIndex page = any_page();
             const auto& enclave = enclaves_[pick(2)];
             const Exception invalid{vector::PF, 0x8003, epc_linear(page)};
-            switch (pick(9)) {
+            switch (pick(11)) {
                 case 0:
                     require_answer("EREMOVE", kernel.eremove(page), {success(), gp(), status(ENCLAVE_ACT)});
                     break;
@@ -110,9 +123,10 @@ class Stress : public testing::Test {
                     load(kernel, page, pick(2) == 0);
                     break;
                 case 5: {
-                    const uint64_t linear = enclave.free_linear(pick(4));
-                    require_answer("EAUG", kernel.eaug(page, enclave.secs, linear),
-                                   {success(), gp(), {.fault = invalid}});
+                    const uint64_t linear = pages_of(enclave).at(pick(kPagesOfEach));
+                    const auto answer = kernel.eaug(page, enclave.secs, linear);
+                    require_answer("EAUG", answer, {success(), gp(), {.fault = invalid}});
+                    if (answer == success()) machine_.map_epc(linear, page);
                     break;
                 }
                 case 6:
@@ -130,8 +144,27 @@ class Stress : public testing::Test {
                                     status(PAGE_NOT_MODIFIABLE)});
                     break;
                 case 8:
-                    visit(cpu, kernel, enclave, pick(2) == 0 ? enclave.tcs() : enclave.tcs2(), random());
+                    visit(cpu, kernel, enclave, pick(2) == 0 ? enclave.tcs() : enclave.tcs2(), random);
                     break;
+                case 9: {
+                    const Exception unreadable{vector::PF, 0x8001, epc_linear(page)};
+                    const auto answer = kernel.encls(Encls::EDBGRD, 0, epc_linear(page));
+                    require_answer("EDBGRD", answer,
+                                   {success(), gp(), {.fault = unreadable}, status(PAGE_NOT_DEBUGGABLE)});
+                    const uint64_t word = cpu.registers().rbx;
+                    if (answer == success())
+                        require(belongs_to(word, 0) || belongs_to(word, 1), "EDBGRD of nobody's", {});
+                    break;
+                }
+                case 10: {  // behind the words that visits leave
+                    const uint64_t address = epc_linear(page) + 8 * (1 + pick(511));
+                    require_answer("EDBGWR", kernel.encls(Encls::EDBGWR, random(), address),
+                                   {success(),
+                                    gp(),
+                                    {.fault = Exception{vector::PF, 0x8003, address}},
+                                    status(PAGE_NOT_DEBUGGABLE)});
+                    break;
+                }
             }
             const auto inconsistency = machine_.engine().find_inconsistency();
             require(!inconsistency, inconsistency ? inconsistency->c_str() : "", {});
@@ -167,25 +200,70 @@ class Stress : public testing::Test {
         const Exception invalid{vector::PF, 0x8003, epc_linear(page)};
         require_answer("ELD", answer, {success(), gp(), {.fault = invalid}, status(MAC_COMPARE_FAIL)});
         if (answer != success()) return;
+        machine_.map_epc(sealed->linear, page);
         const std::lock_guard lock(mutex_);
         ++loads_[sealed->pcmd.MAC];
     }
 
+    // EACCEPT, EMODPE or EACCEPTCOPY, whatever the page is at the moment.
+    void change_from_inside(FakeCpu& cpu, EnclaveMaker& thread, const TestEnclave& enclave, uint64_t linear,
+                            uint64_t chance) {
+        constexpr uint64_t kReg = secinfo::pt(PageType::REG);
+        constexpr uint64_t kNew = secinfo::R | secinfo::W | secinfo::PENDING | kReg;
+        constexpr uint64_t kRequests[] = {kNew, secinfo::R | secinfo::PR | kReg,
+                                          secinfo::MODIFIED | secinfo::pt(PageType::TRIM)};
+        const uint64_t operand = enclave.at(6) + 2048 + 64 * cpu.processor().id();  // what no exit writes
+        const auto call = [&](Enclu leaf, uint64_t flags, uint64_t source = 0) {
+            const SECINFO info{.FLAGS = flags, .RESERVED = {}};
+            require(cpu.store(operand, object_bytes(info)).has_value(), "its own page", {});
+            return thread.enclu(leaf, operand, linear, source);
+        };
+        const auto fault = [](uint32_t error, uint64_t address) {
+            return Answer{.fault = Exception{vector::PF, error, address}};
+        };
+        switch (chance % 3) {
+            case 0: {
+                const auto answer = call(Enclu::EACCEPT, kRequests[chance / 3 % std::size(kRequests)]);
+                require_answer("EACCEPT", answer,
+                               {success(), gp(), fault(0x8005, linear), fault(4, linear),
+                                status(PAGE_ATTRIBUTES_MISMATCH), status(NOT_TRACKED)});
+                if (answer == success()) ++accepted_;
+                break;
+            }
+            case 1:
+                require_answer("EMODPE", call(Enclu::EMODPE, secinfo::R | secinfo::W),
+                               {success(), gp(), fault(0x8005, linear), fault(4, linear)});
+                break;
+            case 2: {
+                const uint64_t source = source_of(enclave);
+                const auto answer = call(Enclu::EACCEPTCOPY, secinfo::R | secinfo::W | kReg, source);
+                require_answer("EACCEPTCOPY", answer,
+                               {success(), gp(), fault(6, linear), fault(4, source), fault(0x8005, source),
+                                status(PAGE_ATTRIBUTES_MISMATCH)});
+                if (answer == success()) ++copied_;
+                break;
+            }
+        }
+    }
     // Enters, uses what it reaches, leaves one way or the other.
     void visit(FakeCpu& cpu, EnclaveMaker& kernel, const TestEnclave& enclave, uint64_t tcs,
-               uint64_t chance) {
+               std::mt19937& random) {
         const auto entered = kernel.enter(tcs);
         require_answer("EENTER", entered, {success(), gp()});
         if (entered != success()) return;
         const uint32_t which = enclave.secs == enclaves_[0].secs ? 0 : 1;
-        for (const uint64_t linear : {enclave.data(), enclave.data2()}) {
+        for (const uint64_t linear : pages_of(enclave)) {
             Le64 word;
-            if (!cpu.load(linear, {reinterpret_cast<uint8_t*>(&word), sizeof word})) continue;
-            require(word == 0 || word == pattern(which, linear), "contents of another page", {});
-            word = pattern(which, linear);
-            static_cast<void>(cpu.store(linear, object_bytes(word)));
+            if (cpu.load(linear, {reinterpret_cast<uint8_t*>(&word), sizeof word})) {
+                require(
+                    word == 0 || word == pattern(which, linear) || word == pattern(which, source_of(enclave)),
+                    "contents of another page", {});
+                word = pattern(which, linear);
+                static_cast<void>(cpu.store(linear, object_bytes(word)));
+            }
+            change_from_inside(cpu, kernel, enclave, linear, random());
         }
-        if (chance % 3 == 0) {
+        if (random() % 3 == 0) {
             kernel.interrupt();
             require_answer("ERESUME", kernel.resume(tcs), {success(), gp()});
             if (!cpu.processor().is_inside()) {
@@ -216,6 +294,8 @@ class Stress : public testing::Test {
     size_t page_count_ = 0;
     std::map<std::array<uint8_t, 16>, int> loads_;  // by the sealed page's MAC
     std::atomic<int> wrong_{0};
+    std::atomic<int> accepted_{0};
+    std::atomic<int> copied_{0};
 };
 
 TEST_F(Stress, ConflictingLeavesKeepTheInvariants) {
@@ -225,6 +305,8 @@ TEST_F(Stress, ConflictingLeavesKeepTheInvariants) {
     for (auto& thread : threads)
         thread.join();
     EXPECT_EQ(wrong_, 0);
+    EXPECT_GT(accepted_, 0);
+    EXPECT_GT(copied_, 0);
     for (const auto& [mac, times] : loads_)
         EXPECT_EQ(times, 1) << "one sealed page became two";
 
