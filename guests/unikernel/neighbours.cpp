@@ -2,6 +2,7 @@
 //
 // With `neighbours`: two enclaves of one image, the second one open to debuggers. A kernel that shows one the
 // other's pages; debug leaves; a report from one to the other, and keys. Each line is compared by a test.
+#include "sgx/spec_enclave.hpp"
 #include "sgx/spec_report.hpp"
 #include "unikernel/unikernel.hpp"
 
@@ -52,6 +53,23 @@ void try_debug_leaves() {
     line("sum", enter(kSum));
 }
 
+// With TCS.FLAGS.DBGOPTIN, which the kernel sets for who is open to it.
+void try_debug_opt_in() {
+    constexpr uint64_t kInt3 = 18, kPopfOfTf = 40;  // of enclave.S, `instructions`
+    constexpr uint64_t kTf = 0x100;
+    constexpr uint64_t kFlags = offsetof(sgx::TCS, FLAGS);
+    line("opt-in", encls(leaf(Encls::EDBGWR), sgx::TCS::DBGOPTIN, epc_page(kEpcPages + 1) + kFlags, 0));
+    report_inside("debugged int3", kRun, kInt3, kNeighbour);
+    report_inside("debugged popf of tf", kRun, kPopfOfTf, kNeighbour);
+    const uint64_t usual = user_rflags;
+    user_rflags = usual | kTf;
+    enter_at(kNeighbour, kNothing);
+    user_rflags = usual;
+    report("debugged step", 0);
+    report("it resumes", resume(kNeighbour));
+    report_inside("debugged in the end", kSum, 0, kNeighbour);
+}
+
 ReportIo report_io;
 KeyIo key_io;
 
@@ -99,6 +117,7 @@ void run_neighbours() {
     line("neighbour", build_neighbour());
     try_mappings();
     try_debug_leaves();
+    try_debug_opt_in();
     report_to_neighbour();
     seal();
 }

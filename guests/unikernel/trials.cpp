@@ -276,15 +276,15 @@ void report(const char* name, uint64_t result) {
     print_text("\n");
 }
 
-void report_inside(const char* name, uint64_t command, uint64_t argument) {
-    const uint64_t result = enter(command, argument);
+void report_inside(const char* name, uint64_t command, uint64_t argument, uint64_t tcs) {
+    const uint64_t result = enter_at(tcs, command, argument);
     if (!was_exception()) return line(name, result);
     const uint64_t at_aep = last_exception().rip == address(run_enclave_aep) ? last_exception().rax : 0;
     print_text(name);
     print_exception();
     line(" rax", at_aep);
-    enter(kNothing);
-    line("  exitinfo", resume());
+    enter_at(tcs, kNothing);
+    line("  exitinfo", resume(tcs));
 }
 
 // A timer's interrupts end the enclave's loop again and again; it resumes by itself until there were five.

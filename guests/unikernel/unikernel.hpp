@@ -113,7 +113,7 @@ void print_exception();  // the last one
 void report(const char* name, uint64_t result);
 // Of the enclave's. After an exception it is entered once more, where it has a look at its saved state and
 // makes the interrupted code leave; EXITINFO is what that gives.
-void report_inside(const char* name, uint64_t command, uint64_t argument);
+void report_inside(const char* name, uint64_t command, uint64_t argument, uint64_t tcs = kEnclave);
 
 uint64_t epc_page(uint64_t number);      // linear, for ring 0
 uint64_t epc_address(uint64_t number);   // physical

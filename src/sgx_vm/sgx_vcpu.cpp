@@ -153,6 +153,10 @@ Result<void> SgxVcpu::set_view(kvm::View view, const kvm::Delivery& delivery) {
 }
 
 kvm::Delivery SgxVcpu::delivery_of(const sgx::Exception& exception) {
+    // KVM takes an exception of this vector for that of an INT3 where RIP is, and goes on behind it. As an
+    // interrupt of the same vector it leaves RIP at the AEP.
+    if (exception.vector == sgx::vector::BP)
+        return {.kind = kvm::Delivery::Kind::Interrupt, .vector = exception.vector};
     kvm::Delivery delivery{.kind = kvm::Delivery::Kind::Exception, .vector = exception.vector};
     // SDM vol. 3A, "Exceptions and Interrupts" (table): those with an error code.
     constexpr uint64_t kWithErrorCode = 1U << 8 | 0x1fU << 10 | 1U << 17 | 1U << 21 | 1U << 29 | 1U << 30;

@@ -239,6 +239,26 @@ TEST(SgxNeighbours, DebuggersReachWhoOptedInOnly) {
     EXPECT_EQ(all_said(neighbours(), "sum").at(2), number(42));
 }
 
+std::string exitinfo_of(const std::string& name) {
+    const auto& console = neighbours().console;
+    const auto at = console.find("\n" + name + " ");
+    const std::string label = "  exitinfo ";
+    const auto found = at == std::string::npos ? at : console.find(label, at);
+    return found == std::string::npos ? "none" : console.substr(found + label.size(), 16);
+}
+
+TEST(SgxNeighbours, ADebuggerThatTheEnclaveOptedInToSeesItsBreakpointsAndSteps) {
+    constexpr uint64_t kTrap = 0x8000'0301, kBreakpoint = 0x8000'0603;
+    EXPECT_EQ(of_neighbours("opt-in"), number(0));
+    EXPECT_EQ(of_neighbours("debugged int3"), exit_by(3));
+    EXPECT_EQ(exitinfo_of("debugged int3"), number(kBreakpoint));
+    EXPECT_EQ(of_neighbours("debugged popf of tf"), exit_by(1));
+    EXPECT_EQ(exitinfo_of("debugged popf of tf"), number(kTrap));
+    EXPECT_EQ(of_neighbours("debugged step"), exception(1));
+    EXPECT_EQ(of_neighbours("it resumes"), number(0));
+    EXPECT_EQ(of_neighbours("debugged in the end"), number(99));
+}
+
 TEST(SgxNeighbours, AReportConvincesTheOneItIsForAndNobodyElse) {
     const auto bytes = bytes_of(of_neighbours("report"));
     ASSERT_EQ(bytes.size(), sizeof(sgx::REPORT));
