@@ -149,6 +149,7 @@ constexpr Word kWords[] = {
     {"neighbours", run_neighbours},
     {"seal", show_sealing_key},
     {"devices", run_devices},
+    {"disk", use_disk},
     {"processors", run_processors},
     {"cr3", load_epc_into_cr3},
     {"smi", send_smi},

@@ -144,6 +144,7 @@ void run_trials();
 void run_neighbours();
 void show_sealing_key();
 void run_devices();
+void use_disk();
 void run_processors();
 void run_timing();
 void run_computing();

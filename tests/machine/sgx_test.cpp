@@ -2,7 +2,10 @@
 //
 // SGX on KVM: the unikernel (guests/unikernel) builds an enclave, uses it, and tries what must not work. One
 // run of it serves all tests of a suite: it is the slow part.
+#include <filesystem>
+#include <fstream>
 #include <map>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -300,6 +303,33 @@ TEST(SgxDevices, NoDeviceReadsOrWritesEpc) {
         EXPECT_EQ(of_devices(what), number(kNeedsReset)) << what;
     EXPECT_EQ(all_said(devices(), "sum").at(1), number(42));
     EXPECT_EQ(all_said(devices(), "sum").at(2), number(42));
+}
+
+// By PCI, as a primary VM has it: neither what would leave by a disk nor what would come from one.
+TEST(SgxDevices, NoDiskTakesOrGivesPagesOfTheEpc) {
+    const std::string disk = testing::TempDir() + "sgx-disk";
+    std::ofstream(disk) << std::string(4096, 'd');
+    const auto run = run_guest({.kernel = "unikernel.elf",
+                                .command_line = "disk",
+                                .sgx = epc_of(2),
+                                .disk = disk,
+                                .deadline = std::chrono::seconds(60)});
+    std::ostringstream content;
+    content << std::ifstream(disk).rdbuf();
+    std::filesystem::remove(disk);
+    ASSERT_TRUE(run) << run.error().to_string();
+
+    constexpr uint64_t kNeedsReset = 0x40;
+    EXPECT_EQ(said(*run, "write from ram"), number(0)) << "S_OK";
+    EXPECT_EQ(said(*run, "write from epc"), number(kNeedsReset));
+    EXPECT_EQ(said(*run, "read into epc"), number(kNeedsReset));
+    EXPECT_EQ(said(*run, "read into ram"), number(0));
+    EXPECT_EQ(said(*run, "it read"), number(0x6464'6464'6464'6464));
+    EXPECT_THAT(all_said(*run, "sum"), testing::ElementsAre(number(42), number(42)));
+    std::string secret(512, 0);
+    for (size_t i = 0; i < secret.size(); ++i)
+        secret[i] = static_cast<char>(0x5ec2'e7ab'1e5e'c2e7U >> 8 * (i % 8));
+    EXPECT_EQ(content.str(), secret + std::string(4096 - 512, 'd'));
 }
 
 TEST(SgxDevices, WhatKvmWritesForAGuestDoesNotReachEpc) {
