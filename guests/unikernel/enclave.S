@@ -270,6 +270,7 @@ sweep:
     mov 24(%rsi), %r11
     xor %r12d, %r12d
     mov $1, %r13d
+    mov $1, %ebx                    /* what comes out hangs on nothing but the pages */
 .Lvisit:
     test %r11, %r11
     jz .Lin_order

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // With `processors`, on four of them: several in one enclave at once, and what one processor can do to
-// another that is inside: NMI, SMI, INIT. With `cr3`, on two: what becomes of one whose page tables are in
-// EPC. Each line is compared by a test.
+// another that is inside: NMI, SMI, INIT. With `crowd`, likewise: all of them need more EPC than is in
+// memory. With `cr3`, on two: what becomes of one whose page tables are in EPC. Each line is compared by a
+// test.
 #include "unikernel/unikernel.hpp"
 
 using alcove::sgx::Encls;
@@ -195,6 +196,26 @@ void run_processors() {
     try_nmi();
     try_init();
     try_smi();
+}
+
+// Each goes through pages of its own, which are too many for their host's budget together. They begin alike,
+// and so all have to come to the same.
+void run_crowd() {
+    constexpr uint64_t kPagesOfEach = 71;  // odd: each page is read and written by turns
+    static_assert(kPagesOfEach * kProcessors <= kHeapPages);
+    line("started", start_processors(kProcessors));
+    build_heap();
+    uint64_t sweeps[kProcessors][4];
+    for (uint64_t number = 0; number < kProcessors; ++number) {
+        sweeps[number][0] = kEnclave + kHeap + number * kPagesOfEach * alcove::sgx::kPageSize;
+        sweeps[number][1] = kPagesOfEach;
+        sweeps[number][2] = 2 * kPagesOfEach;
+        sweeps[number][3] = 0;
+        if (number != 0) begin(number, kSweep, address(sweeps[number]));
+    }
+    line("swept", enter(kSweep, address(sweeps[0])));
+    for (uint64_t number = 1; number < kProcessors; ++number)
+        line("swept", result_of(number));
 }
 
 void load_epc_into_cr3() {

@@ -151,6 +151,7 @@ constexpr Word kWords[] = {
     {"devices", run_devices},
     {"disk", use_disk},
     {"processors", run_processors},
+    {"crowd", run_crowd},
     {"cr3", load_epc_into_cr3},
     {"smi", send_smi},
 };

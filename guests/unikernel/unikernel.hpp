@@ -146,6 +146,7 @@ void show_sealing_key();
 void run_devices();
 void use_disk();
 void run_processors();
+void run_crowd();
 void run_timing();
 void run_computing();
 void run_sweeps();

@@ -395,6 +395,27 @@ TEST(SgxProcessors, AnSmiInsideDoesNoHarm) {
     EXPECT_EQ(of_processors("intact after smi"), number(1));
 }
 
+TEST(SgxProcessors, FourGoThroughMoreEpcThanIsInMemory) {
+    auto configuration = epc_of(2);
+    configuration.population = sgx::Population::Oversubscribe;
+    configuration.budget_mib = 1;
+    const auto run = run_guest({.kernel = "unikernel.elf",
+                                .command_line = "crowd",
+                                .vcpus = kProcessors,
+                                .sgx = configuration,
+                                .deadline = std::chrono::seconds(120)});
+    ASSERT_TRUE(run) << run.error().to_string();
+
+    EXPECT_EQ(said(*run, "accepted"), number(491));
+    const auto swept = all_said(*run, "swept");
+    ASSERT_EQ(swept.size(), kProcessors) << run->console;
+    EXPECT_NE(swept[0], kOnes);
+    EXPECT_THAT(swept, testing::Each(swept[0])) << "each page came back as it went";
+    EXPECT_GT(run->spill.evictions, 300U);
+    EXPECT_GT(run->spill.loads, 100U);
+    EXPECT_LE(run->sgx->occupancy.resident, 256U) << "the budget, in pages";
+}
+
 // ---- What ends a machine ----
 
 // A triple fault, or the processor stands still: KVM goes round between what it reads and what it may not
