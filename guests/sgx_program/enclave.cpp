@@ -18,6 +18,7 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 constexpr uint32_t kEenter = 2;
+constexpr uint64_t kGrown = 64;  // the first page that may be taken later, behind those of the image
 
 extern "C" {
 // call_enclave.S
@@ -102,6 +103,20 @@ Enclave::~Enclave() {
 
 uint64_t Enclave::sum_address() const {
     return reinterpret_cast<uint64_t>(base_) + kDataPage * kPage;
+}
+
+uint64_t Enclave::grow(uint64_t pages) const {
+    uint8_t* const begin = base_ + kGrown * kPage;
+    void* const mapped =
+        ::mmap(begin, pages * kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, device_.get(), 0);
+    if (mapped == MAP_FAILED) return 0;
+    const uint64_t range[] = {reinterpret_cast<uint64_t>(begin), pages};
+    return enter(kAccept, reinterpret_cast<uint64_t>(range)).answer;
+}
+
+uint32_t Enclave::sweep_grown(uint64_t pages) const {
+    const uint64_t in_order[] = {reinterpret_cast<uint64_t>(base_ + kGrown * kPage), pages, pages, 0};
+    return enter(kSweep, reinterpret_cast<uint64_t>(in_order)).function;
 }
 
 Exit Enclave::enter(Command command, uint64_t argument) const {

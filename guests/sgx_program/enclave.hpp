@@ -33,6 +33,10 @@ class Enclave {
     Exit enter(Command command, uint64_t argument) const;
     // Where the sum is that kAdd adds to.
     uint64_t sum_address() const;
+    // Touches so many pages more, which are there from then on; how many were taken.
+    uint64_t grow(uint64_t pages) const;
+    // Reads and writes so many of those again; the leaf by which it came back.
+    uint32_t sweep_grown(uint64_t pages) const;
 
   private:
     Enclave(Fd device, uint8_t* base) : device_(std::move(device)), base_(base) {}

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sgx_program: what a program with enclaves does under an unmodified Linux. It prints a line for each thing
-// it saw; tests/machine/sgx_linux_test.cpp says what that has to be.
+// sgx_program: what programs with enclaves do under an unmodified Linux, a thing a word (program.hpp). It
+// prints a line for each thing it saw; tests/machine/sgx_linux_test.cpp says what that has to be.
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <thread>
 
 #include <fcntl.h>
@@ -16,14 +17,9 @@
 #include <unistd.h>
 
 #include "sgx/spec_report.hpp"
-#include "sgx_program/enclave.hpp"
+#include "sgx_program/program.hpp"
 
 namespace alcove::sgx_program {
-
-namespace {
-
-constexpr uint64_t kExitCode = 1;
-constexpr int kMoreThanFit = 60;  // enclaves, one after the other: all of the EPC and more
 
 void line(const char* name, uint64_t value) {
     std::printf("%s %lx\n", name, value);
@@ -35,6 +31,19 @@ void line(const char* name, const Exit& exit) {
     std::fflush(stdout);
 }
 
+Enclave build(bool debug) {
+    auto enclave = Enclave::build(debug);
+    if (!enclave) {
+        std::printf("FAILED %s\n", enclave.error().to_string().c_str());
+        std::exit(kFailure);
+    }
+    return std::move(enclave).value();
+}
+
+namespace {
+
+constexpr int kMoreThanFit = 60;  // enclaves, one after the other: all of the EPC and more
+
 void print_words(const char* name, const void* from, size_t bytes) {
     std::printf("%s", name);
     for (size_t i = 0; i < bytes / 8; ++i) {
@@ -44,15 +53,6 @@ void print_words(const char* name, const void* from, size_t bytes) {
     }
     std::printf("\n");
     std::fflush(stdout);
-}
-
-Enclave build(bool debug) {
-    auto enclave = Enclave::build(debug);
-    if (!enclave) {
-        std::printf("FAILED %s\n", enclave.error().to_string().c_str());
-        std::exit(kExitCode);
-    }
-    return std::move(enclave).value();
 }
 
 ReportIo report_io;
@@ -122,7 +122,8 @@ void take_processor(const Enclave& enclave) {
     line("sum", enclave.enter(kSum, 0).answer);
 }
 
-void run() {
+// Everything that a program may meet.
+void meet_everything() {
     std::optional<Enclave> enclave(build(false));
     const Enclave other = build(true);
     enclave->enter(kAdd, 40);
@@ -150,10 +151,16 @@ void run() {
     line("built again", kMoreThanFit);
 }
 
+int run(std::string_view word) {
+    if (word == "outgrow") outgrow_epc();
+    if (word.empty()) meet_everything();
+    return 0;
+}
+
 }  // namespace
 
 }  // namespace alcove::sgx_program
 
-int main() {
-    alcove::sgx_program::run();
+int main(int count, char** words) {
+    return alcove::sgx_program::run(count > 1 ? words[1] : "");
 }

@@ -164,6 +164,7 @@ TEST_P(SgxLinuxSelftests, All16Pass) {
         EXPECT_THAT(done.console, HasSubstr("# Totals: pass:1" + rest));
     }
     EXPECT_THAT(done.console, HasSubstr("init: selftests failed 0 times"));
+    EXPECT_GT(done.sgx->asynchronous_exits, 0U);
     for (const char* leaf : {"EWB", "ELDU", "EAUG", "EMODPR", "EMODT", "EACCEPT", "EMODPE", "ERESUME"})
         EXPECT_GT(completed(done, leaf), 0U) << leaf;
     if (GetParam().population == Population::Static) return;

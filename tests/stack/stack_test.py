@@ -1198,12 +1198,13 @@ $b reboot -f
         self.assertLess(int(inside(used)), during - 3000, "the disk has the space of the spill file again")
 
     def balloon_ramdisk(self):
-        """An init that runs the balloon's program, and once, when it holds much, kills it."""
+        """An init that runs the balloon's program, once, when it holds much, kills it, and lets another one outgrow the EPC."""
         root = self.folder / "balloon-init"
         for folder in ("bin", "dev", "proc", "sys"):
             (root / folder).mkdir(parents=True)
         shutil.copy("/bin/busybox", root / "bin")
         shutil.copy(GUESTS / "epc_balloon", root)
+        shutil.copy(GUESTS / "sgx_program", root)
         (root / "init").write_text("""#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t proc proc /proc
@@ -1215,7 +1216,9 @@ echo "vm: balloon runs"
 while [ "$($b ls /proc/$program/fd | $b wc -l)" -lt 800 ]; do $b sleep 1; done
 $b sleep 10
 $b kill -9 $program
+wait $program
 echo "vm: balloon killed"
+/sgx_program outgrow
 $b sleep 3600
 """)
         (root / "init").chmod(0o755)
@@ -1271,6 +1274,17 @@ $b sleep 3600
             self.wait_for_console("balloon", "vm: balloon killed")
             state = self.wait_for_balloon("balloon", lambda budget, _: budget == 8 and lent() == 8, "all of its EPC")
             self.assertEqual((state["balloon"]["target_bytes"], state["balloon"]["reported_bytes"]), (6 << 20, 0))
+
+        with self.subTest("what Linux pages is counted"):
+            console = self.wait_for_console("balloon", "swept")
+            self.assertRegex(console, r"grown 8ac\s")
+            self.assertRegex(console, r"swept 4\s", "EEXIT")
+            state = self.sgx_of("balloon")["state"]
+            self.assertGreater(state["asynchronous_exits"], 2220, "each page was touched")
+            for leaf, least in (("EAUG", 2220), ("EACCEPT", 2220), ("EWB", 200), ("ELDU", 50)):
+                self.assertGreaterEqual(state["leaves"][leaf]["completed"], least, leaf)
+            listed, = (vm for vm in alcove("vm", "list")["vms"] if vm["name"] == "balloon")
+            self.assertEqual(listed["sgx_state"]["leaves"]["EWB"], state["leaves"]["EWB"])
 
         with self.subTest("balloons that can not be"):
             with self.assertRaises(Refused) as refused:

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the parts of the program share, and what its first argument may ask for.
+#pragma once
+
+#include "sgx_program/enclave.hpp"
+
+namespace alcove::sgx_program {
+
+constexpr int kFailure = 1;  // the program's exit code
+
+void line(const char* name, uint64_t value);
+void line(const char* name, const Exit& exit);
+
+Enclave build(bool debug);  // ends the program where it can not
+
+// Enclaves that are larger than the EPC, and grow into it.
+void outgrow_epc();
+
+}  // namespace alcove::sgx_program
