@@ -135,6 +135,7 @@ void meet_everything() {
     get_key("other seal key", other, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
     debug("debug", other);
     debug("no debug", *enclave);
+    debug_processes();
     take_processor(*enclave);
     enclave.reset();
     enclave.emplace(build(false));

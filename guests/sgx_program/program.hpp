@@ -14,6 +14,8 @@ void line(const char* name, const Exit& exit);
 
 Enclave build(bool debug);  // ends the program where it can not
 
+// A debugger and breakpoints, in processes that use enclaves.
+void debug_processes();
 // Enclaves that are larger than the EPC, and grow into it.
 void outgrow_epc();
 

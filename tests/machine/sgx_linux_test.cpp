@@ -140,6 +140,19 @@ TEST_F(SgxLinux, AProcessorThatIsTakenAndGivenBackDisturbsNoEnclave) {
     EXPECT_EQ(sum(3), "2a");
 }
 
+// In the kernel and in processes, while enclaves are built and entered.
+TEST_F(SgxLinux, ProbesBreakpointsAndStepsWorkBesideEnclaves) {
+    EXPECT_THAT(said("init: kprobe"), HasSubstr("sgx_ioctl+0x9"));
+    EXPECT_THAT(said("init: kprobe"), Not(testing::ContainsRegex("OPTIMIZED|FTRACE|DISABLED"))) << "by INT3";
+    const auto hits = all_said(one(), "init: kprobe hits");
+    ASSERT_EQ(hits.size(), 1U);
+    EXPECT_GT(std::atoi(hits[0].c_str()), 100) << "ioctls";
+    EXPECT_EQ(said("breakpoints"), "3");
+    EXPECT_EQ(said("beside breakpoints"), "1e");
+    EXPECT_EQ(said("stepped child ends with"), "c") << "the sum";
+    EXPECT_GT(std::strtoul(said("steps").c_str(), nullptr, 16), 50U);
+}
+
 // ENCLU finds no TCS, and the vDSO tells the program.
 TEST_F(SgxLinux, AProgramIsToldThatItsEnclaveIsLostAndBuildsAnother) {
     EXPECT_THAT(said("lost"),
