@@ -40,6 +40,10 @@ Enclave build(bool debug) {
     return std::move(enclave).value();
 }
 
+void use() {
+    line("sum", build(false).enter(kAdd, 42).answer);
+}
+
 namespace {
 
 constexpr int kMoreThanFit = 60;  // enclaves, one after the other: all of the EPC and more
@@ -152,8 +156,11 @@ void meet_everything() {
     line("built again", kMoreThanFit);
 }
 
-int run(std::string_view word) {
+int run(std::string_view word, const char* command_line) {
+    if (word == "use") use();
     if (word == "outgrow") outgrow_epc();
+    if (word == "kexec") hand_over(Way::Kexec, command_line);
+    if (word == "crash") hand_over(Way::Crash, command_line);
     if (word.empty()) meet_everything();
     return 0;
 }
@@ -163,5 +170,5 @@ int run(std::string_view word) {
 }  // namespace alcove::sgx_program
 
 int main(int count, char** words) {
-    return alcove::sgx_program::run(count > 1 ? words[1] : "");
+    return alcove::sgx_program::run(count > 1 ? words[1] : "", count > 2 ? words[2] : "");
 }

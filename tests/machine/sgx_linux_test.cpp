@@ -22,8 +22,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 // sgx_init has the words.
-constexpr const char* kNoSelftests = " selftests=0";
 constexpr const char* kProgram = " selftests=0 program";
+constexpr const char* kKexec = " selftests=0 kexec";
 constexpr const char* kInterruptLoad = " load";
 
 struct Boot {
@@ -32,6 +32,7 @@ struct Boot {
     std::string words{};
     unsigned times = 1;  // the selftests
     uint32_t node = 0;   // of the second section
+    const char* initrd = "sgx.cpio";
     std::string drop_epc_at{};
 };
 
@@ -48,7 +49,7 @@ GuestRun run(const Boot& boot) {
     configuration.population = boot.population;
     if (boot.population == Population::Oversubscribe) configuration.budget_mib = 1;
     auto result = run_guest({.kernel = "debian-kernel",
-                             .initrd = "sgx.cpio",
+                             .initrd = boot.initrd,
                              .command_line = "reboot=k panic=30 pci=off console=ttyS0 quiet times=" +
                                              std::to_string(boot.times) + boot.words,
                              .vcpus = boot.vcpus,
@@ -79,12 +80,13 @@ uint64_t completed(const GuestRun& run, std::string_view leaf) {
     return 0;
 }
 
-// Two VMs at once: one boots, in the other a program (guests/sgx_program) uses enclaves until all EPC is
-// lost, and after that.
+// Two VMs at once: in one a program (guests/sgx_program) uses enclaves until all EPC is lost, and after that;
+// the other boots three kernels, the second by kexec, the third when that one crashes.
 class SgxLinux : public testing::Test {
   protected:
     static void SetUpTestSuite() {
-        std::thread thread([] { other() = run({.words = kNoSelftests, .node = 1}); });
+        std::thread thread(
+            [] { other() = run({.vcpus = 2, .words = kKexec, .node = 1, .initrd = "sgx_kexec.cpio"}); });
         one() = run({.vcpus = 4, .words = kProgram, .drop_epc_at = "spinning 1"});
         thread.join();
     }
@@ -151,6 +153,20 @@ TEST_F(SgxLinux, ProbesBreakpointsAndStepsWorkBesideEnclaves) {
     EXPECT_EQ(said("beside breakpoints"), "1e");
     EXPECT_EQ(said("stepped child ends with"), "c") << "the sum";
     EXPECT_GT(std::strtoul(said("steps").c_str(), nullptr, 16), 50U);
+}
+
+// Each of them with a processor in an enclave of the one before.
+TEST_F(SgxLinux, AKernelThatTakesOverFindsItsEpcAndRunsEnclaves) {
+    const auto in_all = [](const std::string& name, const std::string& value) {
+        EXPECT_THAT(all_said(other(), name), testing::ElementsAre(value, value, value)) << name;
+    };
+    in_all("init: epc", "3145728 bytes");
+    in_all("init: devices", "sgx_enclave sgx_provision ");
+    in_all("sum", "2a");
+    EXPECT_THAT(all_said(other(), "inside when the kernel goes"),
+                testing::ElementsAre(testing::StartsWith("1"), testing::StartsWith("1")))
+        << "a kernel's messages may come before the end of a line";
+    EXPECT_THAT(other().console, Not(HasSubstr("FAILED")));
 }
 
 // ENCLU finds no TCS, and the vDSO tells the program.
