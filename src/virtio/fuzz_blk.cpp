@@ -3,9 +3,9 @@
 // Requests of any shape to a block device: the input is header and data, cut into pieces as it likes. The
 // file behind keeps its size, every request with room for a status comes back with one, and its sectors hold
 // what the requests could have put there.
-#include <algorithm>
 #include <cstdlib>
 
+#include "support/fuzz_input.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 #include "virtio/blk.hpp"
@@ -47,32 +47,25 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static Fixture fixture;
     fixture.machine.release_all();
-    ByteView input(data, size);
-    const auto byte = [&input]() -> uint8_t {
-        if (input.empty()) return 0;
-        const uint8_t value = input.front();
-        input = input.subspan(1);
-        return value;
-    };
+    FuzzInput input({data, size});
     virtio::FakeDriver driver(fixture.machine, *fixture.device);
     driver.start();
     auto& queue = driver.queue(0);
     uint16_t answered = 0;
     uint16_t added = 0;
 
-    while (!input.empty() && added < 40) {
+    while (!input.is_empty() && added < 40) {
         std::vector<virtio::FakeQueue::Piece> pieces;
-        const uint8_t shape = byte();
+        const uint8_t shape = input.byte();
         for (int i = 0; i <= shape % 4; ++i) {
-            const ByteView part = input.first(std::min<size_t>(byte(), input.size()));
-            input = input.subspan(part.size());
+            const ByteView part = input.take(input.byte());
             if (part.empty()) continue;
             const auto at = fixture.machine.allocate(part.size());
             fixture.machine.memory()->write_bytes(at, part).value();
             pieces.push_back({at, static_cast<uint32_t>(part.size()), false});
         }
         for (int i = 0; i < shape / 4 % 4; ++i) {
-            const uint32_t length = byte() * 16U + shape / 16;
+            const uint32_t length = input.byte() * 16U + shape / 16;
             pieces.push_back({fixture.machine.allocate(length), length, true});
         }
         if (pieces.empty() || !queue.add(pieces)) continue;

@@ -2,9 +2,9 @@
 //
 // A driver that says anything on the four queues of a port, in any order. The port is open when its driver
 // said so last; what is handed on is what was in the buffers; a message arrives whole or cut to its buffer.
-#include <algorithm>
 #include <cstdlib>
 
+#include "support/fuzz_input.hpp"
 #include "support/log.hpp"
 #include "virtio/driver_fake.hpp"
 #include "virtio/port.hpp"
@@ -50,35 +50,28 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static Fixture fixture;
     fixture.machine.release_all();
     fixture.came = 0;
-    ByteView input(data, size);
-    const auto byte = [&input]() -> uint8_t {
-        if (input.empty()) return 0;
-        const uint8_t value = input.front();
-        input = input.subspan(1);
-        return value;
-    };
+    FuzzInput input({data, size});
     virtio::FakeDriver driver(fixture.machine, fixture.device);
-    const uint64_t ports = (byte() & 1) != 0 ? port::feature::MULTIPORT : 0;
+    const uint64_t ports = (input.byte() & 1) != 0 ? port::feature::MULTIPORT : 0;
     driver.start(virtio::FakeDriver::kUsualFeatures | ports);
     uint64_t offered = 0;
     bool repeats = false;  // with a false index, buffers may come once more
 
-    for (int steps = 0; !input.empty() && steps < 200; ++steps) {
-        const uint8_t step = byte();
+    for (int steps = 0; !input.is_empty() && steps < 200; ++steps) {
+        const uint8_t step = input.byte();
         const auto queue = static_cast<uint16_t>(step % port::kQueues);
-        const uint8_t shape = byte();
+        const uint8_t shape = input.byte();
         if (shape == 0xff) {
-            driver.queue(queue).set_available_index(static_cast<uint16_t>(byte() * 7U));
+            driver.queue(queue).set_available_index(static_cast<uint16_t>(input.byte() * 7U));
             repeats = true;
         } else if (queue == port::kControlTransmitQueue && shape < 0x80) {
             const port::Control control{
-                .id = shape / 64U, .event = byte(), .value = static_cast<uint16_t>(byte() % 3)};
+                .id = shape / 64U, .event = input.byte(), .value = static_cast<uint16_t>(input.byte() % 3)};
             driver.queue(queue).add(object_bytes(control), {});
         } else if (queue == port::kReceiveQueue || queue == port::kControlReceiveQueue) {
             driver.queue(queue).add({}, {shape % 32U + 1});
         } else {
-            const ByteView part = input.first(std::min<size_t>(shape, input.size()));
-            input = input.subspan(part.size());
+            const ByteView part = input.take(shape);
             driver.queue(queue).add(part, {});
             offered += part.size();
         }
