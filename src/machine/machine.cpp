@@ -119,8 +119,15 @@ Result<void> Machine::disable_quirks(const MachinePlan& plan) {
 }
 
 Result<void> Machine::add_sgx(MachinePlan& plan) {
-    const auto planned = plan.sgx ? plan.sgx->configuration.epc : plan.hardware_sgx->configuration.epc;
-    TRY(plan.sgx ? add_software_sgx(plan) : add_hardware_sgx(std::move(*plan.hardware_sgx)));
+    const auto configuration = plan.sgx ? plan.sgx->configuration : plan.hardware_sgx->configuration;
+    std::vector<memory::GuestRange> ram;
+    for (const auto& mapped : memory_->mapped_regions())
+        ram.push_back(mapped.region.range);
+    // The layout is the machine version's, whoever runs the enclaves.
+    auto sections = TRY(
+        sgx::place_sections(configuration, ram, layout::device_ranges(), layout::kSgxPrivate.base.value()));
+    TRY(plan.sgx ? add_software_sgx(plan, std::move(sections))
+                 : add_hardware_sgx(std::move(*plan.hardware_sgx), std::move(sections)));
     const auto slots = sgx_->slots(next_slot_);
     for (const auto& slot : slots)
         TRY(vm_.set_memory_slot(slot));
@@ -129,27 +136,20 @@ Result<void> Machine::add_sgx(MachinePlan& plan) {
     for (size_t i = 0; i < sgx_->sections().size(); ++i)
         platform_.epc.push_back({.base = sgx_->sections()[i].base.value(),
                                  .size = sgx_->sections()[i].size,
-                                 .node = planned[i].node});
+                                 .node = configuration.epc[i].node});
     return {};
 }
 
-Result<void> Machine::add_software_sgx(const MachinePlan& plan) {
-    const sgx_vm::SgxVm::Place place{.occupied = layout::device_ranges(),
-                                     .private_base = layout::kSgxPrivate.base};
-    auto sgx = TRY(sgx_vm::SgxVm::create(vm_, *plan.sgx, memory_, place, plan.vcpu_count));
+Result<void> Machine::add_software_sgx(const MachinePlan& plan, sgx::Sections sections) {
+    auto sgx = TRY(sgx_vm::SgxVm::create(vm_, *plan.sgx, std::move(sections), memory_,
+                                         layout::kSgxPrivate.base, plan.vcpu_count));
     ALCOVE_CHECK(sgx->private_end() < layout::kSgxPrivate.end(), "room for every vCPU");
     software_sgx_ = sgx.get();
     sgx_ = std::move(sgx);
     return {};
 }
 
-// EPC lies where it would with software: the layout is the machine version's.
-Result<void> Machine::add_hardware_sgx(sgx_hardware::HardwarePlan plan) {
-    std::vector<memory::GuestRange> ram;
-    for (const auto& mapped : memory_->mapped_regions())
-        ram.push_back(mapped.region.range);
-    auto sections = TRY(sgx::place_sections(plan.configuration, ram, layout::device_ranges(),
-                                            layout::kSgxPrivate.base.value()));
+Result<void> Machine::add_hardware_sgx(sgx_hardware::HardwarePlan plan, sgx::Sections sections) {
     const auto supported = TRY(kvm_.supported_cpuid());
     sgx_ = TRY(sgx_hardware::HardwareSgx::create(hardware_calls_, vm_, std::move(plan), std::move(sections),
                                                  supported));

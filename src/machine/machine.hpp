@@ -135,8 +135,8 @@ class Machine : public Carvable {
     Result<void> add_memory_slots(const std::optional<PrimaryShape>& shape);
     Result<void> disable_quirks(const MachinePlan& plan);
     Result<void> add_sgx(MachinePlan& plan);
-    Result<void> add_software_sgx(const MachinePlan& plan);
-    Result<void> add_hardware_sgx(sgx_hardware::HardwarePlan plan);
+    Result<void> add_software_sgx(const MachinePlan& plan, sgx::Sections sections);
+    Result<void> add_hardware_sgx(sgx_hardware::HardwarePlan plan, sgx::Sections sections);
     Result<void> add_pci_bus(const PrimaryShape& shape);
     Result<void> add_chipset(chipset::Serial16550::Sink console);
     Result<void> add_vcpus(cpu::Topology topology);

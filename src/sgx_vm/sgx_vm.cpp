@@ -30,21 +30,16 @@ Result<void> check_kvm(const kvm::Vm& vm) {
 
 }  // namespace
 
-Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& plan,
+Result<std::unique_ptr<SgxVm>> SgxVm::create(const kvm::Vm& vm, const SgxPlan& plan, sgx::Sections sections,
                                              std::shared_ptr<const memory::GuestMemory> ram,
-                                             const Place& place, uint32_t vcpus) {
+                                             memory::GuestAddress private_base, uint32_t vcpus) {
     TRY(check_kvm(vm));
-    std::vector<memory::GuestRange> ranges;
-    for (const auto& mapped : ram->mapped_regions())
-        ranges.push_back(mapped.region.range);
-    auto sections =
-        TRY(sgx::place_sections(plan.configuration, ranges, place.occupied, place.private_base.value()));
     const auto epc = TRY(sys::memfd("sgx-epc"));
     const uint64_t bytes = uint64_t{sections.pages()} * sgx::kPageSize;
     TRY(sys::truncate(epc, bytes));
     auto mappings = std::make_unique<ResidentMappings>();
     auto store = TRY(make_store(plan, epc, sections.pages(), *mappings));
-    auto memory = TRY(ProtectedMemory::create(sections, epc, place.private_base, vcpus));
+    auto memory = TRY(ProtectedMemory::create(sections, epc, private_base, vcpus));
     if (store.spilling != nullptr) TRY(memory.use_small_epc_pages());
     auto features = sgx::features_of(plan.configuration, sgx::kMachineXfrm, {kAvx});
     auto engine =

@@ -31,16 +31,12 @@ struct SgxPlan {
 
 class SgxVm : public SgxBackend {
   public:
-    // EPC goes above RAM or where the plan says, and never where something is `occupied`. Nobody but the
-    // protected view has anything from `private_base` on, up to private_end(). Errors: MachineConfig,
-    // KvmUnable.
-    struct Place {
-        std::vector<memory::GuestRange> occupied;
-        memory::GuestAddress private_base;
-    };
+    // EPC lies in `sections`, where nothing else is. Nobody but the protected view has anything from
+    // `private_base` on, up to private_end(). Errors: MachineConfig, KvmUnable.
     static Result<std::unique_ptr<SgxVm>> create(const kvm::Vm& vm, const SgxPlan& plan,
+                                                 sgx::Sections sections,
                                                  std::shared_ptr<const memory::GuestMemory> ram,
-                                                 const Place& place, uint32_t vcpus);
+                                                 memory::GuestAddress private_base, uint32_t vcpus);
 
     uint64_t private_end() const { return memory_.end(); }
     const std::vector<memory::GuestRange>& sections() const override { return engine_->sections().ranges(); }
