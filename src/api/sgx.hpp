@@ -44,6 +44,7 @@ struct Sgx {
     bool is_there() const { return sections[0].size_mib != 0; }
     bool has_spill_file() const { return budget_mib != 0; }
     bool has_balloon() const { return (flags & kBalloon) != 0; }
+    // Of a message: what sgx::check_balloon() says to people.
     bool can_have_balloon(uint64_t mib) const;
     bool is_hardware() const { return (flags & kHardware) != 0; }
     bool has_root() const { return is_there() && !is_hardware(); }

@@ -171,7 +171,7 @@ TEST_F(VmCommands, TheBalloonOfEpcIsSetAndShown) {
     EXPECT_EQ(alcove({"sgx", "set", "dev", "--balloon", "2", "--budget", "2"}).exit, 2);
     const auto refused = alcove({"sgx", "set", "dev", "--balloon", "8"});
     EXPECT_NE(refused.exit, 0);
-    EXPECT_NE(refused.err.find("which is 8 MiB"), std::string::npos) << refused.err;
+    EXPECT_NE(refused.err.find("that is 8 MiB"), std::string::npos) << refused.err;
 }
 
 TEST_F(VmCommands, AVmWithoutSgxHasNoneToShowOrLose) {

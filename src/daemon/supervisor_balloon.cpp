@@ -31,10 +31,9 @@ void Supervisor::set_epc_balloon(const std::string& id_or_name, uint64_t mib,
     if (!has_balloon(*record))
         return answer(fail(ErrorCode::InvalidArgument,
                            record->id + " has no balloon: start it with sgx.population = \"balloon\""));
+    if (auto checked = sgx::check_balloon(*record->sgx, mib); !checked)
+        return answer(fail(ErrorCode::InvalidArgument, checked.error().message()));
     const uint64_t size = record->sgx->size_mib();
-    if (mib >= size)
-        return answer(fail(ErrorCode::InvalidArgument,
-                           "the balloon is less than the EPC, which is " + std::to_string(size) + " MiB"));
     Vm& vm = vms_.at(record->id);
     const auto changeable = check_changeable(vm);
     if (!changeable) return answer(Failure{changeable.error()});
