@@ -10,6 +10,7 @@
 #include "cli/network_option.hpp"
 #include "cli/vm_config.hpp"
 #include "sgx/configuration_json.hpp"
+#include "support/bytes.hpp"
 
 namespace {
 
