@@ -44,10 +44,11 @@ struct LaunchPlan {
     }
     // Of the VM's whole cgroup: guest memory, the image while it is loaded, page tables, two small processes;
     // of a carved enclave also the chunk of its primary's that its shim reserves when it gives memory back.
-    // Its image comes out of its memory. For each peer in a fabric two rings, and what waits for it. EPC is
-    // memory as RAM is, or as much of it as its budget allows and a page or two for each vCPU; with it come
-    // pages of ones, page tables for each vCPU, what is known of each page, and of a spill file what the
-    // kernel keeps until it is on the disk. EPC of the host's processors is none of its memory.
+    // Its image comes out of its memory, and is beside it if it is large (enclave/image_room.hpp). For each
+    // peer in a fabric two rings, and what waits for it. EPC is memory as RAM is, or as much of it as its
+    // budget allows and a page or two for each vCPU; with it come pages of ones, page tables for each vCPU,
+    // what is known of each page, and of a spill file what the kernel keeps until it is on the disk. EPC of
+    // the host's processors is none of its memory.
     uint64_t memory_limit() const {
         const uint64_t image = carved() ? std::min<uint64_t>(numbers.memory_bytes, api::kMaxImageBytes)
                                         : uint64_t{numbers.image_size};

@@ -74,19 +74,45 @@ void CarvedMemory::forget_last() {
     if (!cut) log::warn("the enclave's memory file: {}", cut.error().to_string());
 }
 
-void CarvedMemory::clear(Done done) {
+void CarvedMemory::clear(memory::FileRange later, Done done) {
+    later_ = later;
     run([this] { return clear_all(); }, std::move(done));
 }
 
+void CarvedMemory::complete(Done done) {
+    run([this] { return complete_all(); }, std::move(done));
+}
+
 // Each page is gone before another is there: what the primary wrote is in none of them.
-Result<void> CarvedMemory::clear_all() const {
-    for (uint64_t at = 0; at < bytes_; at += sizes_.chunk) {
+Result<void> CarvedMemory::renew(memory::FileRange range) const {
+    const uint64_t end = range.offset + range.length;
+    for (uint64_t at = range.offset; at < end; at += sizes_.chunk) {
         if (cancelled_) return fail(ErrorCode::Cancelled, "clearing the memory was cancelled");
-        const uint64_t size = std::min(sizes_.chunk, bytes_ - at);
+        const uint64_t size = std::min(sizes_.chunk, end - at);
         TRY(memory::release_pages({file_, at}, size));
         TRY(memory::reserve_pages({file_, at}, size));
     }
+    return {};
+}
+
+// What has no page yet goes first: the copy of the image has its pages.
+Result<void> CarvedMemory::clear_all() const {
+    const uint64_t later_end = later_.offset + later_.length;
+    if (later_.length != 0) TRY(memory::release_pages({file_, later_.offset}, later_.length));
+    TRY(renew({.offset = 0, .length = later_.offset}));
+    TRY(renew({.offset = later_end, .length = bytes_ - later_end}));
     return sys::add_seals(file_, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+}
+
+// The guest runs already, and may have taken pages of these: what is there stays.
+Result<void> CarvedMemory::complete_all() const {
+    for (uint64_t done = 0; done < later_.length; done += sizes_.chunk) {
+        if (cancelled_) return fail(ErrorCode::Cancelled, "completing the memory was cancelled");
+        const memory::FileRange chunk{.offset = later_.offset + done,
+                                      .length = std::min(sizes_.chunk, later_.length - done)};
+        TRY(work_.reserve_missing(file_, bytes_, {&chunk, 1}));
+    }
+    return {};
 }
 
 void CarvedMemory::give_back(Done done) {

@@ -2,9 +2,12 @@
 //
 // The memory of a carved enclave: regions of its primary VM's RAM, one behind the other in a file of its own.
 // It is the enclave's from add() until give_back() is done, whatever becomes of the VMM meanwhile, so that
-// the host's memory in use stays as it is; with this object it is freed.
+// the host's memory in use stays as it is; with this object it is freed. Its image, while there is a copy of
+// that, has pages of it (image_room.hpp).
 //
-//     add() ... add() --> clear() --> give_back()          give_back() whenever nothing else is under way
+//     add() ... add() --> clear() --> complete() --> give_back()
+//
+// give_back() whenever nothing else is under way.
 //
 // Each is a thread's work, one at a time; its outcome comes back on the loop.
 #pragma once
@@ -47,12 +50,16 @@ class CarvedMemory {
 
     // The region's contents come. At once: Busy, InvalidArgument. When done: as memory::move_region.
     Result<void> add(const CarvedRegion& region, Done done);
-    // What was there before is gone: every page is a fresh zero page, and the size is final. Not while busy.
-    void clear(Done done);
+    // What was there before is gone: every page is a fresh zero page, but that `later`, whole pages, has
+    // none yet, and the size is final. OutOfMemory, Cancelled. Not while busy.
+    void clear(memory::FileRange later, Done done);
+    // What clear() left out is there, too, as far as it did not come by itself. OutOfMemory, Cancelled. Not
+    // while busy.
+    void complete(Done done);
     // Every region is fresh zero pages of the primary's. ErrorCode::OutOfMemory: the enclave has no page
     // more, the primary lacks some, and it can be asked for again. Not while busy.
     void give_back(Done done);
-    // A clear() that is under way ends soon.
+    // A clear() or complete() that is under way ends soon.
     void cancel() { cancelled_ = true; }
 
     bool is_busy() const { return busy_; }
@@ -74,7 +81,9 @@ class CarvedMemory {
           sizes_{.page = limits.page_size} {}
     Result<void> check(const CarvedRegion& region) const;
     void forget_last();
+    Result<void> renew(memory::FileRange range) const;
     Result<void> clear_all() const;
+    Result<void> complete_all() const;
     Result<void> return_all() const;
     void run(std::function<Result<void>()> work, Done done);
 
@@ -86,6 +95,7 @@ class CarvedMemory {
     memory::MoveSizes sizes_;
     std::vector<CarvedRegion> regions_;  // not changed while busy
     uint64_t bytes_ = 0;                 // of all of them
+    memory::FileRange later_{};          // not changed while busy
     bool busy_ = false;
     bool adding_ = false;
     // Set by the loop's thread, read by the other, which only has to notice it some time.

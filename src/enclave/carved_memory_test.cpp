@@ -6,23 +6,17 @@
 #include <gtest/gtest.h>
 
 #include "api/limits.hpp"
+#include "memory/memory_file_test.hpp"
 #include "support/system.hpp"
 
 namespace alcove::enclave {
 namespace {
 
+using memory::bytes_in_use;
+using memory::content;
+
 constexpr uint64_t kRam = 16_MiB;  // of the primary
 constexpr uint64_t kPage = api::kSmallPage;
-
-uint64_t bytes_in_use(const Fd& file) {
-    return static_cast<uint64_t>(sys::stat(file).value().st_blocks) * 512;
-}
-
-Bytes content(const Fd& file, uint64_t offset, size_t length) {
-    Bytes bytes(length);
-    EXPECT_TRUE(sys::read_exact_at(file, bytes, offset));
-    return bytes;
-}
 
 struct CarvedMemoryTest : testing::Test {
     std::unique_ptr<EventLoop> loop = EventLoop::create().value();
@@ -152,7 +146,7 @@ TEST_F(CarvedMemoryTest, ARegionThatIsLostIsGivenBackWithTheOthers) {
 TEST_F(CarvedMemoryTest, WhatThePrimaryWroteIsGoneWhenItIsCleared) {
     ASSERT_TRUE(add({.parent_offset = 0, .size = 6_MiB, .enclave_offset = 0}));
 
-    memory->clear(store());
+    memory->clear({}, store());
     ASSERT_TRUE(wait());
 
     EXPECT_EQ(content(memory->file(), 0, 6_MiB), Bytes(6_MiB, 0));
@@ -160,14 +154,34 @@ TEST_F(CarvedMemoryTest, WhatThePrimaryWroteIsGoneWhenItIsCleared) {
     EXPECT_EQ(::fcntl(memory->file().get(), F_GET_SEALS), F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 }
 
-TEST_F(CarvedMemoryTest, ClearingEndsWhenNobodyNeedsIt) {
+TEST_F(CarvedMemoryTest, WhatIsLeftOutComesWhenItIsCompleted) {
+    ASSERT_TRUE(add({.parent_offset = 0, .size = 12_MiB, .enclave_offset = 0}));
+
+    memory->clear({.offset = 3_MiB, .length = 5_MiB}, store());
+    ASSERT_TRUE(wait());
+    EXPECT_EQ(bytes_in_use(memory->file()), 7_MiB);
+    EXPECT_EQ(content(memory->file(), 0, 12_MiB), Bytes(12_MiB, 0));
+    ASSERT_TRUE(sys::write_all_at(memory->file(), as_byte_view("the guest's"), 4_MiB));
+
+    memory->complete(store());
+    ASSERT_TRUE(wait());
+    EXPECT_EQ(bytes_in_use(memory->file()), 12_MiB);
+    EXPECT_EQ(as_text(content(memory->file(), 4_MiB, 11)), "the guest's") << "what came by itself stays";
+    ASSERT_TRUE(give_back());
+    EXPECT_EQ(bytes_in_use(primary), kRam);
+}
+
+TEST_F(CarvedMemoryTest, ClearingAndCompletingEndWhenNobodyNeedsThem) {
     ASSERT_TRUE(add({.parent_offset = 0, .size = 6_MiB, .enclave_offset = 0}));
     memory->cancel();
 
-    memory->clear(store());
-
+    memory->clear({.offset = 4_MiB, .length = 2_MiB}, store());
     EXPECT_EQ(wait().error().code(), ErrorCode::Cancelled);
+    memory->complete(store());
+    EXPECT_EQ(wait().error().code(), ErrorCode::Cancelled);
+
     EXPECT_TRUE(give_back());
+    EXPECT_EQ(bytes_in_use(primary), kRam);
 }
 
 TEST_F(CarvedMemoryTest, WhatIsGivenBackIsZeroAndHeldByNobody) {

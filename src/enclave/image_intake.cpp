@@ -2,13 +2,17 @@
 #include "enclave/image_intake.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <sys/stat.h>
 
 #include "api/limits.hpp"
 #include "eif/measure.hpp"
 #include "eif/verify.hpp"
+#include "enclave/image_room.hpp"
+#include "memory/page_mover.hpp"
 #include "support/bits.hpp"
 #include "support/checked.hpp"
 #include "support/mapping.hpp"
@@ -49,21 +53,43 @@ Result<uint64_t> size_of(const Fd& source, const ImageLocation& location) {
                                           std::to_string(*location.bytes) + " that were announced");
 }
 
-Result<Fd> make_copy_file(uint64_t size) {
-    auto copy = TRY(sys::memfd("alcove-image"));
-    if (::fchmod(copy.get(), 0600) < 0) return fail_errno(errno, "fchmod of the image's copy");
-    TRY(sys::truncate(copy, size));
-    return copy;
+struct CopyFile {
+    Fd file;
+    uint64_t file_size;  // bytes
+    bool huge;           // pages
+};
+
+Result<CopyFile> make_copy_file(uint64_t size, bool huge) {
+    auto file = TRY(sys::memfd("alcove-image", huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+    if (::fchmod(file.get(), 0600) < 0) return fail_errno(errno, "fchmod of the image's copy");
+    const uint64_t file_size = huge ? align_up<uint64_t>(size, api::kHugePage) : size;
+    TRY(sys::truncate(file, file_size));
+    return CopyFile{.file = std::move(file), .file_size = file_size, .huge = huge};
 }
 
-Result<void> copy_all(const Fd& source, const Fd& copy, uint64_t size, const ImageIntake& intake,
+// There is no write(2) to huge pages.
+Result<void> put(const CopyFile& copy, ByteView piece, uint64_t at) {
+    if (!copy.huge) return sys::write_all_at(copy.file, piece, at);
+    TRY(memory::reserve_pages({copy.file, at}, api::kHugePage));
+    const auto page = TRY(Mapping::shared(copy.file, api::kHugePage, at));
+    std::memcpy(page.data(), piece.data(), piece.size());
+    return {};
+}
+
+// What is released is held by the buffer alone until it is in the copy, so that a host without a page more
+// can do it as well.
+Result<void> copy_all(const Fd& source, const CopyFile& copy, uint64_t size, const ImageIntake& intake,
                       const std::atomic<bool>& cancelled, eif::Measurer& measurer) {
-    Bytes buffer(kPiece);
+    const auto page_size = intake.released_page_size;
+    Bytes buffer(std::max<uint64_t>(kPiece, page_size.value_or(0)));
     for (uint64_t at = 0; at < size;) {
         if (cancelled) return fail(ErrorCode::Cancelled, "copying the image was cancelled");
-        const auto piece = MutableByteView(buffer).first(std::min(kPiece, size - at));
-        TRY(sys::read_exact_at(source, piece, intake.location.offset + at).context("reading the image"));
-        TRY(sys::write_all_at(copy, piece, at).context("copying the image"));
+        const auto piece = MutableByteView(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
+        const uint64_t offset = intake.location.offset + at;
+        TRY(sys::read_exact_at(source, piece, offset).context("reading the image"));
+        if (page_size)
+            TRY(memory::release_pages({source, offset}, align_up<uint64_t>(piece.size(), *page_size)));
+        TRY(put(copy, piece, at).context("copying the image"));
         at += piece.size();
         measurer.announce(at);
         if (intake.report && (at % kReportEvery == 0 || at == size)) intake.report(at, size);
@@ -106,18 +132,21 @@ ImageFacts facts_of(const eif::Measurements& measured, const std::optional<eif::
 Result<TakenImage> take_image(const Fd& source, const ImageIntake& intake,
                               const std::atomic<bool>& cancelled) {
     const uint64_t size = TRY(size_of(source, intake.location));
-    const auto copy = TRY(make_copy_file(size));
+    // Of the pages that it had, as far as they are not there again before it is gone.
+    const bool huge = intake.released_page_size == api::kHugePage &&
+                      room_for_image(size, intake.guest_memory_bytes).has_value();
+    const auto copy = TRY(make_copy_file(size, huge));
     // A private mapping for reading: it shows the file's pages and does not stand in the way of sealing.
-    const auto view = TRY(Mapping::read_only(copy, size));
-    eif::Measurer measurer(view.bytes());
+    const auto view = TRY(Mapping::read_only(copy.file, copy.file_size));
+    eif::Measurer measurer(view.bytes().first(size));
     TRY(copy_all(source, copy, size, intake, cancelled, measurer));
-    TRY(sys::add_seals(copy, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+    TRY(sys::add_seals(copy.file, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
     const auto measured = TRY(measurer.finish());
     if (measured.image.architecture() != eif::Architecture::X86_64)
         return fail(ErrorCode::KernelInvalid, "the image is for aarch64, this host is x86-64");
     const auto signature = TRY(eif::verify_image(measured.image, measured.measurements, intake.time));
     TRY(check_fits(measured.image, intake.guest_memory_bytes));
-    auto for_reading = TRY(sys::open("/proc/self/fd/" + std::to_string(copy.get()), O_RDONLY));
+    auto for_reading = TRY(sys::open("/proc/self/fd/" + std::to_string(copy.file.get()), O_RDONLY));
     return TakenImage{
         .image = std::move(for_reading), .bytes = size, .facts = facts_of(measured.measurements, signature)};
 }

@@ -17,7 +17,7 @@
 namespace alcove::enclave {
 
 struct TakenImage {
-    Fd image;        // memfd, sealed against every change, opened for reading
+    Fd image;        // memfd, sealed against every change, opened for reading; whole pages if they are huge
     uint64_t bytes;  // of it
     ImageFacts facts;
 };
@@ -29,14 +29,18 @@ struct ImageLocation {
 
 struct ImageIntake {
     ImageLocation location;
+    // Of a source that nobody needs afterwards, a RAM file with the image on a page boundary: what is copied
+    // is released there, in pages of this size, so that the host's memory in use stays as it is.
+    std::optional<uint32_t> released_page_size = std::nullopt;
     uint64_t guest_memory_bytes;  // kernel and ramdisks have to fit
     crypto::TimePoint time;       // for the signing certificate
     std::function<void(uint64_t bytes_done, uint64_t bytes_total)>
         report;  // about every 4 MiB, on the calling thread; may be empty
 };
 
-// `source` is a regular file, block device or memfd, open for reading. Errors: Truncated when it has fewer
-// bytes, Cancelled, RamdiskTooLarge, and those of eif::Image::parse and eif::verify_image.
+// `source` is a regular file, block device or memfd, open for reading, and for writing if it is released;
+// then an error leaves it without what was copied. Errors: Truncated when it has fewer bytes, Cancelled,
+// OutOfMemory, RamdiskTooLarge, and those of eif::Image::parse and eif::verify_image.
 Result<TakenImage> take_image(const Fd& source, const ImageIntake& intake,
                               const std::atomic<bool>& cancelled);
 

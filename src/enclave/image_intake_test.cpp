@@ -2,16 +2,21 @@
 #include "enclave/image_intake.hpp"
 
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "api/limits.hpp"
 #include "enclave/image_for_tests.hpp"
+#include "enclave/image_room.hpp"
+#include "memory/memory_file_test.hpp"
 #include "support/mapping.hpp"
 
 namespace alcove::enclave {
 namespace {
+
+using memory::bytes_in_use;
 
 const std::atomic<bool> kNever = false;
 
@@ -171,6 +176,73 @@ TEST(ImageIntake, AnImageInMemorySaysItselfHowLargeItIs) {
     EXPECT_EQ(content_of(taken->image, taken->bytes), content_of(one.image.file, one.image.size));
     EXPECT_EQ(sys::file_size(taken->image).value(), one.image.size);
     EXPECT_EQ(taken->facts.pcr0, one.image.measurements.pcr0);
+}
+
+TEST(ImageIntake, WhatIsCopiedOutOfMemoryThatNobodyNeedsIsReleased) {
+    InMemory one;
+    one.image = make_test_image(7'000'000);
+    ASSERT_TRUE(sys::truncate(one.memory, 16_MiB));
+    ASSERT_TRUE(sys::allocate(one.memory, 0, 0, 16_MiB));
+    ASSERT_TRUE(sys::write_all_at(one.memory, content_of(one.image.file, one.image.size), InMemory::kOffset));
+    one.intake.released_page_size = api::kSmallPage;
+    std::vector<uint64_t> in_use;  // of the memory, whenever something is reported
+    one.intake.report = [&](uint64_t, uint64_t) { in_use.push_back(bytes_in_use(one.memory)); };
+
+    const auto taken = take_image(one.memory, one.intake, kNever);
+
+    ASSERT_TRUE(taken) << taken.error().to_string();
+    const uint64_t pages = align_up<uint64_t>(one.image.size, api::kSmallPage);
+    EXPECT_EQ(in_use, (std::vector<uint64_t>{12_MiB, 16_MiB - pages})) << "piece by piece";
+    EXPECT_EQ(bytes_in_use(taken->image), pages);
+    EXPECT_EQ(content_of(taken->image, taken->bytes), content_of(one.image.file, one.image.size));
+    EXPECT_EQ(content_of(one.memory, 16_MiB), Bytes(16_MiB, 0));
+    EXPECT_EQ(taken->facts.pcr0, one.image.measurements.pcr0);
+}
+
+TEST(ImageIntake, OutOfHugePagesItIsCopiedIntoHugePages) {
+    constexpr uint64_t kMemory = 20_MiB;
+    const auto image = make_test_image(3'000'000);
+    const Fd memory = sys::memfd("memory", MFD_HUGETLB | MFD_HUGE_2MB).value();
+    ASSERT_TRUE(sys::truncate(memory, kMemory));
+    if (!sys::allocate(memory, 0, 0, kMemory))
+        GTEST_SKIP() << "this host has not ten free pages of 2 MiB (vm.nr_hugepages)";
+    {
+        const auto content = Mapping::shared(memory, kMemory).value();
+        sys::read_exact_at(image.file, content.mutable_bytes().subspan(8_MiB, image.size), 0).value();
+    }
+    auto intake = intake_of(image);
+    intake.location = {.offset = 8_MiB, .bytes = std::nullopt};
+    intake.guest_memory_bytes = kMemory;
+    intake.released_page_size = api::kHugePage;
+
+    const auto taken = take_image(memory, intake, kNever);
+
+    ASSERT_TRUE(taken) << taken.error().to_string();
+    EXPECT_EQ(bytes_in_use(memory), kMemory - 4_MiB);
+    EXPECT_EQ(bytes_in_use(taken->image), 4_MiB);
+    EXPECT_EQ(taken->bytes, image.size);
+    EXPECT_EQ(content_of(taken->image, taken->bytes), content_of(image.file, image.size));
+    EXPECT_EQ(taken->facts.pcr0, image.measurements.pcr0);
+    const auto writable = sys::open("/proc/self/fd/" + std::to_string(taken->image.get()), O_RDWR).value();
+    EXPECT_FALSE(Mapping::shared(writable, api::kHugePage)) << "sealed";
+}
+
+TEST(ImageRoom, IsBetweenKernelAndRamdisks) {
+    for (const uint64_t memory : {64_MiB, 66_MiB, 256_MiB, 2_GiB, 3_GiB, 16_GiB}) {
+        const uint64_t largest = std::min<uint64_t>(memory, 2_GiB) / 4;
+        for (const uint64_t image : {uint64_t{1}, 5_MiB, largest - 2_MiB}) {
+            const auto room = room_for_image(image, memory);
+
+            ASSERT_TRUE(room) << memory << " " << image;
+            EXPECT_GE(room->length, image);
+            EXPECT_LT(room->length, image + 2_MiB);
+            EXPECT_TRUE(is_aligned<uint64_t>(room->offset | room->length, 2_MiB));
+            EXPECT_GE(room->offset, 16_MiB + image) << "a kernel that is all of the image";
+            EXPECT_LE(room->offset + room->length, std::min<uint64_t>(memory, 2_GiB) - image) << "ramdisks";
+        }
+        EXPECT_FALSE(room_for_image(largest + 1, memory)) << memory;
+    }
+    EXPECT_FALSE(room_for_image(api::kMaxImageBytes, 64_GiB));
 }
 
 TEST(ImageIntake, AnImageInMemoryThatLiesAboutItsSizeIsRefused) {

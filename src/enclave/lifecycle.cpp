@@ -133,7 +133,7 @@ Effects Lifecycle::started(const api::vmm::Started& message) {
     state_.image_loaded_ns = message.image_loaded_ns;
     state_.first_instruction_ns = message.first_instruction_ns;
     run_if_complete();
-    return {};
+    return {.complete_memory = is_carved()};
 }
 
 Effects Lifecycle::ready(const api::vmm::Ready& message) {

@@ -21,7 +21,7 @@
 //   Running --Stopped, a reset--> Reserving --VMM gone, memory there--> Starting --> Running
 //
 // A carved enclave begins in Gathering, where it gets its memory, and goes on to Copying when it is begun;
-// the memory it reserves is the same, cleared.
+// the memory it reserves is the same, cleared, and complete when its image is not held any more.
 #pragma once
 
 #include <chrono>
@@ -56,6 +56,7 @@ struct Effects {
     bool stop_preparing = false;              // copying and reserving are of no use any more
     bool take_image = false;                  // of a carved enclave: find it in the memory
     bool clear_memory = false;                // of a carved enclave: the image has been copied out of it
+    bool complete_memory = false;             // of a carved enclave: the VMM has loaded the image
     bool attest = false;                      // tell the attestor the measurements
     bool launch = false;                      // send Launch to the VMM
     bool begin_anew = false;                  // reserve memory for the next life, which may begin

@@ -584,8 +584,23 @@ TEST_F(CarvedLifecycleTest, GathersIsBegunAndGoesOnAsAnyEnclave) {
     EXPECT_TRUE(accepted.clear_memory);
     EXPECT_TRUE(accepted.attest);
     EXPECT_FALSE(life.attested().launch);
-    EXPECT_TRUE(life.memory_reserved().launch) << "that is, cleared";
+    EXPECT_TRUE(life.memory_usable().launch) << "that is, cleared";
     EXPECT_EQ(life.phase(), Phase::Starting);
+    EXPECT_TRUE(life.started({}).complete_memory);
+    EXPECT_EQ(life.phase(), Phase::Starting) << "it runs when all of its memory is there";
+    life.memory_reserved();
+    EXPECT_EQ(life.phase(), Phase::Running);
+}
+
+TEST_F(CarvedLifecycleTest, MemoryThatDoesNotComeInTheEndIsALaunchFailure) {
+    life.begin(Lifecycle::Mode::Production);
+    life.image_accepted(some_facts(), 6);
+    life.attested();
+    life.memory_usable();
+    life.started({});
+
+    EXPECT_TRUE(life.preparation_failed(Error(ErrorCode::OutOfMemory, "none")).kill);
+    EXPECT_EQ(reason_of(life), StopReason::LaunchFailed);
 }
 
 TEST_F(CarvedLifecycleTest, IsBegunOnce) {

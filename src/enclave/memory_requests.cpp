@@ -47,11 +47,19 @@ void MemoryRequests::vmm_ended() {
     give_back_if_possible();
 }
 
-void MemoryRequests::clear(CarvedMemory::Done done) {
-    memory_->clear([this, done = std::move(done)](Result<void> cleared) {
-        done(std::move(cleared));
+void MemoryRequests::clear(memory::FileRange later, CarvedMemory::Done done) {
+    memory_->clear(later, then_give_back(std::move(done)));
+}
+
+void MemoryRequests::complete(CarvedMemory::Done done) {
+    memory_->complete(then_give_back(std::move(done)));
+}
+
+CarvedMemory::Done MemoryRequests::then_give_back(CarvedMemory::Done done) {
+    return [this, done = std::move(done)](Result<void> outcome) {
+        done(std::move(outcome));
         give_back_if_possible();
-    });
+    };
 }
 
 void MemoryRequests::give_back_if_possible() {

@@ -29,14 +29,16 @@ class MemoryRequests {
     // Begins when the VMM has ended and nothing else is under way.
     void give_back(const api::shim::GiveBack& wish);
     void vmm_ended();
-    // The image was copied out of it.
-    void clear(CarvedMemory::Done done);
+    // The image was copied out of it; the copy has been loaded.
+    void clear(memory::FileRange later, CarvedMemory::Done done);
+    void complete(CarvedMemory::Done done);
     // Who waited has gone. What is under way goes on.
     void forget_waiting();
 
     CarvedMemory& memory() { return *memory_; }
 
   private:
+    CarvedMemory::Done then_give_back(CarvedMemory::Done done);
     void give_back_if_possible();
     void answer(uint32_t request, const Result<void>& outcome) const;
 

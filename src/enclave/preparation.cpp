@@ -21,7 +21,8 @@ PreparationWork PreparationWork::real() {
                     memory::MoveCounters counters;
                     return memory::move_region(from, to, length, sizes, counters);
                 },
-            .return_region = memory::return_region};
+            .return_region = memory::return_region,
+            .reserve_missing = memory::reserve_missing};
 }
 
 struct Preparation::Shared {
@@ -75,19 +76,22 @@ void Preparation::cancel() {
     shared_->cancelled = true;
 }
 
-void Preparation::take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes) {
-    threads_.emplace_back([shared = shared_, source = std::move(source), location, guest_memory_bytes] {
-        const ImageIntake intake{.location = location,
-                                 .guest_memory_bytes = guest_memory_bytes,
-                                 .time = std::chrono::system_clock::now(),
-                                 .report = [&shared](uint64_t done, uint64_t total) {
-                                     const api::shim::Progress progress{.bytes_done = done,
-                                                                        .bytes_total = total};
-                                     Shared::deliver(shared, &Callbacks::on_progress, progress);
-                                 }};
-        Shared::deliver(shared, &Callbacks::on_image,
-                        shared->work.take_image(source, intake, shared->cancelled));
-    });
+void Preparation::take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes,
+                             std::optional<uint32_t> released_page_size) {
+    threads_.emplace_back(
+        [shared = shared_, source = std::move(source), location, guest_memory_bytes, released_page_size] {
+            const ImageIntake intake{.location = location,
+                                     .released_page_size = released_page_size,
+                                     .guest_memory_bytes = guest_memory_bytes,
+                                     .time = std::chrono::system_clock::now(),
+                                     .report = [&shared](uint64_t done, uint64_t total) {
+                                         const api::shim::Progress progress{.bytes_done = done,
+                                                                            .bytes_total = total};
+                                         Shared::deliver(shared, &Callbacks::on_progress, progress);
+                                     }};
+            Shared::deliver(shared, &Callbacks::on_image,
+                            shared->work.take_image(source, intake, shared->cancelled));
+        });
 }
 
 void Preparation::reserve_memory(uint64_t bytes, uint32_t page_size, Fd former) {

@@ -9,6 +9,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -35,6 +37,8 @@ struct PreparationWork {
     std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length,
                                memory::MoveSizes)>
         return_region;
+    std::function<Result<void>(const Fd&, uint64_t expected, std::span<const memory::FileRange>)>
+        reserve_missing;
 
     static PreparationWork real();
 };
@@ -56,7 +60,9 @@ class Preparation {
     Preparation(const Preparation&) = delete;
     Preparation& operator=(const Preparation&) = delete;
 
-    void take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes);
+    // `released_page_size` as in ImageIntake.
+    void take_image(Fd source, const ImageLocation& location, uint64_t guest_memory_bytes,
+                    std::optional<uint32_t> released_page_size = std::nullopt);
     // Small pages that are not there yet come when they are touched, so the VM need not wait for the others;
     // it would wait long for gigabytes. Of huge pages there may be none left then, and they are there first.
     // `former` is the memory of the life before, if it is here still: that goes first, whoever else has it.

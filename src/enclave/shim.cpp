@@ -8,6 +8,7 @@
 
 #include "api/console_ring.hpp"
 #include "api/limits.hpp"
+#include "enclave/image_room.hpp"
 #include "support/log.hpp"
 #include "support/system.hpp"
 
@@ -228,6 +229,7 @@ void Shim::apply(const Effects& effects) {
     if (effects.stop_preparing) let_go();
     if (effects.take_image) take_image_from_memory();
     if (effects.clear_memory) clear_memory();
+    if (effects.complete_memory) complete_memory();
     if (effects.attest) attest();
     if (effects.begin_anew) begin_anew();
     if (effects.launch) launch();
@@ -284,12 +286,20 @@ void Shim::take_image_from_memory() {
     const auto& memory = carved_->memory();
     auto copy = sys::duplicate(memory.file().get());
     if (!copy) return apply(lifecycle_.preparation_failed(copy.error()));
-    preparation_->take_image(std::move(*copy), {.offset = kImageOffset}, memory.bytes());
+    preparation_->take_image(std::move(*copy), {.offset = kImageOffset}, memory.bytes(),
+                             order_.start.page_size);
 }
 
 void Shim::clear_memory() {
-    carved_->clear([this](Result<void> cleared) {
-        apply(cleared ? lifecycle_.memory_reserved() : lifecycle_.preparation_failed(cleared.error()));
+    const auto room = room_for_image(order_.start.image_size, carved_->memory().bytes());
+    carved_->clear(room.value_or(memory::FileRange{}), [this](Result<void> cleared) {
+        apply(cleared ? lifecycle_.memory_usable() : lifecycle_.preparation_failed(cleared.error()));
+    });
+}
+
+void Shim::complete_memory() {
+    carved_->complete([this](Result<void> completed) {
+        apply(completed ? lifecycle_.memory_reserved() : lifecycle_.preparation_failed(completed.error()));
     });
 }
 

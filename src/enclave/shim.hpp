@@ -67,6 +67,7 @@ class Shim {
     void sealed(const Result<api::attestor::ResumeToken>& token);
     void take_image_from_memory();
     void clear_memory();
+    void complete_memory();
 
     void launch();
     Result<api::vmm::LaunchDescriptors> launch_descriptors();

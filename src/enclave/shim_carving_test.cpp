@@ -2,9 +2,12 @@
 //
 // Primary VMs that carve, and enclaves that are carved out of one, from their shims' side.
 #include "enclave/shim_for_tests.hpp"
+#include "memory/memory_file_test.hpp"
 
 namespace alcove::enclave {
 namespace {
+
+using memory::bytes_in_use;
 
 // Writes into its memory, asks for a line and says on it what it is; until it is stopped.
 int carve(const Channel& channel, vmm::LaunchOrder& order) {
@@ -184,10 +187,6 @@ TEST_F(ShimTest, OnlyAPrimaryVmThatCarvesGivesItsMemory) {
 
 // ---- A carved enclave ----
 
-uint64_t bytes_in_use(const Fd& file) {
-    return static_cast<uint64_t>(sys::stat(file).value().st_blocks) * 512;
-}
-
 struct CarvedShimTest : ShimTest {
     static constexpr uint64_t kParentBytes = 64_MiB;
     static constexpr uint64_t kAll = 32_MiB;  // of the enclave, as a rule
@@ -196,6 +195,7 @@ struct CarvedShimTest : ShimTest {
     CarvedShimTest() {
         flags = api::start::Start::kCarved;
         memory_bytes = 48_MiB;
+        image = make_test_image(3'000'000);
         EXPECT_TRUE(sys::truncate(parent, kParentBytes));
         EXPECT_TRUE(sys::allocate(parent, 0, 0, kParentBytes));
         EXPECT_TRUE(sys::write_all_at(parent, Bytes(kParentBytes, 0x77), 0));
@@ -235,6 +235,13 @@ struct CarvedShimTest : ShimTest {
                 .guest_cid = 17,
                 .memory_bytes = kAll};
     }
+    // Of the enclave's memory, which the shim has open in this process.
+    static uint64_t bytes_of_its_own() {
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+            if (std::filesystem::read_symlink(entry.path()).string().starts_with("/memfd:alcove-ram"))
+                return bytes_in_use(sys::open(entry.path(), O_RDONLY).value());
+        return 0;
+    }
     void give_back(uint32_t request = 70) { ask(shim::GiveBack{.request = request, .reserved = {}}); }
     void expect_all_given_back() {
         EXPECT_EQ(bytes_in_use(parent), kParentBytes);
@@ -255,7 +262,8 @@ TEST_F(CarvedShimTest, GathersIsMeasuredRunsAndGivesBack) {
                              launch.memory_bytes == kAll && launch.image_size == image.size;
         Bytes memory(kAll);
         sys::read_exact_at(order.descriptors.ram, memory, 0).value();
-        const bool clear = memory == Bytes(kAll, 0) && bytes_in_use(order.descriptors.ram) == kAll &&
+        const uint64_t in_use = bytes_in_use(order.descriptors.ram) + bytes_in_use(order.descriptors.image);
+        const bool clear = memory == Bytes(kAll, 0) && in_use <= kAll && in_use > kAll - 2_MiB &&
                            sys::file_size(order.descriptors.ram).value() == kAll &&
                            !sys::truncate(order.descriptors.ram, kAll + 4096);
         Bytes loaded(image.size);
@@ -274,6 +282,7 @@ TEST_F(CarvedShimTest, GathersIsMeasuredRunsAndGivesBack) {
     ask(good_begin());
     EXPECT_EQ(next_done(), 60U);
     const auto running = state_at(Phase::Running);
+    EXPECT_EQ(bytes_of_its_own(), kAll);
     EXPECT_EQ(running.pcr0, image.measurements.pcr0);
     EXPECT_EQ(running.flags, shim::State::kMeasured);
     EXPECT_EQ(gathering.flags, 0U);
@@ -507,6 +516,25 @@ TEST_F(CarvedShimTest, WithoutMemoryOnTheHostGivingBackIsAskedForAgain) {
     EXPECT_EQ(next_failure(), ErrorCode::OutOfMemory);
     give_back(72);
     EXPECT_EQ(next_done(), 72U);
+
+    expect_all_given_back();
+}
+
+TEST_F(CarvedShimTest, WithoutMemoryOnTheHostForTheRestItDoesNotRun) {
+    work.reserve_missing = [](const Fd&, uint64_t, std::span<const memory::FileRange>) -> Result<void> {
+        return fail(ErrorCode::OutOfMemory, "none");
+    };
+    start(serve_until_stop);
+    attach();
+    add_all();
+
+    ask(good_begin());
+    const auto ended = state_at(Phase::Ended);
+    EXPECT_EQ(reason_of(ended), StopReason::LaunchFailed);
+    EXPECT_EQ(ended.error_code, static_cast<uint32_t>(ErrorCode::OutOfMemory));
+    EXPECT_LT(bytes_of_its_own(), kAll);
+    give_back();
+    EXPECT_EQ(next_done(), 70U);
 
     expect_all_given_back();
 }

@@ -16,16 +16,17 @@ Result<Mapping> Mapping::map(uint64_t length, int protection, int flags, int fd,
     return Mapping(static_cast<uint8_t*>(address), length);
 }
 
+// Without MAP_NORESERVE, mmap(2) would set aside a huge page for each that the file has not.
 Result<Mapping> Mapping::read_only(const Fd& fd, uint64_t length, uint64_t offset) {
-    return map(length, PROT_READ, MAP_PRIVATE, fd.get(), offset);
+    return map(length, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd.get(), offset);
 }
 
 Result<Mapping> Mapping::shared(const Fd& fd, uint64_t length, uint64_t offset) {
-    return map(length, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), offset);
+    return map(length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), offset);
 }
 
 Result<Mapping> Mapping::shared_read_only(const Fd& fd, uint64_t length, uint64_t offset) {
-    return map(length, PROT_READ, MAP_SHARED, fd.get(), offset);
+    return map(length, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd.get(), offset);
 }
 
 Result<Mapping> Mapping::anonymous(uint64_t length) {

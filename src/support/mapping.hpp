@@ -15,7 +15,9 @@ namespace alcove {
 
 class Mapping {
   public:
-    // PROT_READ, MAP_PRIVATE: a file to read. An empty file gives an empty mapping.
+    // Of a file, a mapping sets no memory aside: the pages that the file has not come when they are touched,
+    // and a huge one that the host has not then ends the process. PROT_READ, MAP_PRIVATE: a file to read. An
+    // empty file gives an empty mapping.
     static Result<Mapping> read_only(const Fd& fd, uint64_t length, uint64_t offset = 0);
     // PROT_READ | PROT_WRITE, MAP_SHARED: memory several processes or a VM look at.
     static Result<Mapping> shared(const Fd& fd, uint64_t length, uint64_t offset = 0);

@@ -123,8 +123,10 @@ Result<void> VmProcess::build(messages::LaunchOrder order) {
     const auto& launch = order.launch;
     auto& descriptors = order.descriptors;
 
-    const auto file = TRY(Mapping::shared_read_only(descriptors.image, launch.image_size));
-    const auto image = TRY(eif::Image::parse(file.bytes()));
+    // Whole pages, if they are huge: a part of one can not be unmapped.
+    const uint64_t file_size = TRY(sys::file_size(descriptors.image));
+    const auto file = TRY(Mapping::shared_read_only(descriptors.image, file_size));
+    const auto image = TRY(eif::Image::parse(file.bytes().first(launch.image_size)));
 
     if (launch.sgx.has_spill_file()) largest_file_ = TRY(largest_file(order));
     role_ = launch.is_primary() ? api::VmRole::Primary : api::VmRole::Enclave;

@@ -1638,6 +1638,8 @@ debug = true
 
         host_has(65)
         self.wait_for_vm("parent", lambda _: "s 0" in self.console_of("parent"))
+        # Its image had no page beyond those that are its memory again when it runs.
+        self.wait_for_vm("parent", lambda _: [one["state"] for one in self.carved(primary)] == ["running"])
         self.assertEqual(free(), 1)
         enclave, = self.carved(primary)
         self.assertEqual((enclave["memory_mib"], alcove("vm", "inspect", "parent")["vm"]["memory_mib"]), (64, 128))
