@@ -284,14 +284,17 @@ void FakeHost::shim_message(Shim& shim) {
             orders_.push_back("leave " + shim.id + " and " + std::to_string(leave.peer_cid));
             return done();
         }
-        case api::shim::Begin::kType:
-            orders_.push_back("begin " + shim.id);
-            if ((api::decode<api::shim::Begin>(envelope)->flags & api::shim::Begin::kDebug) != 0) {
+        case api::shim::Begin::kType: {
+            const auto begin = api::decode<api::shim::Begin>(envelope).value();
+            orders_.push_back("begin " + shim.id + " with " + std::to_string(begin.vcpu_count) + " vCPUs, " +
+                              std::to_string(begin.threads_per_core) + " a core");
+            if ((begin.flags & api::shim::Begin::kDebug) != 0) {
                 shim.ring = api::make_console_ring().value();
                 shim.console = api::ConsoleRingWriter::open(shim.ring).value();
             }
             done();
             return play(shim);
+        }
         case api::shim::GiveBack::kType:
             orders_.push_back("give back " + shim.id);
             if (shim.give_backs_to_refuse > 0) {

@@ -342,10 +342,12 @@ void Supervisor::begin_carved(const std::string& id, NeControl::Host::Done done)
     });
 }
 
-// Of an enclave on whole cores of two threads; what it is told is as true as what its primary is told.
+// Of an enclave on whole cores of two threads; what it is told is as true as what its primary is told. On
+// shared CPUs no vCPU is the sibling of another.
 uint32_t Supervisor::enclave_threads_per_core(const Vm& vm) const {
     const auto primary = vms_.find(vm.record.parent);
-    if (primary == vms_.end() || vm.record.vcpus < 2) return 1;
+    const bool shared = vm.record.policy == host::CpuPolicy::Shared;
+    if (primary == vms_.end() || shared || vm.record.vcpus < 2) return 1;
     return shape_of(primary->second).threads_per_core;
 }
 

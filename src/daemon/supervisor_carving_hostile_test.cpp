@@ -63,7 +63,7 @@ TEST_F(CarvingTest, ASecondStartStartsNothing) {
     EXPECT_EQ(rc(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0}), -EINVAL);
 
     const auto orders = host_.orders();
-    EXPECT_EQ(std::count(orders.begin(), orders.end(), "begin " + enclave_), 1);
+    EXPECT_EQ(std::count(orders.begin(), orders.end(), "begin " + enclave_ + " with 2 vCPUs, 2 a core"), 1);
     EXPECT_EQ(record(enclave_).state, VmState::Running);
 }
 

@@ -41,9 +41,10 @@ TEST_F(CarvingTest, WhatAnEnclaveHoldsPassesFromThePrimaryAndBack) {
     EXPECT_EQ(record(enclave_).state, VmState::Stopped);
     EXPECT_THAT(host_.orders(),
                 ElementsAre("add " + enclave_ + " 256+128 at 0", "cores " + primary_ + " 2,3",
-                            "cores " + enclave_ + " 4,5", "begin " + enclave_, "join " + enclave_ + " with 3",
-                            "join " + primary_ + " with 16", "leave " + primary_ + " and 16",
-                            "give back " + enclave_, "cores " + primary_ + " 2,3,4,5"));
+                            "cores " + enclave_ + " 4,5", "begin " + enclave_ + " with 2 vCPUs, 2 a core",
+                            "join " + enclave_ + " with 3", "join " + primary_ + " with 16",
+                            "leave " + primary_ + " and 16", "give back " + enclave_,
+                            "cores " + primary_ + " 2,3,4,5"));
 }
 
 TEST_F(CarvingTest, AnEnclaveThatEndsIsToldAndKeepsItsMemoryUntilItIsFreed) {
@@ -211,6 +212,7 @@ TEST_F(CarvingTest, AnEnclaveOnSharedCpusTakesNoCores) {
     EXPECT_EQ(supervisor_->grant(primary_)->memory_bytes(), 384_MiB);
     EXPECT_EQ(record(enclave_).policy, host::CpuPolicy::Shared);
     EXPECT_THAT(host_.orders(), testing::Contains("cores " + enclave_ + " 0,1 shared"));
+    EXPECT_THAT(host_.orders(), testing::Contains("begin " + enclave_ + " with 2 vCPUs, 1 a core"));
 
     EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
     EXPECT_EQ(supervisor_->grant(primary_), whole);
