@@ -138,8 +138,12 @@ Result<void> VmFolders::claim_cores(const CorePlan& cores) {
     const std::string vmm = cores.id.text() + "/vmm/cpuset.cpus.exclusive";
     const std::string vcpus = vcpus_of(cores.id.text()) + "/";
     const std::string list = cores.host_cpus.to_list();
-    const auto before = TRY(cgroups_.read(whole));
-    const auto former = TRY(api::CpuMask::parse_list(before));
+    const auto before = cgroups_.read(whole);
+    if (!before && before.error().code() == ErrorCode::NotFound)
+        return fail(ErrorCode::Unsupported,
+                    "this kernel has no cpuset.cpus.exclusive (Linux has it since 6.7)");
+    if (!before) return Failure{before.error()};
+    const auto former = TRY(api::CpuMask::parse_list(*before));
     for (const auto& above : {whole, vmm})
         TRY(cgroups_.write(above, (former | cores.host_cpus).to_list()));
     TRY(cgroups_.write(vcpus + "cpuset.cpus.exclusive", list));

@@ -26,6 +26,7 @@ Result<Exit> run(const EnclaveRun& command, const Context& context) {
     Json json = launched->json;
     json["host"] = std::string(host->kind());
     context.output.result(json, render_vm(view));
+    if (const auto remark = core_remark(view); !remark.empty()) context.output.note(remark);
     if (!command.wait || view.ready) return Exit::Ok;
     context.output.note("no heartbeat after " + elapsed_text(command.timeout) + "; the enclave runs on");
     return Exit::TimedOut;

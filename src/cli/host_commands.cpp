@@ -142,6 +142,7 @@ Result<Exit> run(const HostCheck&, const Context& context) {
     if (auto topology = host::read_topology()) report.topology = std::move(*topology);
     if (auto memory = host::read_host_memory()) report.memory = std::move(*memory);
     if (auto weaknesses = host::read_vulnerabilities()) report.vulnerabilities = std::move(*weaknesses);
+    report.kernel_work = host::read_kernel_work();
     report.sgx = host::read_sgx(report.topology ? report.topology->nodes : std::vector<host::NumaNode>{});
     report.daemon_answers = daemon_answers(context.selection);
     const auto decision = TRY(decide(context.selection));

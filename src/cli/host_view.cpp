@@ -102,6 +102,22 @@ std::string memory_line(const host::HostMemory& memory) {
            " free; memory files: " + (memory.transparent_2m.empty() ? "never" : memory.transparent_2m);
 }
 
+std::string exclusive_text(host::Answer answer) {
+    if (answer == host::Answer::No)
+        return "no: this kernel has no cpuset.cpus.exclusive (Linux has it since 6.7)";
+    return answer == host::Answer::Yes ? "yes" : "not known: no control group has a cpuset yet";
+}
+
+// What a VM's own cores have to do beside it: docs/install.md says how each is turned off.
+std::string kernel_work_text(const host::KernelWork& work) {
+    const auto except = [](const std::string& cpus) {
+        return cpus.empty() ? std::string(" on all CPUs") : " on all CPUs but " + cpus;
+    };
+    return "tick" + except(work.tickless) + "; unbound threads" + except(work.isolated) +
+           "; managed interrupts" + except(work.managed_irqs) + "; interrupts come on " +
+           (work.interrupts_on.empty() ? "CPUs not known" : work.interrupts_on);
+}
+
 std::string sgx_line(const host::SgxHardware& sgx) {
     if (!sgx.present) return "none in this processor (VMs can have it in software)";
     uint64_t epc = 0;
@@ -203,6 +219,8 @@ std::string render_check(const CheckReport& report) {
     }
     if (report.memory) fields.emplace_back("memory", memory_line(*report.memory));
     fields.emplace_back("core scheduling", yes_no(report.capabilities.core_scheduling));
+    fields.emplace_back("exclusive cores", exclusive_text(report.kernel_work.exclusive_cpusets));
+    fields.emplace_back("the kernel's own work", kernel_work_text(report.kernel_work));
     fields.emplace_back("SGX", sgx_line(report.sgx));
     fields.emplace_back("alcoved", report.daemon_answers ? "answers" : "does not answer");
     std::string text = render_fields(fields);
@@ -256,6 +274,11 @@ Json check_json(const CheckReport& report) {
                           {"nodes", std::move(nodes)}};
     }
     json["core_scheduling"] = yes_no(report.capabilities.core_scheduling);
+    json["exclusive_cores"] = yes_no(report.kernel_work.exclusive_cpusets);
+    json["kernel_work"] = {{"tickless", report.kernel_work.tickless},
+                           {"isolated", report.kernel_work.isolated},
+                           {"managed_irqs", report.kernel_work.managed_irqs},
+                           {"interrupts_on", report.kernel_work.interrupts_on}};
     json["sgx"] = host::to_json(report.sgx);
     json["daemon"] = report.daemon_answers;
     json["vulnerabilities"] = Json::array();

@@ -11,6 +11,7 @@
 #include "embedded/embedded_host.hpp"
 #include "host/capabilities.hpp"
 #include "host/host_memory.hpp"
+#include "host/kernel_work.hpp"
 #include "host/sgx.hpp"
 #include "host/topology.hpp"
 #include "host/vulnerabilities.hpp"
@@ -30,6 +31,7 @@ struct CheckReport {
     std::optional<host::HostMemory> memory;
     host::SgxHardware sgx;
     std::vector<host::Vulnerability> vulnerabilities;
+    host::KernelWork kernel_work;
     bool daemon_answers = false;
     std::string choice;  // "local" or "embedded"
     std::string why;

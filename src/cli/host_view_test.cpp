@@ -89,6 +89,28 @@ TEST(HostView, ACheckShowsTheSgxOfTheHost) {
     EXPECT_EQ(check_json(report)["sgx"]["virtual_epc_device"], false);
 }
 
+TEST(HostView, ACheckSaysWhatElseRunsOnCoresThatAreLent) {
+    CheckReport report;
+    EXPECT_NE(render_check(report).find("exclusive cores        not known"), std::string::npos);
+    EXPECT_NE(
+        render_check(report).find("tick on all CPUs; unbound threads on all CPUs; managed interrupts on all "
+                                  "CPUs; interrupts come on CPUs not known"),
+        std::string::npos);
+    report.kernel_work = {.exclusive_cpusets = host::Answer::No,
+                          .tickless = "2-5",
+                          .isolated = "2-6",
+                          .managed_irqs = "2-7",
+                          .interrupts_on = "0-1"};
+
+    EXPECT_NE(render_check(report).find("no: this kernel has no cpuset.cpus.exclusive"), std::string::npos);
+    EXPECT_NE(
+        render_check(report).find("tick on all CPUs but 2-5; unbound threads on all CPUs but 2-6; managed "
+                                  "interrupts on all CPUs but 2-7; interrupts come on 0-1"),
+        std::string::npos);
+    EXPECT_EQ(check_json(report)["exclusive_cores"], "no");
+    EXPECT_EQ(check_json(report)["kernel_work"]["isolated"], "2-6");
+}
+
 TEST(HostView, TheEmbeddedHostTellsItsState) {
     embedded::HostStatus status;
     EXPECT_NE(render_embedded(status, "/f").find("stopped"), std::string::npos);

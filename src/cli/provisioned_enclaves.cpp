@@ -69,6 +69,7 @@ Result<std::vector<StartedEnclave>> follow_enclaves(const std::string& vm, bool 
 Exit outcome_of(const std::vector<StartedEnclave>& enclaves, bool waited, const Output& output) {
     Exit exit = Exit::Ok;
     for (const auto& [json, view] : enclaves) {
+        if (const auto remark = core_remark(view); !remark.empty()) output.note(remark);
         if (view.is_over() && json.value("ready_at", Json(nullptr)).is_null()) {
             output.note(ending_error(view).to_string());
             exit = Exit::EnclaveEnded;

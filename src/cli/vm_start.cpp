@@ -249,6 +249,7 @@ Result<Exit> run(const VmStart& given, const Context& context) {
         text += render_vm(enclave.view);
     }
     context.output.result(json, text);
+    if (const auto remark = core_remark(view); !remark.empty()) context.output.note(remark);
     const auto exit = outcome_of(started->enclaves, command.wait, context.output);
     if (exit != Exit::Ok) return exit;
     if (!command.wait || view.state == "running" || view.is_over()) return Exit::Ok;

@@ -118,6 +118,7 @@ Result<VmView> read_vm(const Json& json, VmKind kind) {
     view.memory_mib = TRY(codec::json::unsigned_field(json, "memory_mib"));
     view.pages = TRY(codec::json::text_field(json, "pages"));
     view.policy = TRY(codec::json::text_field(json, "policy"));
+    view.core_note = TRY(text_or_nothing(json, "core_note"));
     view.created = TRY(text_or_nothing(json, "created"));
     TRY(kind == VmKind::Enclave ? read_enclave_fields(json, view) : read_primary_fields(json, view));
     TRY(read_outcome(json, view));
@@ -174,6 +175,7 @@ std::string render_vm(const VmView& vm) {
     fields.emplace_back("cid", std::to_string(vm.cid));
     if (!vm.parent.empty()) fields.emplace_back("VM", vm.parent);
     fields.emplace_back("cpus", std::to_string(vm.vcpus) + " (" + vm.policy + ")");
+    if (!vm.core_note.empty()) fields.emplace_back("cores", "not exclusive: " + vm.core_note);
     fields.emplace_back("memory", size_text(vm.memory_mib * 1_MiB) + " in " + vm.pages + " pages");
     if (vm.epc_mib > 0) fields.emplace_back("EPC", size_text(vm.epc_mib * 1_MiB));
     if (vm.restarts > 0) fields.emplace_back("restarts", std::to_string(vm.restarts));
@@ -199,6 +201,11 @@ std::string progress_text(const VmView& vm) {
     if (vm.state == "starting") return "starting";
     if (vm.state == "running") return "waiting for the heartbeat";
     return vm.state;
+}
+
+std::string core_remark(const VmView& vm) {
+    if (vm.core_note.empty()) return "";
+    return "the cores of " + vm.id + " are not exclusive: " + vm.core_note;
 }
 
 Error ending_error(const VmView& vm) {

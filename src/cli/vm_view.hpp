@@ -44,6 +44,7 @@ struct VmView {
     uint64_t memory_mib = 0;
     std::string pages;
     std::string policy;
+    std::string core_note;  // why dedicated CPUs are not exclusive, if they are not
     bool debug = false;
     std::string parent;  // of an enclave of a primary VM: that VM
     std::string created;
@@ -74,6 +75,8 @@ std::string render_vm(const VmView& vm);
 std::string state_text(const VmView& vm);
 // What a VM on its way is doing: "measuring the image, 45 %".
 std::string progress_text(const VmView& vm);
+// For whoever started it: what it asked for and has not quite got. Empty when there is nothing.
+std::string core_remark(const VmView& vm);
 // Why a VM that is over never was ready, or never ran.
 Error ending_error(const VmView& vm);
 

@@ -99,6 +99,15 @@ TEST(VmView, TheListShowsTheEpcOfVmsThatHaveIt) {
     EXPECT_FALSE(read_vm(sgx, VmKind::Primary));
 }
 
+TEST(VmView, CoresThatAreNotExclusiveAreSaidToBe) {
+    auto record = running_record();
+    EXPECT_EQ(core_remark(view_of(record)), "");
+    record.core_note = "an old kernel";
+
+    EXPECT_EQ(core_remark(view_of(record)), "the cores of i-0-enc1 are not exclusive: an old kernel");
+    EXPECT_NE(render_vm(view_of(record)).find("not exclusive: an old kernel\n"), std::string::npos);
+}
+
 TEST(VmView, ADebugEnclaveSaysWhatItsMeasurementsAreWorth) {
     auto record = running_record();
     record.debug = true;

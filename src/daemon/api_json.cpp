@@ -157,6 +157,7 @@ Json to_json(const VmRecord& record) {
     json["memory_mib"] = record.memory_bytes / 1_MiB;
     json["pages"] = std::string(host::to_string(record.pages));
     json["policy"] = std::string(host::to_string(record.policy));
+    json["core_note"] = text_or_null(record.core_note);
     json["image_bytes"] = record.image_bytes;
     json["created"] = time_or_null(record.created_ms);
     json["ended"] = time_or_null(record.ended_ms);

@@ -101,7 +101,7 @@ void FakeHost::broker_message() {
                           assign.host_cpus.to_list() +
                           (assign.flags == api::broker::Launch::kDedicated ? "" : " shared"));
         const api::broker::CoresAssigned answer{.request = assign.request, .flags = 0};
-        return send(daemon_, api::encode(answer, {}));
+        return send(daemon_, api::encode(answer, as_byte_view(core_note_)));
     }
     if (envelope.type == api::broker::LimitMemory::kType)
         return limit_memory(api::decode<api::broker::LimitMemory>(envelope)->launch);
@@ -134,7 +134,7 @@ void FakeHost::launch(const Channel::Message& message) {
     auto pipe = sys::pipe().value();
     shims_[id]->alive = std::move(pipe.second);
     const api::broker::Launched answer{.request = order.request, .flags = 0, .shim_pid = 1, .reserved = {}};
-    send(daemon_, api::encode(answer, {}), {pipe.first.get()});
+    send(daemon_, api::encode(answer, as_byte_view(core_note_)), {pipe.first.get()});
 }
 
 void FakeHost::limit_memory(const api::broker::Launch& launch) {
@@ -338,6 +338,10 @@ void FakeHost::refuse_launches(std::optional<Error> error) {
 void FakeHost::refuse_removals(bool refuse) {
     on_thread([this, refuse] { refuse_removal_ = refuse; });
 }
+void FakeHost::set_core_note(const std::string& note) {
+    on_thread([this, note] { core_note_ = note; });
+}
+
 void FakeHost::ignore_stops(bool ignore) {
     on_thread([this, ignore] { ignore_stops_ = ignore; });
 }

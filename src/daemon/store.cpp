@@ -139,6 +139,11 @@ constexpr std::string_view kSchema7 = R"sql(
 ALTER TABLE leases ADD COLUMN hardware_epc_bytes INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+// Schema 8: why dedicated CPUs are not exclusive, if they are not.
+constexpr std::string_view kSchema8 = R"sql(
+ALTER TABLE vms ADD COLUMN core_note TEXT NOT NULL DEFAULT '';
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -236,6 +241,7 @@ Result<VmRecord> read_record(const Statement& row) {
     record.networks = TRY(parse_networks(text()).context("the networks of a VM in the database"));
     record.enclave_policy = text() == "shared" ? host::CpuPolicy::Shared : host::CpuPolicy::Dedicated;
     record.sgx = TRY(parse_stored(text()).context("the SGX of a VM in the database"));
+    record.core_note = text();
     return record;
 }
 
@@ -277,6 +283,7 @@ Result<void> Store::migrate() {
     if (version < 5) TRY(database_.execute(kSchema5));
     if (version < 6) TRY(database_.execute(kSchema6));
     if (version < 7) TRY(database_.execute(kSchema7));
+    if (version < 8) TRY(database_.execute(kSchema8));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -320,7 +327,8 @@ Result<std::vector<Store::Saved>> Store::load() const {
 
 Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
-        "INSERT INTO vms VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "INSERT INTO vms VALUES "
+        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
         "excluded.ready, cid = excluded.cid, vcpus = excluded.vcpus, memory_bytes = excluded.memory_bytes, "
         "debug = excluded.debug, image_bytes = excluded.image_bytes, "
@@ -331,7 +339,7 @@ Result<void> Store::write_record(const VmRecord& record) {
         "reason = excluded.reason, detail = excluded.detail, vmm_pid = excluded.vmm_pid, "
         "exit_status = excluded.exit_status, error_code = excluded.error_code, "
         "error_message = excluded.error_message, restarts = excluded.restarts, enclave_policy = "
-        "excluded.enclave_policy, sgx = excluded.sgx"));
+        "excluded.enclave_policy, sgx = excluded.sgx, core_note = excluded.core_note"));
     int index = 1;
     const auto add = [&](auto value) { statement.bind(index++, value); };
     add(std::string_view(record.id));
@@ -384,6 +392,7 @@ Result<void> Store::write_record(const VmRecord& record) {
     add(host::to_string(record.enclave_policy));
     const std::string sgx = stored_text(record.sgx);
     add(std::string_view(sgx));
+    add(std::string_view(record.core_note));
     return statement.run();
 }
 

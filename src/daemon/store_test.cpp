@@ -22,6 +22,7 @@ VmRecord full_record(const std::string& id) {
     record.memory_bytes = 512_GiB;
     record.pages = host::PageSize::Size2M;
     record.policy = host::CpuPolicy::Shared;
+    record.core_note = "it's not to be had";
     record.debug = true;
     record.image_bytes = 32_GiB;
     record.vmm_slot = 999;
@@ -82,6 +83,7 @@ TEST_F(StoreTest, ARecordComesBackWhole) {
     EXPECT_EQ(back.memory_bytes, record.memory_bytes);
     EXPECT_EQ(back.pages, record.pages);
     EXPECT_EQ(back.policy, record.policy);
+    EXPECT_EQ(back.core_note, record.core_note);
     EXPECT_EQ(back.debug, record.debug);
     EXPECT_EQ(back.vmm_slot, record.vmm_slot);
     EXPECT_EQ(back.ended_ms, record.ended_ms);

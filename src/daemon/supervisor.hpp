@@ -258,6 +258,7 @@ class Supervisor {
     void begin_carved(const std::string& id, NeControl::Host::Done done);
     void end_for_lost_memory(const std::string& primary);
     uint32_t enclave_threads_per_core(const Vm& vm) const;
+    void note_cores(Vm& vm, const std::string& note);
     void return_cores(Vm& carved);
     void join_fabric(const std::string& id, NeControl::Host::Done done);
     void join_both(const std::string& id, Fd console_ring, NeControl::Host::Done done);

@@ -466,7 +466,8 @@ void Supervisor::assign_cores(const std::string& id, std::function<void(Result<v
             log::warn("{}: its cores could not be changed: {}", id, note.error().to_string());
             return done(Failure{note.error()});
         }
-        if (!note->empty()) log::warn("{}: {}", id, *note);
+        const auto again = vms_.find(id);
+        if (again != vms_.end()) note_cores(again->second, *note);
         done({});
     });
 }

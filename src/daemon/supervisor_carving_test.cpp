@@ -238,5 +238,18 @@ TEST_F(CarvingTest, NonsenseOnTheLineEndsThePrimary) {
     EXPECT_TRUE(until([&] { return record(primary_).state == VmState::Stopped; }));
 }
 
+TEST_F(CarvingTest, WhetherCoresAreExclusiveIsKnownAnewWhenTheyChange) {
+    host_.set_core_note("another partition");
+    run_enclave();
+    EXPECT_EQ(record(enclave_).core_note, "another partition");
+    EXPECT_EQ(record(primary_).core_note, "another partition");
+
+    host_.set_core_note("");
+    EXPECT_EQ(rc(ne::SlotFree{.slot_uid = slot_}), 0);
+
+    EXPECT_TRUE(until([&] { return record(primary_).core_note.empty(); }));
+    EXPECT_EQ(record(enclave_).core_note, "another partition") << "as long as it ran";
+}
+
 }  // namespace
 }  // namespace alcove::daemon

@@ -146,12 +146,20 @@ void Supervisor::launched(const std::string& id, Result<BrokerLink::Launched> an
         return end(vm, std::string(api::stop_reason_name(api::StopReason::LaunchFailed)), {},
                    StoredError{.code = answer.error().code(), .message = answer.error().to_string()});
     }
-    if (!answer->note.empty()) log::warn("{}: {}", id, answer->note);
+    note_cores(vm, answer->note);
     const bool unwanted = vm.record.is_carved() && vm.hold != Hold::Memory;  // freed, or its primary is over
     if (unwanted || vm.record.state == VmState::Stopping)  // stopped while the broker was at it
         return end(vm, std::string(api::stop_reason_name(api::StopReason::Killed)), {}, std::nullopt);
     watch_shim(vm, std::move(answer->shim_pidfd));
     connect_shim(id);
+}
+
+// It runs all the same; whoever asked for cores of its own has to see that it has not quite got them.
+void Supervisor::note_cores(Vm& vm, const std::string& note) {
+    if (vm.record.core_note == note) return;
+    vm.record.core_note = note;
+    if (!note.empty()) log::warn("{}: its cores are not exclusive: {}", vm.record.id, note);
+    commit_or_retry(vm, "cores", note.empty() ? "exclusive" : "not exclusive: " + note);
 }
 
 void Supervisor::watch_shim(Vm& vm, Fd pidfd) {

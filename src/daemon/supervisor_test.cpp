@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "daemon/network_json.hpp"
 #include "daemon/supervisor_fixture_test.hpp"
 
@@ -515,6 +517,19 @@ TEST_F(SupervisorTest, WhatIsOfTheOtherRoleIsRefused) {
     auto enclave = of_primary(request(), 1);
     enclave.role = api::VmRole::Enclave;
     EXPECT_EQ(supervisor_->launch(std::move(enclave)).error().code(), ErrorCode::InvalidArgument);
+}
+
+TEST_F(SupervisorTest, CoresThatOthersMayUseAreShownAndAnEvent) {
+    host_.set_core_note("an old kernel");
+    const auto id = launch_ready();
+    restart();
+
+    EXPECT_EQ(supervisor_->find(id)->core_note, "an old kernel");
+    const auto events = store_->events(0, 100).value();
+    const auto noted = std::ranges::find(events, "cores", &Event::kind);
+    ASSERT_NE(noted, events.end());
+    EXPECT_EQ(noted->vm, id);
+    EXPECT_EQ(noted->detail, "not exclusive: an old kernel");
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ struct VmRecord {
     uint64_t memory_bytes = 0;
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;
+    std::string core_note;  // of dedicated CPUs that others may use all the same: why; else empty
     bool debug = false;
     uint64_t image_bytes = 0;
     uint32_t vmm_slot = 0;
@@ -142,7 +143,7 @@ struct Event {
     uint64_t sequence = 0;  // ascending, never reused
     int64_t time_ms = 0;
     std::string vm;    // id; empty for the host's own
-    std::string kind;  // "state", "ready", "restarted", "removed", "adopted"
+    std::string kind;  // "state", "ready", "cores", "restarted", "removed", "adopted"
     std::string detail;
 };
 
