@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "virtio/blk.hpp"
 
+#include <map>
+#include <thread>
+
 #include <gtest/gtest.h>
 
+#include "support/bits.hpp"
 #include "support/system.hpp"
 #include "virtio/driver_fake.hpp"
 
@@ -113,6 +117,119 @@ TEST_F(BlockDeviceTest, FlushAndIdentityAreAnswered) {
     EXPECT_EQ(as_text(ByteView(id).first(7)), std::string_view("disk-1\0", 7));
     EXPECT_EQ(id.back(), S_OK);
     EXPECT_EQ(run(request(T_GET_ID, 0), {3}), (Bytes{'d', 'i', S_OK}));
+}
+
+// As carving takes memory away: on the loop, while workers may be anywhere in their system calls.
+class FencedBlockTest : public BlockDeviceTest {
+  protected:
+    static constexpr uint32_t kLength = 64_KiB;
+    static constexpr uint32_t kSectors = kLength / kSectorSize;
+    static constexpr int kRequests = 8;  // more than there are workers
+
+    memory::GuestAddress at(memory::GuestAddress base, uint64_t offset) { return *base.plus(offset); }
+    void fill(memory::GuestAddress address, uint64_t length, uint8_t byte) {
+        machine_.memory()->write_bytes(address, Bytes(length, byte)).value();
+    }
+    // One request after the other; their status bytes are at `status_`.
+    void add(uint32_t type, uint64_t sector, memory::GuestAddress buffer, int number) {
+        const auto header = at(headers_, 16U * static_cast<uint64_t>(number));
+        machine_.memory()->write_bytes(header, request(type, sector)).value();
+        machine_.memory()->write_bytes(at(status_, static_cast<uint64_t>(number)), Bytes(1, 0xff)).value();
+        const bool reads = type == T_IN;
+        driver_->queue(0).add(
+            {{.address = header, .length = 16, .is_writable = false},
+             {.address = buffer, .length = kLength, .is_writable = reads},
+             {.address = at(status_, static_cast<uint64_t>(number)), .length = 1, .is_writable = true}});
+    }
+    // The requests are with the workers.
+    void begin() {
+        driver_->notify(0);
+        machine_.loop().run_once(std::chrono::milliseconds(0)).value();
+    }
+    bool finish(int requests) {
+        int done = 0;
+        return machine_.run_until([&] {
+            while (driver_->queue(0).take_used())
+                ++done;
+            return done == requests;
+        });
+    }
+
+    memory::GuestAddress headers_ = machine_.allocate(4_KiB, 4_KiB);
+    memory::GuestAddress status_ = at(headers_, 2_KiB);
+};
+
+TEST_F(FencedBlockTest, MemoryThatIsTakenAwayMeanwhileFailsRequestsAndNothingElse) {
+    constexpr uint8_t kOnDisk = 0x11;
+    constexpr uint8_t kAround = 0xee;
+    ASSERT_TRUE(sys::write_all_at(file_, Bytes(kLength, kOnDisk), 0));
+    // A page around each buffer is nobody's.
+    const auto around = machine_.allocate(2 * kLength + 3 * 4_KiB, 4_KiB);
+    const auto into = at(around, 4_KiB);
+    const auto from = at(into, kLength + 4_KiB);
+    fill(around, 2 * kLength + 3 * 4_KiB, kAround);
+    const memory::GuestRange taken[] = {{at(into, 16_KiB), 32_KiB}, {at(from, 16_KiB), 32_KiB}};
+    driver_->start();
+    std::map<uint8_t, int> seen;
+    uint8_t before = 0;  // on the second part of the disk
+    for (int round = 0; round < 300; ++round) {
+        const auto mark = static_cast<uint8_t>(1 + round % 200);
+        fill(into, kLength, 0);
+        fill(from, kLength, mark);
+        for (int i = 0; i < kRequests; ++i)
+            add(i % 2 == 0 ? T_IN : T_OUT, i % 2 == 0 ? 0 : kSectors, i % 2 == 0 ? into : from, i);
+
+        begin();
+        if (round % 8 == 0) ASSERT_TRUE(finish(kRequests));
+        for (const auto& range : taken)
+            ASSERT_TRUE(machine_.memory()->fence(range));
+        std::this_thread::sleep_for(std::chrono::microseconds(round % 4 * 20));
+        for (const auto& range : taken)
+            ASSERT_TRUE(machine_.memory()->unfence(range));
+        if (round % 8 != 0) ASSERT_TRUE(finish(kRequests));
+
+        const Bytes status = machine_.bytes_at(status_, kRequests);
+        bool read = false;
+        bool written = false;
+        for (int i = 0; i < kRequests; ++i) {
+            const uint8_t one = status[static_cast<size_t>(i)];
+            ASSERT_TRUE(one == S_OK || one == S_IOERR) << +one;
+            ++seen[one];
+            (i % 2 == 0 ? read : written) |= one == S_OK;
+        }
+        if (read) ASSERT_EQ(machine_.bytes_at(into, kLength), Bytes(kLength, kOnDisk));
+        Bytes disk(kLength);
+        sys::read_exact_at(file_, disk, kLength).value();
+        if (written) ASSERT_EQ(disk, Bytes(kLength, mark));
+        for (size_t at = 0; at < kLength; at += kSectorSize)
+            ASSERT_TRUE(disk[at] == mark || disk[at] == before) << at;
+        // What failed half-way is written whole before the next round looks for it.
+        sys::write_all_at(file_, Bytes(kLength, mark), kLength).value();
+        before = mark;
+    }
+    EXPECT_GT(seen[S_OK], 0);
+    EXPECT_GT(seen[S_IOERR], 0);
+    for (const auto guard : {around, at(into, kLength), at(from, kLength)})
+        EXPECT_EQ(machine_.bytes_at(guard, 4_KiB), Bytes(4_KiB, kAround));
+}
+
+TEST_F(FencedBlockTest, ADeviceWhoseRingIsTakenAwayNeedsAResetAndWorksAfterIt) {
+    const auto buffer = machine_.allocate(kLength, 4_KiB);
+    for (int round = 0; round < 50; ++round) {
+        driver_->start();
+        const uint64_t ring = driver_->queue(0).layout().used_ring.value();
+        const memory::GuestRange page{memory::GuestAddress(align_down<uint64_t>(ring, 4_KiB)), 4_KiB};
+        for (int i = 0; i < kRequests; ++i)
+            add(T_OUT, 0, buffer, i);
+        begin();
+
+        ASSERT_TRUE(machine_.memory()->fence(page));
+        ASSERT_TRUE(machine_.run_until(
+            [&] { return (driver_->read(mmio::Status) & status::DEVICE_NEEDS_RESET) != 0; }));
+        ASSERT_TRUE(machine_.memory()->unfence(page));
+    }
+    driver_->start();
+    EXPECT_EQ(status_of(request(T_FLUSH, 0)), S_OK);
 }
 
 TEST_F(BlockDeviceTest, DiscardAndWriteZeroesTakeSegments) {
