@@ -39,6 +39,7 @@ Result<Launched> launch_enclave(const EnclaveRun& command, HostAccess& host, Int
                  {"pages", command.pages},
                  {"policy", command.policy},
                  {"debug", command.debug}};
+    if (!command.cpus.empty()) body["cpus"] = command.cpus;
     if (!command.name.empty()) body["name"] = command.name;
     if (command.cid) body["cid"] = *command.cid;
     auto created = TRY(host.api().post("/v1/enclaves", body));

@@ -26,6 +26,7 @@ struct Globals {
 struct EnclaveRun {
     std::string image;
     uint32_t vcpus = 2;
+    std::vector<uint32_t> cpus;          // of the host; if not empty, these
     std::optional<uint64_t> memory_mib;  // four times the image otherwise
     std::string pages = "4k";
     std::string policy = "dedicated";

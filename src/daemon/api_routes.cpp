@@ -237,6 +237,8 @@ Result<HttpResponse> Api::create(const HttpRequest& request, api::VmRole role) {
     launch.image = std::move(image.descriptor);
     launch.image_bytes = image.bytes;
     launch.vcpus = body.vcpus;
+    for (const uint32_t cpu : body.cpus)
+        launch.cpus.push_back({cpu});
     launch.memory_bytes = body.memory_mib * 1_MiB;
     launch.pages = body.pages;
     launch.policy = body.policy;

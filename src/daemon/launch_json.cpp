@@ -17,7 +17,7 @@ namespace {
 
 using codec::json::Json;
 
-constexpr std::array<std::string_view, 8> kFields = {"name",  "image",  "vcpus", "memory_mib",
+constexpr std::array<std::string_view, 9> kFields = {"name",  "image",  "vcpus", "cpus", "memory_mib",
                                                      "pages", "policy", "debug", "cid"};
 constexpr std::array<std::string_view, 12> kPrimaryFields = {
     "name",  "image",    "vcpus",    "memory_mib",     "pages", "policy",
@@ -58,6 +58,17 @@ Result<void> read_disks(const Json& json, LaunchBody& body) {
         const auto read_only = TRY(codec::json::optional_boolean_field(item, "read_only"));
         file.read_only = read_only.value_or(false);
         body.disks.push_back(std::move(file));
+    }
+    return {};
+}
+
+Result<void> read_cpus(const Json& json, LaunchBody& body) {
+    const auto* cpus = TRY(codec::json::optional_array_field(json, "cpus"));
+    if (cpus == nullptr) return {};
+    for (const auto& item : *cpus) {
+        if (!item.is_number_unsigned() || item.get<uint64_t>() > std::numeric_limits<uint32_t>::max())
+            return fail(ErrorCode::InvalidArgument, "'cpus' is a list of CPU numbers");
+        body.cpus.push_back(item.get<uint32_t>());
     }
     return {};
 }
@@ -105,6 +116,7 @@ Result<LaunchBody> read_launch(const Json& json) {
     if (vcpus > std::numeric_limits<uint32_t>::max())
         return fail(ErrorCode::InvalidArgument, "'vcpus' is out of range");
     body.vcpus = static_cast<uint32_t>(vcpus);
+    TRY(read_cpus(json, body));
     body.memory_mib = TRY(codec::json::unsigned_field(json, "memory_mib"));
     if (body.memory_mib > std::numeric_limits<uint64_t>::max() >> 20)
         return fail(ErrorCode::InvalidArgument, "'memory_mib' is out of range");

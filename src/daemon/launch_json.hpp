@@ -37,6 +37,7 @@ struct LaunchBody {
     std::string name;
     FileReference image;
     uint32_t vcpus = 0;
+    std::vector<uint32_t> cpus;  // of the host, if they were chosen
     uint64_t memory_mib = 0;
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;

@@ -13,13 +13,14 @@ ErrorCode code_of(std::string_view text) {
 
 TEST(LaunchJson, AFullBodyIsRead) {
     const auto body = parse_launch_body(R"({"name":"web","image":{"token":"00ff"},"vcpus":2,"memory_mib":512,
-        "pages":"2m","policy":"shared","debug":true,"cid":77})")
+        "pages":"2m","policy":"shared","debug":true,"cid":77,"cpus":[5,4]})")
                           .value();
 
     EXPECT_EQ(body.name, "web");
     EXPECT_EQ(body.image.token, "00ff");
     EXPECT_TRUE(body.image.disk.empty());
     EXPECT_EQ(body.vcpus, 2U);
+    EXPECT_EQ(body.cpus, (std::vector<uint32_t>{5, 4}));
     EXPECT_EQ(body.memory_mib, 512U);
     EXPECT_EQ(body.pages, host::PageSize::Size2M);
     EXPECT_EQ(body.policy, host::CpuPolicy::Shared);
@@ -37,6 +38,17 @@ TEST(LaunchJson, OptionalFieldsHaveDefaults) {
     EXPECT_EQ(body.policy, host::CpuPolicy::Dedicated);
     EXPECT_FALSE(body.debug);
     EXPECT_FALSE(body.cid);
+}
+
+TEST(LaunchJson, CpusAreNumbersAndOfAnEnclave) {
+    const auto body = [](const char* cpus) {
+        return R"({"image":{"token":"00ff"},"vcpus":2,"memory_mib":512,"cpus":)" + std::string(cpus) + "}";
+    };
+    EXPECT_EQ(code_of(body("[2,3]")), ErrorCode::Internal);
+    for (const char* wrong : {"[-1]", "[\"2\"]", "[2.5]", "[4294967296]"})
+        EXPECT_EQ(code_of(body(wrong)), ErrorCode::InvalidArgument) << wrong;
+    EXPECT_EQ(code_of(body("2")), ErrorCode::JsonMalformed);
+    EXPECT_FALSE(parse_launch_body(body("[2,3]"), api::VmRole::Primary));
 }
 
 TEST(LaunchJson, SgxIsOfAPrimaryVm) {

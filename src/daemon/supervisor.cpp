@@ -253,7 +253,8 @@ Result<VmRecord> Supervisor::launch(LaunchRequest request) {
                                       .epc_bytes = epc,
                                       .hardware_epc_bytes = hardware_epc,
                                       .pages = request.pages,
-                                      .policy = request.policy}));
+                                      .policy = request.policy,
+                                      .cpus = request.cpus}));
     record.cid = TRY(choose_cid(request));
     record.name = request.name;
     record.vcpus = share.vcpus;

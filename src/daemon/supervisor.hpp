@@ -45,6 +45,7 @@ struct LaunchRequest {
     Fd image;          // regular file or block device, open for reading
     uint64_t image_bytes = 0;
     uint32_t vcpus = 0;
+    std::vector<host::CpuId> cpus;  // of an enclave: if not empty, these of the host
     uint64_t memory_bytes = 0;
     host::PageSize pages = host::PageSize::Size4K;
     host::CpuPolicy policy = host::CpuPolicy::Dedicated;

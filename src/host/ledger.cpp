@@ -304,6 +304,31 @@ Result<void> check_demand(const Demand& demand) {
     return {};
 }
 
+// Of the CPUs that a demand names: the cores, if they are whole and free.
+Result<std::set<CoreId>> named_cores(const Entries& book, const Demand& demand) {
+    const auto named = [&](CpuId cpu) { return std::ranges::count(demand.cpus, cpu) == 1; };
+    if (demand.policy == CpuPolicy::Shared)
+        return fail(ErrorCode::InvalidArgument, "only dedicated CPUs can be chosen");
+    if (demand.cpus.size() != demand.vcpus)
+        return fail(ErrorCode::InvalidArgument, "as many CPUs are chosen as there are vCPUs");
+    std::set<CoreId> cores;
+    for (const auto cpu : demand.cpus) {
+        const Core* found = nullptr;
+        for (const auto& node : book.capacity.nodes) {
+            for (const auto& core : node.lendable)
+                if (std::ranges::find(core.cpus, cpu) != core.cpus.end()) found = &core;
+        }
+        const std::string name = "CPU " + std::to_string(cpu.value);
+        if (found == nullptr || book.holder_of(found->id) != nullptr)
+            return fail(ErrorCode::NoFreeCores, name + " is not among those that are free to be lent");
+        if (!std::ranges::all_of(found->cpus, named))
+            return fail(ErrorCode::InvalidArgument,
+                        name + " is chosen twice, or without the other threads of its core");
+        cores.insert(found->id);
+    }
+    return cores;
+}
+
 Result<void> check_capacity(const Capacity& capacity) {
     std::set<CpuId> cpus;
     std::set<NumaNode> nodes;
@@ -369,7 +394,12 @@ Result<Lease> Ledger::reserve(const Demand& demand) {
                         "the CPU policy 'shared' needs a kernel with core scheduling "
                         "(CONFIG_SCHED_CORE) on a host with SMT; use 'dedicated'");
         const uint32_t threads = shared ? 0 : demand.vcpus;
-        const auto free = book.free_by_node(demand.pages);
+        auto free = book.free_by_node(demand.pages);
+        if (!demand.cpus.empty()) {
+            const auto cores = TRY(named_cores(book, demand));
+            for (auto& node : free)
+                std::erase_if(node.cores, [&](const Core* core) { return !cores.contains(core->id); });
+        }
         Grant grant{
             .owner = demand.owner, .pages = demand.pages, .policy = demand.policy, .nodes = {}, .cpus = {}};
         grant.nodes = choose(free, demand, threads);

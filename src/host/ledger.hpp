@@ -51,6 +51,7 @@ struct Demand {
     PageSize pages = PageSize::Size4K;
     CpuPolicy policy = CpuPolicy::Dedicated;
     Placement placement = Placement::AnyNodes;
+    std::vector<CpuId> cpus{};  // if not empty, these and no others: as many as vCPUs, whole cores, dedicated
 };
 
 struct NodeGrant {
@@ -101,8 +102,8 @@ class Ledger {
     static Result<Ledger> create(Capacity capacity);
 
     // ErrorCode::NoFreeCores, NoFreeMemory, NoHugePages or NoFreeEpc when it cannot be met, Unsupported when
-    // shared CPUs are not safe here, AlreadyExists when the owner has a lease, InvalidArgument for nonsense.
-    // The ledger is unchanged then.
+    // shared CPUs are not safe here, NoFreeCores also when one that is named is not free, AlreadyExists when
+    // the owner has a lease, InvalidArgument for nonsense. The ledger is unchanged then.
     Result<Lease> reserve(const Demand& demand);
 
     // Books what somebody holds already (a VM that outlived the daemon). Memory is booked even beyond the

@@ -53,6 +53,40 @@ TEST(Ledger, TwoVcpusFitOneCoreOfTwoThreads) {
     EXPECT_EQ(third.error().code(), ErrorCode::NoFreeCores);
 }
 
+TEST(Ledger, CpusThatAreNamedAreLentAndNoOthers) {
+    auto ledger = Ledger::create(make_capacity(2, 2, 1_GiB, 0)).value();  // CPUs 2 to 5, and 6 to 9
+    auto wish = demand("a", 4, 64_MiB);
+    wish.cpus = {CpuId{9}, CpuId{5}, CpuId{4}, CpuId{8}};
+
+    const auto lease = ledger.reserve(wish);
+
+    ASSERT_TRUE(lease) << lease.error().to_string();
+    EXPECT_EQ(lease->grant().cpus, (std::vector{CpuId{4}, CpuId{5}, CpuId{8}, CpuId{9}}));
+    EXPECT_EQ(lease->grant().memory_bytes(), 64_MiB);
+    EXPECT_EQ(ledger.reserve(demand("b", 4, 64_MiB))->grant().cpus,
+              (std::vector{CpuId{2}, CpuId{3}, CpuId{6}, CpuId{7}}));
+}
+
+TEST(Ledger, CpusThatCanNotBeLentAreRefused) {
+    auto ledger = Ledger::create(make_capacity(1, 2, 1_GiB, 0)).value();  // CPUs 2 to 5
+    const auto held = ledger.reserve(demand("a", 2, 64_MiB)).value();     // 2 and 3
+    const auto refusal = [&](std::vector<CpuId> cpus, CpuPolicy policy = CpuPolicy::Dedicated) {
+        auto wish = demand("b", 2, 64_MiB);
+        wish.cpus = std::move(cpus);
+        wish.policy = policy;
+        const auto lease = ledger.reserve(wish);
+        return lease ? ErrorCode::Internal : lease.error().code();
+    };
+
+    EXPECT_EQ(refusal({CpuId{2}, CpuId{3}}), ErrorCode::NoFreeCores) << "held";
+    EXPECT_EQ(refusal({CpuId{0}, CpuId{1}}), ErrorCode::NoFreeCores) << "the host's";
+    EXPECT_EQ(refusal({CpuId{6}, CpuId{7}}), ErrorCode::NoFreeCores) << "nobody's";
+    EXPECT_EQ(refusal({CpuId{4}}), ErrorCode::InvalidArgument) << "one for two vCPUs";
+    EXPECT_EQ(refusal({CpuId{4}, CpuId{4}}), ErrorCode::InvalidArgument) << "half a core, twice";
+    EXPECT_EQ(refusal({CpuId{4}, CpuId{5}}, CpuPolicy::Shared), ErrorCode::InvalidArgument);
+    EXPECT_EQ(refusal({CpuId{4}, CpuId{5}}), ErrorCode::Internal);
+}
+
 TEST(Ledger, ALeaseReturnsItself) {
     auto ledger = Ledger::create(make_capacity(1, 1, 64_MiB, 0)).value();
     {

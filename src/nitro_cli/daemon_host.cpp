@@ -57,6 +57,16 @@ Result<T> translated(Result<T> result) {
     return coded(code, std::move(result));
 }
 
+// Where CPUs were chosen, what is wrong with cores is wrong with the choice.
+Result<cli::Launched> of_chosen_cpus(Result<cli::Launched> launched) {
+    if (launched) return launched;
+    const auto code = launched.error().code();
+    if (code == ErrorCode::NoFreeCores) return coded(FailureCode::NoSuchCpuInPool, std::move(launched));
+    if (code == ErrorCode::InvalidArgument)
+        return coded(FailureCode::InvalidCpuConfiguration, std::move(launched));
+    return launched;
+}
+
 // A name that comes from a file's may have what no name has.
 std::string usable_name(std::string name) {
     std::ranges::replace_if(
@@ -134,9 +144,6 @@ Result<EnclaveView> DaemonHost::view_of(const cli::VmView& vm) const {
 }
 
 Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
-    if (!request.cpu_ids.empty())
-        return fail(FailureCode::InvalidCpuConfiguration,
-                    "`cpu-ids` chooses from the pool of a primary VM; here alcoved chooses, by `cpu-count`");
     const auto image = TRY(EnclaveImage::open(request.eif_path));
     TRY(image.check_memory(request.memory_bytes()));
     const auto running = TRY(enclaves());
@@ -148,7 +155,9 @@ Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
 
     cli::EnclaveRun command;
     command.image = request.eif_path;
-    command.vcpus = request.cpu_count;
+    command.cpus = request.cpu_ids;
+    command.vcpus =
+        request.cpu_ids.empty() ? request.cpu_count : static_cast<uint32_t>(request.cpu_ids.size());
     command.memory_mib = request.memory_mib + request.memory_mib % 2;
     command.debug = request.debug;
     command.name = choose_name(named, names);
@@ -159,7 +168,9 @@ Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
     {
         auto interruption = TRY(coded(FailureCode::SignalMasking, cli::Interruption::create()));
         cli::Progress progress(output, "starting the enclave");
-        launched = TRY(translated(cli::launch_enclave(command, *host_, interruption, progress)));
+        auto attempt = cli::launch_enclave(command, *host_, interruption, progress);
+        launched =
+            TRY(translated(command.cpus.empty() ? std::move(attempt) : of_chosen_cpus(std::move(attempt))));
     }
     if (launched->view.is_over()) return translated<Started>(Failure{cli::ending_error(launched->view)});
     if (!launched->view.ready) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/daemon_commands_test.hpp"
+#include "host/topology.hpp"
 #include "nitro_cli/program.hpp"
 
 namespace alcove::nitro_cli {
@@ -77,11 +78,36 @@ TEST_F(DaemonHostCommands, ErrorsHaveThisToolsCodes) {
     EXPECT_EQ(nitro_cli({"run-enclave", "--eif-path", image_, "--memory", "0", "--cpu-count", "1"}).exit, 26);
     EXPECT_EQ(nitro_cli({"run-enclave", "--eif-path", "/nowhere", "--memory", "2", "--cpu-count", "1"}).exit,
               19);
-    EXPECT_EQ(nitro_cli({"run-enclave", "--eif-path", image_, "--memory", "2", "--cpu-ids", "1"}).exit, 20);
     host_.set_script(daemon::FakeHost::Script::Fail);
     const auto failed = run();
     EXPECT_EQ(failed.exit, 35);
     EXPECT_THAT(failed.err, HasSubstr("[ E35 ]"));
+}
+
+// The daemon lends all cores of this machine but the first.
+TEST_F(DaemonHostCommands, CpusOfTheHostCanBeChosen) {
+    const auto cores = host::read_topology()->cores;
+    std::vector<std::string> wanted;
+    for (const auto cpu : cores[1].cpus)
+        wanted.push_back(std::to_string(cpu.value));
+    const auto on = [&](const std::vector<std::string>& cpus) {
+        std::vector<std::string> arguments = {"run-enclave", "--eif-path", image_,
+                                              "--memory",    "2",          "--cpu-ids"};
+        arguments.insert(arguments.end(), cpus.begin(), cpus.end());
+        return nitro_cli(arguments);
+    };
+    auto twice = wanted;
+    twice.push_back(wanted.front());
+    EXPECT_EQ(on(twice).exit, 20);
+    EXPECT_EQ(on({"0"}).exit, 21) << "the host's own";
+    EXPECT_EQ(on({"7777"}).exit, 21);
+
+    const auto ran = on(wanted);
+
+    ASSERT_EQ(ran.exit, 0) << ran.err;
+    EXPECT_EQ(ran.json()["NumberOfCPUs"], wanted.size());
+    EXPECT_EQ(ran.json()["CPUIDs"][0], cores[1].cpus.front().value);
+    EXPECT_EQ(on(wanted).exit, 21) << "taken";
 }
 
 TEST_F(DaemonHostCommands, AConsoleIsReadForAWhile) {
