@@ -5,7 +5,8 @@
 // connection made last is served. Both send Hello first, then the daemon sends Attach:
 //
 //     Attach             ->  State                  and from then on State at every change, Progress while
-//                                                   the image is copied (both with request 0)
+//                                                   the image is copied, ImageMetadata when there is some
+//                                                   (all with request 0)
 //     Stop               ->  Done                   State says when it has ended
 //     StatisticsRequest  ->  Statistics
 //     SgxRequest         ->  SgxReport              VMs with SGX
@@ -50,7 +51,7 @@
 
 namespace alcove::api::shim {
 
-inline constexpr VersionRange kVersions{.min = 7, .max = 7};
+inline constexpr VersionRange kVersions{.min = 8, .max = 8};
 inline constexpr const char* kSocketName = "shim.sock";            // SOCK_SEQPACKET, in the VM's folder
 inline constexpr const char* kConnectSocketName = "connect.sock";  // SOCK_STREAM: "CONNECT <port>\n"
 std::string port_socket_name(uint32_t port);  // "port-9000.sock": made by a host program that listens
@@ -126,6 +127,16 @@ struct Progress {
 
     Le64 bytes_done;
     Le64 bytes_total;
+};
+
+// What the image says of itself: its metadata section, as it is, which nobody has measured or read. An image
+// with more is as one that has none.
+struct ImageMetadata {
+    static constexpr uint16_t kType = 43;
+    static constexpr size_t kMaxTail = 48 * 1024;
+
+    Le32 request;  // 0: pushed
+    Le32 reserved;
 };
 
 struct Stop {

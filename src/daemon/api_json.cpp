@@ -12,6 +12,7 @@
 #include "codec/hex.hpp"
 #include "daemon/disk_json.hpp"
 #include "daemon/network_json.hpp"
+#include "eif/describe.hpp"
 #include "sgx/configuration_json.hpp"
 #include "support/bits.hpp"
 #include "support/error_catalog.hpp"
@@ -52,6 +53,15 @@ Json signature_json(const VmRecord& record) {
     return {{"subject", record.signature->subject},
             {"not_before", iso_time(record.signature->not_before * 1000)},
             {"not_after", iso_time(record.signature->not_after * 1000)}};
+}
+
+// What the image says of itself, which nobody has measured.
+Json image_json(const VmRecord& record) {
+    const auto metadata = eif::Metadata::parse(as_byte_view(record.image_metadata));
+    if (!metadata) return nullptr;
+    return {{"name", metadata->image_name},
+            {"version", metadata->image_version},
+            {"metadata", eif::metadata_json(*metadata)}};
 }
 
 std::string_view heartbeat_name(HeartbeatAnswer answer) {
@@ -274,6 +284,7 @@ Json to_json(const Inspection& inspection) {
                                         {"cid", enclave.cid},
                                         {"carved", enclave.is_carved()}});
     }
+    if (!record.is_primary()) json["image"] = image_json(record);
     json["lease"] = inspection.grant ? to_json(*inspection.grant) : Json(nullptr);
     json["sockets"] = nullptr;
     if (!is_over(record.state)) json["sockets"] = sockets_json(inspection.directory);

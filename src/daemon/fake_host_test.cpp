@@ -253,6 +253,8 @@ void FakeHost::shim_message(Shim& shim) {
     switch (envelope.type) {
         case api::shim::Attach::kType:
             push(shim, request);
+            if (!metadata_.empty())
+                send(shim.daemon, api::encode(api::shim::ImageMetadata{}, as_byte_view(metadata_)));
             if (shim.attaches++ == 0 && !shim.carved) play(shim);
             return;
         case api::shim::GetRam::kType: {
@@ -338,6 +340,10 @@ void FakeHost::refuse_launches(std::optional<Error> error) {
 void FakeHost::refuse_removals(bool refuse) {
     on_thread([this, refuse] { refuse_removal_ = refuse; });
 }
+void FakeHost::set_metadata(const std::string& section) {
+    on_thread([this, section] { metadata_ = section; });
+}
+
 void FakeHost::set_core_note(const std::string& note) {
     on_thread([this, note] { core_note_ = note; });
 }

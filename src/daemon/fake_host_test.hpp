@@ -41,7 +41,8 @@ class FakeHost {
     void refuse_removals(bool refuse);
     void hold_launches(bool hold);  // no answer to Launch until false again
     void ignore_stops(bool ignore);
-    void set_core_note(const std::string& note);  // why no cores are exclusive
+    void set_metadata(const std::string& section);  // of every image
+    void set_core_note(const std::string& note);    // why no cores are exclusive
 
     void set_phase(const std::string& id, api::shim::Phase phase);
     void reset(const std::string& id);  // of a primary VM: another life
@@ -108,6 +109,7 @@ class FakeHost {
     std::optional<Error> refuse_memory_;
     std::optional<Error> refuse_budget_;
     std::optional<Error> refuse_limit_;
+    std::string metadata_;
     std::string core_note_;
     bool refuse_removal_ = false;
     bool hold_launch_ = false;

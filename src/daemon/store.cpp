@@ -144,6 +144,11 @@ constexpr std::string_view kSchema8 = R"sql(
 ALTER TABLE vms ADD COLUMN core_note TEXT NOT NULL DEFAULT '';
 )sql";
 
+// Schema 9: what an image says of itself.
+constexpr std::string_view kSchema9 = R"sql(
+ALTER TABLE vms ADD COLUMN image_metadata TEXT NOT NULL DEFAULT '';
+)sql";
+
 constexpr size_t kPcrBytes = 48;
 
 std::string core_list(const std::vector<host::CoreId>& cores) {
@@ -242,6 +247,7 @@ Result<VmRecord> read_record(const Statement& row) {
     record.enclave_policy = text() == "shared" ? host::CpuPolicy::Shared : host::CpuPolicy::Dedicated;
     record.sgx = TRY(parse_stored(text()).context("the SGX of a VM in the database"));
     record.core_note = text();
+    record.image_metadata = text();
     return record;
 }
 
@@ -284,6 +290,7 @@ Result<void> Store::migrate() {
     if (version < 6) TRY(database_.execute(kSchema6));
     if (version < 7) TRY(database_.execute(kSchema7));
     if (version < 8) TRY(database_.execute(kSchema8));
+    if (version < 9) TRY(database_.execute(kSchema9));
     TRY(database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
     return transaction.commit();
 }
@@ -328,7 +335,7 @@ Result<std::vector<Store::Saved>> Store::load() const {
 Result<void> Store::write_record(const VmRecord& record) {
     auto statement = TRY(database_.prepare(
         "INSERT INTO vms VALUES "
-        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
         "ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, ready = "
         "excluded.ready, cid = excluded.cid, vcpus = excluded.vcpus, memory_bytes = excluded.memory_bytes, "
         "debug = excluded.debug, image_bytes = excluded.image_bytes, "
@@ -339,7 +346,8 @@ Result<void> Store::write_record(const VmRecord& record) {
         "reason = excluded.reason, detail = excluded.detail, vmm_pid = excluded.vmm_pid, "
         "exit_status = excluded.exit_status, error_code = excluded.error_code, "
         "error_message = excluded.error_message, restarts = excluded.restarts, enclave_policy = "
-        "excluded.enclave_policy, sgx = excluded.sgx, core_note = excluded.core_note"));
+        "excluded.enclave_policy, sgx = excluded.sgx, core_note = excluded.core_note, image_metadata = "
+        "excluded.image_metadata"));
     int index = 1;
     const auto add = [&](auto value) { statement.bind(index++, value); };
     add(std::string_view(record.id));
@@ -393,6 +401,7 @@ Result<void> Store::write_record(const VmRecord& record) {
     const std::string sgx = stored_text(record.sgx);
     add(std::string_view(sgx));
     add(std::string_view(record.core_note));
+    add(std::string_view(record.image_metadata));
     return statement.run();
 }
 

@@ -18,7 +18,7 @@ namespace alcove::daemon {
 
 class Store {
   public:
-    static constexpr int kSchemaVersion = 8;
+    static constexpr int kSchemaVersion = 9;
     static constexpr uint64_t kKeptEvents = 10'000;
 
     // Makes or migrates the schema. ErrorCode::VersionMismatch when a newer release made the file.

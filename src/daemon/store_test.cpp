@@ -29,6 +29,7 @@ VmRecord full_record(const std::string& id) {
     record.created_ms = 1'700'000'000'000;
     record.ready_ms = 1'700'000'000'001;
     record.ended_ms = 1'700'000'000'002;
+    record.image_metadata = R"({"ImageName":"it's \"me\""})";
     record.measurements = Measurements{};
     record.measurements->pcr0.fill(1);
     record.measurements->pcr8.fill(8);
@@ -84,6 +85,7 @@ TEST_F(StoreTest, ARecordComesBackWhole) {
     EXPECT_EQ(back.pages, record.pages);
     EXPECT_EQ(back.policy, record.policy);
     EXPECT_EQ(back.core_note, record.core_note);
+    EXPECT_EQ(back.image_metadata, record.image_metadata);
     EXPECT_EQ(back.debug, record.debug);
     EXPECT_EQ(back.vmm_slot, record.vmm_slot);
     EXPECT_EQ(back.ended_ms, record.ended_ms);

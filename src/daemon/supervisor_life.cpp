@@ -7,6 +7,7 @@
 #include "api/stop_reason.hpp"
 #include "daemon/sgx_order.hpp"
 #include "daemon/supervisor.hpp"
+#include "eif/metadata.hpp"
 #include "eif/pcr.hpp"
 #include "support/error_catalog.hpp"
 #include "support/log.hpp"
@@ -180,6 +181,7 @@ void Supervisor::connect_shim(const std::string& id) {
     if (found == vms_.end() || found->second.cleaning || is_over(found->second.record.state)) return;
     VmLink::Handlers handlers;
     handlers.state = [this, id](const VmLink::State& state) { shim_told(id, state); };
+    handlers.metadata = [this, id](ByteView section) { take_metadata(id, section); };
     handlers.progress = [this, id](uint64_t done, uint64_t total) {
         const auto vm = vms_.find(id);
         if (vm != vms_.end()) vm->second.record.progress = Progress{.done = done, .total = total};
@@ -234,6 +236,17 @@ void Supervisor::shim_told(const std::string& id, const VmLink::State& state) {
     // Asked to stop before its shim could be told, or by the daemon's earlier life.
     if (before == VmState::Stopping && now != VmState::Stopping && !vm.stop_sent)
         send_stop(vm, std::chrono::milliseconds(0));
+}
+
+// For people: what an image says of itself may be anything.
+void Supervisor::take_metadata(const std::string& id, ByteView section) {
+    const auto found = vms_.find(id);
+    const auto metadata = eif::Metadata::parse(section);
+    if (found == vms_.end() || !metadata) return;
+    const auto text = metadata->encode();
+    if (!text || as_text(*text) == found->second.record.image_metadata) return;
+    found->second.record.image_metadata = as_text(*text);
+    commit_or_retry(found->second, "");
 }
 
 void Supervisor::shim_closed(const std::string& id, const Error& error) {

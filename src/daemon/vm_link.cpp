@@ -97,6 +97,11 @@ Result<void> VmLink::take(const Peer::Message& message) {
         handlers_.ne_line_wanted(wanted.restarts);
         return {};
     }
+    if (message.envelope.type == api::shim::ImageMetadata::kType) {
+        const auto told = TRY(api::decode_with_tail<api::shim::ImageMetadata>(message.envelope));
+        handlers_.metadata(told.tail);
+        return {};
+    }
     if (message.envelope.type != api::shim::Progress::kType) return take_state(message);
     const auto progress = TRY(api::decode<api::shim::Progress>(message.envelope));
     handlers_.progress(progress.bytes_done, progress.bytes_total);

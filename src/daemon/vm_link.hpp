@@ -28,6 +28,7 @@ class VmLink {
     struct Handlers {
         std::function<void(const State&)> state;
         std::function<void(uint64_t done, uint64_t total)> progress;
+        std::function<void(ByteView section)> metadata;  // of the image
         // A primary VM's VMM has no line for its NE commands; `restarts` says which life's it is.
         std::function<void(uint32_t restarts)> ne_line_wanted;
         std::function<void(const Error&)> closed;  // once; the link is to be retired then

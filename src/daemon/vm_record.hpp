@@ -113,6 +113,7 @@ struct VmRecord {
     int64_t ready_ms = 0;
     int64_t ended_ms = 0;
 
+    std::string image_metadata;  // as eif::Metadata::encode() has it; empty: none that is known
     std::optional<Measurements> measurements;
     std::optional<ImageSignature> signature;
     std::optional<AppExit> app_exit;

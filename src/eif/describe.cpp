@@ -82,24 +82,6 @@ Json json_or_null(const std::optional<std::string>& text) {
     return value ? std::move(value).value() : Json();
 }
 
-// Flat, unlike the section itself: the builder's fields, and among them those of the user's own object.
-Json metadata_json(const Metadata& metadata) {
-    Json object = Json{{"BuildTime", metadata.build.build_time},
-                       {"BuildTool", metadata.build.build_tool},
-                       {"BuildToolVersion", metadata.build.build_tool_version},
-                       {"OperatingSystem", metadata.build.operating_system},
-                       {"KernelVersion", metadata.build.kernel_version}};
-    object["DockerInfo"] = json_or_null(metadata.docker_info);
-    const Json custom = json_or_null(metadata.custom);
-    if (custom.is_object()) {
-        for (const auto& [name, value] : custom.items())
-            if (!object.contains(name)) object[name] = value;
-    } else if (!custom.is_null()) {
-        object["CustomMetadata"] = custom;
-    }
-    return object;
-}
-
 const char* section_type_name(SectionType type) {
     switch (type) {
         case SectionType::Kernel:
@@ -142,6 +124,24 @@ ImageDescription describe(const Image& image, const Measurements& measurements, 
         }
     }
     return description;
+}
+
+// Flat, unlike the section itself: the builder's fields, and among them those of the user's own object.
+Json metadata_json(const Metadata& metadata) {
+    Json object = Json{{"BuildTime", metadata.build.build_time},
+                       {"BuildTool", metadata.build.build_tool},
+                       {"BuildToolVersion", metadata.build.build_tool_version},
+                       {"OperatingSystem", metadata.build.operating_system},
+                       {"KernelVersion", metadata.build.kernel_version}};
+    object["DockerInfo"] = json_or_null(metadata.docker_info);
+    const Json custom = json_or_null(metadata.custom);
+    if (custom.is_object()) {
+        for (const auto& [name, value] : custom.items())
+            if (!object.contains(name)) object[name] = value;
+    } else if (!custom.is_null()) {
+        object["CustomMetadata"] = custom;
+    }
+    return object;
 }
 
 Json measurements_json(const Measurements& measurements, const std::optional<Pcr>& pcr8) {

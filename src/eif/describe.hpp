@@ -56,6 +56,8 @@ ImageDescription describe(const Image& image, const Measurements& measurements, 
 
 // {"HashAlgorithm", "PCR0", ...}, as every command of nitro-cli prints it.
 nlohmann::ordered_json measurements_json(const Measurements& measurements, const std::optional<Pcr>& pcr8);
+// {"BuildTime", ...}: `Metadata` of what nitro-cli prints.
+nlohmann::ordered_json metadata_json(const Metadata& metadata);
 // What `nitro-cli describe-eif` prints.
 nlohmann::ordered_json nitro_description_json(const ImageDescription& description);
 // The same and the rest: architecture, command line, sections, problems in words.

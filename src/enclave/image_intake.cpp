@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "api/limits.hpp"
+#include "api/shim_messages.hpp"
 #include "eif/measure.hpp"
 #include "eif/verify.hpp"
 #include "enclave/image_room.hpp"
@@ -113,8 +114,13 @@ uint64_t seconds(crypto::TimePoint time) {
     return count < 0 ? 0 : static_cast<uint64_t>(count);
 }
 
-ImageFacts facts_of(const eif::Measurements& measured, const std::optional<eif::ImageSignature>& signature) {
+ImageFacts facts_of(const eif::Measurer::Measured& image,
+                    const std::optional<eif::ImageSignature>& signature) {
+    const auto& measured = image.measurements;
     ImageFacts facts;
+    const auto metadata = image.image.metadata();
+    if (metadata && metadata->size() <= api::shim::ImageMetadata::kMaxTail)
+        facts.metadata = to_bytes(*metadata);
     facts.pcr0 = measured.pcr0;
     facts.pcr1 = measured.pcr1;
     facts.pcr2 = measured.pcr2;
@@ -147,8 +153,7 @@ Result<TakenImage> take_image(const Fd& source, const ImageIntake& intake,
     const auto signature = TRY(eif::verify_image(measured.image, measured.measurements, intake.time));
     TRY(check_fits(measured.image, intake.guest_memory_bytes));
     auto for_reading = TRY(sys::open("/proc/self/fd/" + std::to_string(copy.file.get()), O_RDONLY));
-    return TakenImage{
-        .image = std::move(for_reading), .bytes = size, .facts = facts_of(measured.measurements, signature)};
+    return TakenImage{.image = std::move(for_reading), .bytes = size, .facts = facts_of(measured, signature)};
 }
 
 }  // namespace alcove::enclave

@@ -43,6 +43,7 @@ struct ImageFacts {
     std::string certificate_subject;
     uint64_t certificate_not_before = 0;  // seconds since 1970
     uint64_t certificate_not_after = 0;
+    Bytes metadata;  // the section, as it is; empty when there is none, or too much
 };
 
 // How the VMM process ended: by a signal, or with a code.

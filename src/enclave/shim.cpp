@@ -176,6 +176,7 @@ Preparation::Callbacks Shim::preparation_callbacks() {
                 order_.start.image_size = taken->bytes;
                 facts_ = taken->facts;
                 apply(lifecycle_.image_accepted(facts_, now_ns()));
+                if (attached_) tell_metadata();
             },
         .on_memory =
             [this](Result<Fd> ram) {
@@ -511,7 +512,13 @@ void Shim::attach(const shim::Attach& wish) {
     auto state = lifecycle_.state();
     state.request = wish.request;
     door_->send(api::encode(state, as_byte_view(lifecycle_.detail())));
+    tell_metadata();
     if (lifecycle_.is_ne_line_wanted()) ask_for_ne_line();
+}
+
+void Shim::tell_metadata() {
+    if (facts_.metadata.empty()) return;
+    door_->send(api::encode(shim::ImageMetadata{.request = 0, .reserved = {}}, facts_.metadata));
 }
 
 void Shim::stop(const shim::Stop& wish) {

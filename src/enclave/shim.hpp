@@ -87,6 +87,7 @@ class Shim {
     template <typename T>
     void answer_with_copy(const T& answer, const Fd& descriptor);
     void attach(const api::shim::Attach& wish);
+    void tell_metadata();
     void stop(const api::shim::Stop& wish);
     void ask_statistics(const api::shim::StatisticsRequest& wish);
     void ask_sgx(const api::shim::SgxRequest& wish);

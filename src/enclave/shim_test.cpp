@@ -29,6 +29,23 @@ TEST_F(ShimTest, AnEnclaveIsMeasuredLaunchedAndStoppedInOrder) {
     EXPECT_EQ(ended.exit_status, 0U);
 }
 
+TEST_F(ShimTest, WhatTheImageSaysOfItselfIsToldToEachAlcoved) {
+    start(serve_until_stop);
+    attach();
+    const auto told = [this] {
+        const auto message = next_of<shim::ImageMetadata>();
+        const auto envelope = api::open_envelope(message.data);
+        return envelope ? std::string(as_text(api::decode_with_tail<shim::ImageMetadata>(*envelope)->tail))
+                        : "";
+    };
+    EXPECT_EQ(told(), "{}");
+
+    connect();
+    attach();
+
+    EXPECT_EQ(told(), "{}");
+}
+
 TEST_F(ShimTest, TheVmmGetsWhatItNeedsAndNothingItCouldChange) {
     start([this](const Channel& channel, vmm::LaunchOrder& order) {
         say_started(channel);

@@ -90,14 +90,37 @@ Result<std::vector<uint32_t>> cpus_of(const Json& inspection) {
     return cpus;
 }
 
-Json image_json(const cli::VmView& view) {
+// What describe-eif says of the image, as far as alcoved knows it.
+Json image_json(const cli::VmView& view, const Json& inspection) {
     Json measurements = Json::object();
     measurements["HashAlgorithm"] = "Sha384 { ... }";
     for (const auto& [name, value] : view.pcrs)
         measurements[name] = value;
     Json image = Json::object();
     if (!view.pcrs.empty()) image["Measurements"] = std::move(measurements);
+    const auto told = inspection.value("image", Json(nullptr));
+    if (!told.is_object()) return image;
+    image["ImageName"] = told.value("name", Json(nullptr));
+    image["ImageVersion"] = told.value("version", Json(nullptr));
+    image["Metadata"] = told.value("metadata", Json(nullptr));
     return image;
+}
+
+Result<EnclaveView> view_of(const cli::VmView& vm, const Json& inspection) {
+    EnclaveView view{.name = vm.name,
+                     .id = vm.id,
+                     .process_id = 0,
+                     .cid = vm.cid,
+                     .cpu_count = vm.vcpus,
+                     .cpu_ids = {},
+                     .memory_mib = vm.memory_mib,
+                     .state = state_of(vm),
+                     .debug = vm.debug};
+    view.cpu_ids = TRY(translated(cpus_of(inspection)));
+    const auto* vmm = TRY(translated(json::object_field(inspection, "vmm")));
+    const auto pid = TRY(translated(json::optional_unsigned_field(*vmm, "pid")));
+    view.process_id = pid.value_or(0);
+    return view;
 }
 
 }  // namespace
@@ -125,22 +148,8 @@ Result<cli::VmView> DaemonHost::find(const EnclaveChoice& enclave) const {
                 "no enclave has the " + std::string(field) + " `" + wanted + "`");
 }
 
-Result<EnclaveView> DaemonHost::view_of(const cli::VmView& vm) const {
-    const auto inspection = TRY(translated(host_->api().get(cli::vm_path(kKind, vm.id) + "/inspect")));
-    EnclaveView view{.name = vm.name,
-                     .id = vm.id,
-                     .process_id = 0,
-                     .cid = vm.cid,
-                     .cpu_count = vm.vcpus,
-                     .cpu_ids = {},
-                     .memory_mib = vm.memory_mib,
-                     .state = state_of(vm),
-                     .debug = vm.debug};
-    view.cpu_ids = TRY(translated(cpus_of(inspection)));
-    const auto* vmm = TRY(translated(json::object_field(inspection, "vmm")));
-    const auto pid = TRY(translated(json::optional_unsigned_field(*vmm, "pid")));
-    view.process_id = pid.value_or(0);
-    return view;
+Result<Json> DaemonHost::inspect(const cli::VmView& vm) const {
+    return translated(host_->api().get(cli::vm_path(kKind, vm.id) + "/inspect"));
 }
 
 Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
@@ -180,7 +189,8 @@ Result<EnclaveHost::Started> DaemonHost::run(const RunRequest& request) {
             "the enclave ran, but sent no heartbeat within " + cli::elapsed_text(command.timeout) +
                 (stopped ? "; it was ended" : "; it could not be ended: " + stopped.error().to_string()));
     }
-    const auto view = TRY(view_of(launched->view));
+    const auto inspection = TRY(inspect(launched->view));
+    const auto view = TRY(view_of(launched->view, inspection));
     return Started{.json = run_json(view), .id = view.id};
 }
 
@@ -188,9 +198,10 @@ Result<EnclaveHost::Listed> DaemonHost::describe(Metadata metadata) {
     const auto all = TRY(enclaves());
     Listed listed{.list = Json::array()};
     for (const auto& vm : all) {
-        auto view = view_of(vm);
-        if (!view) continue;  // over meanwhile
-        listed.list.push_back(describe_json(*view, image_json(vm), metadata));
+        const auto inspection = inspect(vm);
+        if (!inspection) continue;  // over meanwhile
+        const auto view = TRY(view_of(vm, *inspection));
+        listed.list.push_back(describe_json(view, image_json(vm, *inspection), metadata));
     }
     return listed;
 }

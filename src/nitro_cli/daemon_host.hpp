@@ -29,7 +29,7 @@ class DaemonHost final : public EnclaveHost {
     // The stand-alone enclaves that are not over, as alcoved tells of them.
     Result<std::vector<cli::VmView>> enclaves() const;
     Result<cli::VmView> find(const EnclaveChoice& enclave) const;
-    Result<EnclaveView> view_of(const cli::VmView& vm) const;
+    Result<Json> inspect(const cli::VmView& vm) const;
     Result<Json> stop(const cli::VmView& vm) const;
 
     std::unique_ptr<cli::HostAccess> host_;

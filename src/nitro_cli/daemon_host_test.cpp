@@ -84,6 +84,30 @@ TEST_F(DaemonHostCommands, ErrorsHaveThisToolsCodes) {
     EXPECT_THAT(failed.err, HasSubstr("[ E35 ]"));
 }
 
+TEST_F(DaemonHostCommands, WhatAnImageSaysOfItselfIsShownIfAskedFor) {
+    host_.set_metadata(R"({"ImageName": "web", "ImageVersion": "1.2",
+        "BuildMetadata": {"BuildTime": "2026-01-31T12:00:00Z"}, "CustomMetadata": {"team": "x"}})");
+    ASSERT_EQ(run().exit, 0);
+
+    EXPECT_FALSE(nitro_cli({"describe-enclaves"}).json()[0].contains("ImageName"));
+    const auto described = nitro_cli({"describe-enclaves", "--metadata"}).json()[0];
+    EXPECT_EQ(described["ImageName"], "web");
+    EXPECT_EQ(described["ImageVersion"], "1.2");
+    EXPECT_EQ(described["Metadata"]["BuildTime"], "2026-01-31T12:00:00Z");
+    EXPECT_EQ(described["Metadata"]["team"], "x");
+}
+
+TEST_F(DaemonHostCommands, AnImageThatSaysNonsenseOfItselfSaysNothing) {
+    for (const char* nonsense : {"", "[]", "{\"ImageName\": 5}", "\xff"}) {
+        host_.set_metadata(nonsense);
+        ASSERT_EQ(run().exit, 0) << nonsense;
+
+        const auto described = nitro_cli({"describe-enclaves", "--metadata"}).json()[0];
+        EXPECT_FALSE(described.contains("ImageName")) << nonsense;
+        nitro_cli({"terminate-enclave", "--all"});
+    }
+}
+
 // The daemon lends all cores of this machine but the first.
 TEST_F(DaemonHostCommands, CpusOfTheHostCanBeChosen) {
     const auto cores = host::read_topology()->cores;
