@@ -14,10 +14,15 @@
  *   r  resets the machine   k  says that it panicked          h  halts for ever
  *
  * Prints each letter with what came of it, a line each: the reply's rc or the count, in decimal. After the last letter it
- * powers off.
+ * begins again, `times=<number>` times in all, and then powers off.
+ *
+ * With `sweep=1` all RAM from 4 MiB on but the window is filled with a pattern before (pattern.inc), and a second processor
+ * reads it meanwhile, again and again, and compares: it prints `.` for each sweep. The last one is after the last letter.
  */
 #include "long_mode.inc"
 #include "mark.inc"
+#include "pattern.inc"
+#include "processors.inc"
 #include "start_info.inc"
 
 #define ECAM_NE (0xe0000000 + (2 << 15))
@@ -47,8 +52,7 @@
 #define ENOMEM 12
 #define FIRST_VCPU 2
 #define IMAGE_OFFSET (8 << 20)
-#define SEARCH_START (4 << 20)
-#define PATTERN_FACTOR 0x9e3779b97f4a7c15
+#define SEARCH_START (4 << 20)  /* the kernel is below */
 #define PAGE 4096
 #define PANIC_PORT 0x505
 #define PANICKED 1
@@ -73,9 +77,22 @@ guest_main:
     lea do_key, %rsi
     call command_line_text
     mov %rax, %r14
+    mov %rax, orders
     test %rax, %rax
     jz .Lnothing_to_do
+    mov $1, %eax
+    lea times_key, %rsi
+    call command_line_number
+    mov %rax, times
+    xor %eax, %eax
+    lea sweep_key, %rsi
+    call command_line_number
+    mov %eax, sweeps
+    test %eax, %eax
+    jz .Lfind_device
+    call begin_to_sweep
 
+.Lfind_device:
     mov $ECAM_NE, %ebx
     cmpl $NE_IDENTITY, (%rbx)
     jne .Lno_device
@@ -100,6 +117,12 @@ next_letter:
     inc %ecx
     cmp $letters_end - letters, %ecx
     jb .Lfind_letter
+    mov orders, %r14
+    decq times
+    jnz next_letter
+    cmpl $0, sweeps
+    jne wait_for_sweep
+power_off:
     mov $SLEEP_ENABLE_S5, %al
     mov $ACPI_SLEEP_CONTROL, %dx
     out %al, %dx
@@ -127,6 +150,41 @@ next_letter:
 .Lno_device:
     say "carver: there is no NE device\n"
     ret
+
+begin_to_sweep:
+    mov %r12, sweep_gap
+    mov %r11, sweep_gap + 8
+    mov $SEARCH_START, %edi
+    mov %r12, %rsi
+    call fill_pattern
+    mov %r11, %rdi
+    mov ram_end, %rsi
+    call fill_pattern
+    call prepare_processors
+    mov $1, %r13d
+    jmp start_processor
+
+processor_started:
+    mov $SEARCH_START, %edi
+    mov sweep_gap, %rsi
+    call check_pattern
+    mov sweep_gap + 8, %rdi
+    mov ram_end, %rsi
+    call check_pattern
+    mov $'.', %al
+    call print_char
+    incl sweeps
+    jmp processor_started
+
+/* One that begins now. */
+wait_for_sweep:
+    mov sweeps, %ebx
+    add $2, %ebx
+.Lwait_for_sweep_next:
+    call short_pause
+    cmp %ebx, sweeps
+    jb .Lwait_for_sweep_next
+    jmp power_off
 
 /* EAX: a command whose request is in SEND_DATA. Returns its rc in RAX. */
 execute:
@@ -211,16 +269,8 @@ wait_for_end:
 
 fill:
     mov %r12, %rdi
-    mov $PATTERN_FACTOR, %rbx
-    mov %rdi, %rax
-    imul %rbx, %rax
-    shl $3, %rbx
-.Lfill_next:
-    mov %rax, (%rdi)
-    add %rbx, %rax
-    add $8, %rdi
-    cmp %r11, %rdi
-    jb .Lfill_next
+    mov %r11, %rsi
+    call fill_pattern
     cmpl $0, START_INFO_NR_MODULES(%r15)
     je .Lfilled
     mov START_INFO_MODLIST(%r15), %rdx
@@ -305,11 +355,25 @@ debug_key:
     .asciz "debug="
 do_key:
     .asciz "do="
+times_key:
+    .asciz "times="
+sweep_key:
+    .asciz "sweep="
 
     .bss
     .balign 8
 ram_end:
     .skip 8
+orders:
+    .skip 8
+times:
+    .skip 8
+sweep_gap:
+    .skip 16
+/* One more than there were. */
+sweeps:
+    .skip 4
+    .skip 4
 start_flags:
     .skip 8
 slot_uid:

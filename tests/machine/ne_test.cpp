@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The NE device before its judge, with all that a VMM has behind it: Debian's kernel with the unmodified
-// nitro_enclaves driver as a primary VM, and a client of ours that uses the kernel's header only
-// (guests/ne_client). `primary.cpio` has a shell
-// script (tests/run_machine_tests) that goes through the scenarios and prints what it finds.
+// The NE device before its judges, with all that a VMM has behind it. One is Debian's kernel with the
+// unmodified nitro_enclaves driver as a primary VM, and a client of ours that uses the kernel's header only
+// (guests/ne_client): `primary.cpio` has a shell script (tests/run_machine_tests) that goes through the
+// scenarios and prints what it finds. The other is a guest of which one processor carves while the other
+// watches over its memory.
+#include <algorithm>
 #include <cstring>
 
 #include <gmock/gmock.h>
@@ -38,33 +40,78 @@ size_t pages_with_pattern(const Fd& ram) {
     return found;
 }
 
-TEST(NitroEnclavesDriver, CarvesRunsAndGivesBack) {
-    auto created = Primary::create({.kernel = "debian-kernel",
-                                    .initrd = "primary.cpio",
-                                    .command_line = "reboot=k panic=-1 console=ttyS0 loglevel=1 hugepages=68",
-                                    .vcpus = 4,
-                                    .memory_bytes = kRam});
-    ASSERT_TRUE(created) << created.error().to_string();
-    const auto primary = std::move(created).value();
-    NeHost host(*primary);
-    ne::Device* device = nullptr;
-    vmm::NeLine* ne_line = nullptr;
-    const auto give_line = [&] {
+// A primary VM with the device, and its host.
+class NitroEnclaves : public testing::Test {
+  protected:
+    void boot(PrimaryOptions options) {
+        auto created = Primary::create(std::move(options));
+        ASSERT_TRUE(created) << created.error().to_string();
+        primary = std::move(*created);
+        host = std::make_unique<NeHost>(*primary);
+        backend = std::make_unique<vmm::NeBackend>(
+            primary->loop(), primary->machine(), parent_of(*primary),
+            vmm::NeLine::Callbacks{.wanted = [this] { primary->loop().post([this] { give_line(); }); },
+                                   .slot_changed = [this] { device->slot_changed(); }});
+        auto function = ne::PciFunction::create({.loop = primary->loop(),
+                                                 .backend = *backend,
+                                                 .interrupts = primary->machine().message_interrupts()});
+        ASSERT_TRUE(function) << function.error().to_string();
+        device = &(*function)->device();
+        backend->line().ask();
+        primary->machine().add_pci(ne::kPciSlot, std::move(*function));
+        ASSERT_TRUE(primary->boot());
+    }
+    void give_line() {
         std::vector<Fd> descriptors;
-        descriptors.push_back(host.connect());
-        EXPECT_TRUE(ne_line->given(std::move(descriptors)));
-    };
-    vmm::NeBackend backend(primary->loop(), primary->machine(), parent_of(*primary),
-                           {.wanted = [&] { primary->loop().post(give_line); },
-                            .slot_changed = [&] { device->slot_changed(); }});
-    ne_line = &backend.line();
-    auto function = ne::PciFunction::create(
-        {.loop = primary->loop(), .backend = backend, .interrupts = primary->machine().message_interrupts()});
-    ASSERT_TRUE(function) << function.error().to_string();
-    device = &(*function)->device();
-    ne_line->ask();
-    primary->machine().add_pci(ne::kPciSlot, std::move(*function));
-    ASSERT_TRUE(primary->boot());
+        descriptors.push_back(host->connect());
+        EXPECT_TRUE(backend->line().given(std::move(descriptors)));
+    }
+
+    std::unique_ptr<Primary> primary;
+    std::unique_ptr<NeHost> host;
+    std::unique_ptr<vmm::NeBackend> backend;
+    ne::Device* device = nullptr;
+};
+
+TEST_F(NitroEnclaves, OneProcessorCarvesWhileTheOtherWatchesOverTheRest) {
+    constexpr uint64_t kSmallRam = 96_MiB;
+    constexpr int kTimes = 60;
+    ASSERT_NO_FATAL_FAILURE(boot({.kernel = "carver.elf",
+                                  .command_line = "do=amf times=60 sweep=1 from=64 to=68 ram=96",
+                                  .vcpus = 2,
+                                  .memory_bytes = kSmallRam}));
+
+    const bool ended =
+        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(120));
+
+    std::string console = primary->console();
+    SCOPED_TRACE(console);
+    ASSERT_TRUE(ended);
+    EXPECT_EQ(primary->end()->reason, api::StopReason::PowerOff) << primary->end()->detail;
+    EXPECT_THAT(console, Not(HasSubstr("w"))) << "a word was wrong";
+    EXPECT_GE(std::erase(console, '.'), 3U) << "sweeps";
+    std::string expected;
+    for (int i = 0; i < kTimes; ++i)
+        expected += "a 0\nm 0\nf 0\n";
+    EXPECT_EQ(console, expected);
+    EXPECT_EQ(primary->machine().vcpus()[1]->counters().mmio, 0U) << "what it swept was always there";
+    EXPECT_EQ(primary->unclaimed(), 0U);
+    EXPECT_EQ(host->findings().failures, 0U);
+    EXPECT_GT(host->findings().repeated, 0U);
+    EXPECT_EQ(host->findings().bytes_left, 0U);
+    EXPECT_EQ(host->findings().pages_not_zero, 0U);
+    EXPECT_EQ(host->findings().least_bytes, kSmallRam);
+    EXPECT_EQ(host->findings().peak_bytes, kSmallRam);
+    EXPECT_EQ(backend->counters().bytes_withdrawn, kTimes * 4_MiB);
+    EXPECT_EQ(backend->counters().bytes_readmitted, kTimes * 4_MiB);
+}
+
+TEST_F(NitroEnclaves, CarvesRunsAndGivesBack) {
+    ASSERT_NO_FATAL_FAILURE(boot({.kernel = "debian-kernel",
+                                  .initrd = "primary.cpio",
+                                  .command_line = "reboot=k panic=-1 console=ttyS0 loglevel=1 hugepages=68",
+                                  .vcpus = 4,
+                                  .memory_bytes = kRam}));
 
     const bool ended =
         primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(800));
@@ -92,7 +139,7 @@ TEST(NitroEnclavesDriver, CarvesRunsAndGivesBack) {
 
     EXPECT_THAT(console, HasSubstr("primary: complaints of the kernel 0\r\n"));
 
-    const auto& findings = host.findings();
+    const auto& findings = host->findings();
     EXPECT_EQ(findings.failures, 0U);
     EXPECT_EQ(findings.starts, 14U);
     EXPECT_GT(findings.repeated, 0U);
@@ -102,7 +149,7 @@ TEST(NitroEnclavesDriver, CarvesRunsAndGivesBack) {
     EXPECT_EQ(findings.bytes_left, 0U);
     EXPECT_EQ(findings.pages_not_zero, 0U);
     EXPECT_EQ(pages_with_pattern(primary->ram()), 0U);
-    EXPECT_TRUE(host.table().slots().empty());
+    EXPECT_TRUE(host->table().slots().empty());
 
     // Flat: what the primary has less, its enclaves have more.
     EXPECT_EQ(findings.least_bytes, kRam);
@@ -110,9 +157,9 @@ TEST(NitroEnclavesDriver, CarvesRunsAndGivesBack) {
     EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
     EXPECT_EQ(device->counters().dropped, 0U);
     EXPECT_EQ(device->counters().ignored, 0U);
-    EXPECT_EQ(backend.counters().bytes_withdrawn, backend.counters().bytes_readmitted);
+    EXPECT_EQ(backend->counters().bytes_withdrawn, backend->counters().bytes_readmitted);
     const auto pause =
-        std::chrono::duration_cast<std::chrono::microseconds>(backend.counters().longest_pause);
+        std::chrono::duration_cast<std::chrono::microseconds>(backend->counters().longest_pause);
     RecordProperty("longest_pause_us", static_cast<int>(pause.count()));
 }
 
