@@ -829,9 +829,7 @@ class StackTest(unittest.TestCase):
         self.fail(f"the poller says {status}")
 
     def test_an_enclave_polls_object_storage_through_its_egress(self):
-        address = outside_address()
-        if not address:
-            self.skipTest("this machine has no default route, so there is no outside to be reached")
+        address = "127.0.0.1"  # a rule may give any, so this needs no network
         application = self.folder / "object-poll"
         application.mkdir()
         shutil.copy(GUESTS / "object_poll", application)
