@@ -77,7 +77,8 @@ Result<Fd> make_boot_image(const VmStart& command) {
     for (const auto& ramdisk : command.ramdisks)
         TRY(add_ramdisk(writer, ramdisk));
     TRY(writer.finish());
-    return file;
+    // The broker takes no image that somebody could still write to by what it is given.
+    return sys::open("/proc/self/fd/" + std::to_string(file.get()), O_RDONLY);
 }
 
 // Disks at the host. Until the VM is there to own them, they go away with this object.
