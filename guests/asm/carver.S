@@ -8,13 +8,16 @@
  *   a  SLOT_ALLOC           m  SLOT_ADD_MEM of the window     v  SLOT_ADD_VCPU of the next vCPU, from 2 on
  *   n  SLOT_ADD_MEM of the window, again for as long as the host has no memory for it
  *   s  ENCLAVE_START (`debug=1`: in debug mode)               x  ENCLAVE_STOP        f  SLOT_FREE
- *   w  waits until the enclave has stopped
+ *   w  waits until the enclave has stopped                    d  waits for 2^30 cycles
  *   o  counts pages of the window that do not read as ones    z  words of it that are not zero
  *   q  counts words of RAM that are MARK
  *   r  resets the machine   k  says that it panicked          h  halts for ever
  *
  * Prints each letter with what came of it, a line each: the reply's rc or the count, in decimal. After the last letter it
  * begins again, `times=<number>` times in all, and then powers off.
+ *
+ * With `clock=1` it says how many cycles each letter took, too, behind the number; and before the first letter, on a line
+ * `exit`, how many it takes to write to a port that is nobody's.
  *
  * With `sweep=1` all RAM from 4 MiB on but the window is filled with a pattern before (pattern.inc), and a second processor
  * reads it meanwhile, again and again, and compares: it prints `.` for each sweep. The last one is after the last letter.
@@ -55,6 +58,9 @@
 #define SEARCH_START (4 << 20)  /* the kernel is below */
 #define PAGE 4096
 #define PANIC_PORT 0x505
+#define NOBODYS_PORT 0x5f0
+#define EXITS 1000
+#define DELAY_CYCLES (1 << 30)
 #define PANICKED 1
 #define SLEEP_ENABLE_S5 0x34
 
@@ -89,8 +95,16 @@ guest_main:
     call command_line_number
     mov %eax, sweeps
     test %eax, %eax
-    jz .Lfind_device
+    jz .Lset_the_clock
     call begin_to_sweep
+.Lset_the_clock:
+    xor %eax, %eax
+    lea clock_key, %rsi
+    call command_line_number
+    mov %eax, has_clock
+    test %eax, %eax
+    jz .Lfind_device
+    call time_exits
 
 .Lfind_device:
     mov $ECAM_NE, %ebx
@@ -130,8 +144,16 @@ power_off:
 .Lletter_found:
     call print_char
     call print_space
-    call *actions(, %rcx, 8)
+    mov %rcx, %rbx
+    call read_clock
+    mov %rax, began
+    call *actions(, %rbx, 8)
     /* RAX: a number with a sign. */
+    push %rax
+    call read_clock
+    sub began, %rax
+    mov %rax, took
+    pop %rax
     test %rax, %rax
     jns .Lprint_number
     push %rax
@@ -141,6 +163,12 @@ power_off:
     neg %rax
 .Lprint_number:
     call print_decimal
+    cmpl $0, has_clock
+    je .Lline_done
+    call print_space
+    mov took, %rax
+    call print_decimal
+.Lline_done:
     call print_newline
     jmp next_letter
 
@@ -149,6 +177,41 @@ power_off:
     ret
 .Lno_device:
     say "carver: there is no NE device\n"
+    ret
+
+/* RAX: the time-stamp counter. Uses RDX. */
+read_clock:
+    rdtsc
+    shl $32, %rdx
+    or %rdx, %rax
+    ret
+
+time_exits:
+    call read_clock
+    mov %rax, %rbx
+    mov $EXITS, %ecx
+    mov $NOBODYS_PORT, %dx
+.Lnext_exit:
+    out %al, %dx
+    loop .Lnext_exit
+    call read_clock
+    sub %rbx, %rax
+    xor %edx, %edx
+    mov $EXITS, %ecx
+    div %rcx
+    say "exit "
+    call print_decimal
+    jmp print_newline
+
+delay:
+    call read_clock
+    lea DELAY_CYCLES(%rax), %rbx
+.Ldelay_next:
+    call short_pause
+    call read_clock
+    cmp %rbx, %rax
+    jb .Ldelay_next
+    xor %eax, %eax
     ret
 
 begin_to_sweep:
@@ -339,12 +402,12 @@ halt:
 
     .section .rodata
 letters:
-    .ascii "pamnvsxfwozqrkh"
+    .ascii "pamnvsxfwozqdrkh"
 letters_end:
     .balign 8
 actions:
     .quad fill, alloc, add_memory, add_memory_with_patience, add_vcpu, start, stop, free, wait_for_end, count_not_ones, count_not_zero, count_marks
-    .quad reset, panic, halt
+    .quad delay, reset, panic, halt
 from_key:
     .asciz "from="
 to_key:
@@ -359,6 +422,8 @@ times_key:
     .asciz "times="
 sweep_key:
     .asciz "sweep="
+clock_key:
+    .asciz "clock="
 
     .bss
     .balign 8
@@ -370,9 +435,14 @@ times:
     .skip 8
 sweep_gap:
     .skip 16
+began:
+    .skip 8
+took:
+    .skip 8
 /* One more than there were. */
 sweeps:
     .skip 4
+has_clock:
     .skip 4
 start_flags:
     .skip 8
