@@ -52,7 +52,7 @@ TEST(SgxView, AVmIsShownWithItsEnclaves) {
     EXPECT_THAT(text, HasSubstr("AEX         21\n"));
     EXPECT_THAT(text, HasSubstr("  enclave 2 (debug)\n"));
     EXPECT_THAT(text, HasSubstr("    mrenclave       abab"));
-    EXPECT_THAT(text, HasSubstr("    leaves          EENTER 3, EWB 6\n"));
+    EXPECT_THAT(text, HasSubstr("    leaves          EWB 6, EENTER 3\n"));
     EXPECT_THAT(text, HasSubstr("    AEX             17\n"));
     EXPECT_THAT(text, HasSubstr("  enclave 0 (being built)\n"));
     EXPECT_THAT(text, HasSubstr("  and 1 enclaves more\n"));
