@@ -156,10 +156,16 @@ TEST(VmConfig, TheDebianKernelIsNoFile) {
 
 TEST(VmConfig, MistakesAreNamed) {
     const std::pair<const char*, const char*> mistakes[] = {
-        {"memroy = 5", "memroy"},        {"cpus = \"two\"", "'cpus'"},
-        {"cpus = 0", "'cpus'"},          {"disk = [1]", "'disk'"},
-        {"memory = \"5X\"", "5X"},       {"name = [\"a\", \"b\"]", "'name'"},
-        {"cpus = 1\nname = ", "line 2"}, {"cpus = 99999999999", "'cpus'"},
+        {"memroy = 5", "memroy"},
+        {"cpus = \"two\"", "'cpus'"},
+        {"cpus = 0", "'cpus'"},
+        {"disk = [1]", "'disk'"},
+        {"memory = \"5X\"", "5X"},
+        {"name = [\"a\", \"b\"]", "'name'"},
+        {"cpus = 1\nname = ", "line 2"},
+        {"cpus = 99999999999", "'cpus'"},
+        {"[=]", "line 1"},
+        {"cpus = 1 \u00e9", "line 1"},
     };
     for (const auto& [text, word] : mistakes) {
         const auto vm = apply_configuration({}, text, "");
