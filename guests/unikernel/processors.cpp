@@ -201,10 +201,10 @@ void run_processors() {
 // Each goes through pages of its own, which are too many for their host's budget together. They begin alike,
 // and so all have to come to the same.
 void run_crowd() {
-    constexpr uint64_t kPagesOfEach = 71;  // odd: each page is read and written by turns
+    constexpr uint64_t kPagesOfEach = 65;  // odd: each page is read and written by turns
     static_assert(kPagesOfEach * kProcessors <= kHeapPages);
     line("started", start_processors(kProcessors));
-    build_heap();
+    build_heap(kPagesOfEach * kProcessors);
     uint64_t sweeps[kProcessors][4];
     for (uint64_t number = 0; number < kProcessors; ++number) {
         sweeps[number][0] = kEnclave + kHeap + number * kPagesOfEach * alcove::sgx::kPageSize;

@@ -255,9 +255,9 @@ void build() {
     line("einit", init(kFirst));
 }
 
-void build_heap() {
+void build_heap(uint64_t count) {
     uint64_t failed = 0;
-    for (uint64_t page = 0; page < kHeapPages; ++page) {
+    for (uint64_t page = 0; page < count; ++page) {
         pageinfo = {};
         pageinfo.LINADDR = kEnclave + kHeap + page * kPageSize;
         pageinfo.SECS = epc_page(0);
@@ -265,7 +265,7 @@ void build_heap() {
         heap_pt[page] = epc_address(kEpcPages + page) | kPageUser;
     }
     line("eaug", failed);
-    uint64_t pages[2] = {kEnclave + kHeap, kHeapPages};
+    uint64_t pages[2] = {kEnclave + kHeap, count};
     line("accepted", enter(kAccept, address(pages)));
 }
 

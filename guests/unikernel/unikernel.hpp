@@ -135,9 +135,9 @@ uint64_t enter_at(uint64_t tcs, uint64_t command, uint64_t argument = 0);
 uint64_t resume(uint64_t tcs = kEnclave);
 uint64_t tcs_of(uint64_t thread);  // of four; linear
 
-void build();       // the enclave, from nothing; prints how it went
-void build_heap();  // and so many pages more, by EAUG and EACCEPT
+void build();  // the enclave, from nothing; prints how it went
 constexpr uint64_t kHeapPages = 491;
+void build_heap(uint64_t pages = kHeapPages);  // and so many pages more, by EAUG and EACCEPT
 
 // What the command line may ask for.
 void run_trials();

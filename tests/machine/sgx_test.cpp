@@ -406,13 +406,13 @@ TEST(SgxProcessors, FourGoThroughMoreEpcThanIsInMemory) {
                                 .deadline = std::chrono::seconds(120)});
     ASSERT_TRUE(run) << run.error().to_string();
 
-    EXPECT_EQ(said(*run, "accepted"), number(491));
+    EXPECT_EQ(said(*run, "accepted"), number(260));
     const auto swept = all_said(*run, "swept");
     ASSERT_EQ(swept.size(), kProcessors) << run->console;
     EXPECT_NE(swept[0], kOnes);
     EXPECT_THAT(swept, testing::Each(swept[0])) << "each page came back as it went";
-    EXPECT_GT(run->spill.evictions, 300U);
-    EXPECT_GT(run->spill.loads, 100U);
+    EXPECT_GE(run->spill.evictions, 19U) << "as many as are too many";
+    EXPECT_GE(run->spill.loads, 10U);
     EXPECT_LE(run->sgx->occupancy.resident, 256U) << "the budget, in pages";
 }
 
