@@ -1475,14 +1475,15 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
     def test_nitro_cli_serves_a_host(self):
         image = self.steady_image()
         run = ("run-enclave", "--eif-path", image, "--memory", 512)
-        self.nitro_cli(*run, "--cpu-ids", 1, exit_code=20)
+        self.nitro_cli(*run, "--cpu-ids", 1, exit_code=21)  # the host's own core
+        self.nitro_cli(*run, "--cpu-ids", 3, exit_code=20)  # half of one
         self.nitro_cli(*run[:4], 4, "--cpu-count", 2, exit_code=26)
         self.nitro_cli("run-enclave", "--eif-path", "/nowhere", "--memory", 512, "--cpu-count", 2, exit_code=19)
         self.assertEqual(json.loads(self.nitro_cli("describe-enclaves")), [])
 
-        ran = json.loads(self.nitro_cli(*run, "--cpu-count", 2, "--debug-mode"))
+        ran = json.loads(self.nitro_cli(*run, "--cpu-ids", 4, 5, "--debug-mode"))
         self.addCleanup(self.remove, ran["EnclaveName"])
-        self.assertEqual((ran["EnclaveName"], ran["NumberOfCPUs"], len(ran["CPUIDs"]), ran["MemoryMiB"]), ("steady", 2, 2, 512))
+        self.assertEqual((ran["EnclaveName"], ran["NumberOfCPUs"], ran["CPUIDs"], ran["MemoryMiB"]), ("steady", 2, [4, 5], 512))
         described = json.loads(self.nitro_cli("describe-enclaves"))
         measurements = json.loads(self.nitro_cli("describe-eif", "--eif-path", image))["Measurements"]
         self.assertEqual(described, [ran | {"State": "RUNNING", "Flags": "DEBUG_MODE", "Measurements": measurements}])
