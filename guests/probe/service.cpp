@@ -38,6 +38,17 @@ Result<void> write_pattern(Channel& channel, const Source& source) {
     return {};
 }
 
+Bytes request_with(const Bytes& nonce) {
+    return encode_attestation_request({.user_data = {}, .nonce = nonce, .public_key = {}});
+}
+
+Result<Reply> attestation(secure_module::SecureModule& module, ByteView request) {
+    const Bytes bytes = TRY(module.ask(request));
+    auto reply = TRY(decode_reply(bytes));
+    if (reply.name != "Attestation") return fail(ErrorCode::InvalidMessage, reply.to_string());
+    return reply;
+}
+
 class Executor {
   public:
     Executor(Channel& channel, const Surroundings& surroundings)
@@ -90,14 +101,10 @@ class Executor {
 
     Result<void> operator()(Attest attest) {
         const auto module = TRY(surroundings_.open_module());
-        const Bytes request = encode_attestation_request(
-            {.user_data = {}, .nonce = Bytes(kNonceBytes, 0x5a), .public_key = {}});
+        const Bytes request = request_with(Bytes(kNonceBytes, 0x5a));
         const auto begin = std::chrono::steady_clock::now();
-        for (uint64_t i = 0; i < attest.documents; ++i) {
-            const Bytes bytes = TRY(module->ask(request));
-            const Reply reply = TRY(decode_reply(bytes));
-            if (reply.name != "Attestation") return fail(ErrorCode::InvalidMessage, reply.to_string());
-        }
+        for (uint64_t i = 0; i < attest.documents; ++i)
+            TRY(attestation(*module, request));
         const auto elapsed =
             std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
         return write_line(std::to_string(attest.documents) + " " + std::to_string(elapsed.count()));
@@ -105,11 +112,7 @@ class Executor {
 
     Result<void> operator()(const Document& document) {
         const auto module = TRY(surroundings_.open_module());
-        const Bytes request =
-            encode_attestation_request({.user_data = {}, .nonce = document.nonce, .public_key = {}});
-        const Bytes bytes = TRY(module->ask(request));
-        const Reply reply = TRY(decode_reply(bytes));
-        if (reply.name != "Attestation") return fail(ErrorCode::InvalidMessage, reply.to_string());
+        const Reply reply = TRY(attestation(*module, request_with(document.nonce)));
         const Value* encoded = TRY(reply.fields.field("document", Value::Kind::Bytes));
         return write_line(key_service::to_hex(encoded->bytes));
     }
