@@ -63,20 +63,22 @@ class Database {
     // Compiled once for each text, and kept: compiling takes longer than most of them.
     Result<Statement> prepare(std::string_view sql) const;
     Result<void> execute(std::string_view sql) const;  // several statements, no parameters
-    // Of what is committed from now on.
-    Result<void> set_outlives(Outlives outlives);
 
   private:
+    friend class Transaction;
     struct Close {
         void operator()(sqlite3* database) const;
     };
     explicit Database(sqlite3* database);
+    // Of what is committed from now on.
+    Result<void> set_outlives(Outlives outlives);
+
     std::unique_ptr<sqlite3, Close> database_;
     std::shared_ptr<Statement::Kept> kept_;  // goes before the database
     std::optional<Outlives> outlives_;
 };
 
-// Rolls back unless committed.
+// Rolls back unless committed. What is written outside of one outlives what the last one did.
 class Transaction {
   public:
     static Result<Transaction> begin(Database& database, Outlives outlives = Outlives::PowerLoss);

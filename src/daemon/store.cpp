@@ -302,8 +302,10 @@ Result<void> Store::load_instance_id() {
         return query.run();
     }
     instance_id_ = TRY(make_instance_id());
+    auto transaction = TRY(Transaction::begin(database_));
     auto insert = TRY(database_.prepare("INSERT INTO host VALUES (1, ?, 0)"));
-    return insert.bind(1, std::string_view(instance_id_)).run();
+    TRY(insert.bind(1, std::string_view(instance_id_)).run());
+    return transaction.commit();
 }
 
 Result<std::vector<Store::Saved>> Store::load() const {
@@ -501,12 +503,14 @@ Result<std::vector<Event>> Store::events(uint64_t since, size_t limit) const {
 }
 
 Result<uint64_t> Store::next_cid(uint64_t first) {
+    auto transaction = TRY(Transaction::begin(database_));
     auto query =
         TRY(database_.prepare("UPDATE host SET next_cid = max(next_cid, ?) + 1 RETURNING next_cid - 1"));
     query.bind(1, first);
     TRY(query.step());
     const auto cid = static_cast<uint64_t>(query.integer(0));
     TRY(query.run());
+    TRY(transaction.commit());
     return cid;
 }
 
