@@ -3,8 +3,7 @@
 // With `devices`: a kernel that uses what is not a processor to get at its enclave, an entropy device and
 // what KVM itself writes to memory; and events and registers of its own that it hopes to see inside. Each
 // line is compared by a test.
-#include "unikernel/unikernel.hpp"
-#include "virtio/spec.hpp"
+#include "unikernel/virtqueue.hpp"
 
 using alcove::sgx::Encls;
 using alcove::sgx::kPageSize;
@@ -25,16 +24,7 @@ constexpr uint16_t kWrite = virtio::descriptor_flag::WRITE;
 struct Rings {
     uint64_t descriptors, available, used;  // physical
 };
-alignas(kPageSize) volatile struct {
-    struct {
-        uint64_t address;
-        uint32_t length;
-        uint16_t flags, next;
-    } descriptors[4];       // virtio::Descriptor, in words that can be volatile
-    uint16_t available[8];  // flags, index, ring
-    uint16_t used[32];
-    uint64_t buffer[8];
-} ram;
+alignas(kPageSize) volatile struct : Virtqueue { uint64_t buffer[8]; } ram;
 
 void set(uint64_t at, uint32_t value) {
     *reinterpret_cast<volatile uint32_t*>(kWindow + at) = value;
@@ -69,12 +59,7 @@ uint64_t ask_device(const Rings& rings, uint64_t buffer) {
     set(mmio::QueueReady, 1);
     set(mmio::Status, kAcknowledged | status::FEATURES_OK | status::DRIVER_OK);
     set(mmio::QueueNotify, 0);
-    constexpr uint64_t kPatience = 1'000'000'000;  // cycles
-    const uint64_t begin = read_tsc();
-    while (read_tsc() - begin < kPatience && (device_status() & status::DEVICE_NEEDS_RESET) == 0 &&
-           ram.used[1] == 0)
-        asm volatile("pause");
-    return (device_status() & status::DEVICE_NEEDS_RESET) != 0 ? status::DEVICE_NEEDS_RESET : ram.used[1];
+    return needs_reset_instead(ram, device_status) ? status::DEVICE_NEEDS_RESET : ram.used[1];
 }
 
 uint64_t bytes_used() {

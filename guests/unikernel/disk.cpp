@@ -2,9 +2,8 @@
 //
 // With `disk`: a kernel of a primary VM that has its disk write the enclave's pages out, and read into them.
 // Each line is compared by a test, and so is what is on the disk then.
-#include "unikernel/unikernel.hpp"
+#include "unikernel/virtqueue.hpp"
 #include "virtio/blk_spec.hpp"
-#include "virtio/spec.hpp"
 
 using alcove::sgx::kPageSize;
 namespace virtio = alcove::virtio;
@@ -22,14 +21,7 @@ constexpr uint64_t kNotifications = 0x3000;  // of the BAR; its common configura
 constexpr uint8_t kAcknowledged = status::ACKNOWLEDGE | status::DRIVER;
 constexpr uint8_t kNothingYet = 0xff;
 
-alignas(kPageSize) volatile struct {
-    struct {
-        uint64_t address;
-        uint32_t length;
-        uint16_t flags, next;
-    } descriptors[4];       // virtio::Descriptor, in words that can be volatile
-    uint16_t available[8];  // flags, index, ring
-    uint16_t used[32];
+alignas(kPageSize) volatile struct : Virtqueue {
     uint32_t header[4];  // blk::RequestHeader
     uint8_t status;
     uint64_t data[blk::kSectorSize / sizeof(uint64_t)];
@@ -89,14 +81,8 @@ uint64_t request(uint32_t type, uint64_t sector, uint64_t data) {
     ram.available[1] = 1;
     start();
     set<uint16_t>(kNotifications, 0);
-    const auto needs_reset = [] {
-        return (get<uint8_t>(offsetof(CommonConfig, device_status)) & status::DEVICE_NEEDS_RESET) != 0;
-    };
-    constexpr uint64_t kPatience = 1'000'000'000;  // cycles
-    const uint64_t begin = read_tsc();
-    while (read_tsc() - begin < kPatience && !needs_reset() && ram.used[1] == 0)
-        asm volatile("pause");
-    return needs_reset() ? status::DEVICE_NEEDS_RESET : ram.status;
+    const auto device_status = [] { return get<uint8_t>(offsetof(CommonConfig, device_status)); };
+    return needs_reset_instead(ram, device_status) ? status::DEVICE_NEEDS_RESET : ram.status;
 }
 
 }  // namespace
