@@ -458,6 +458,7 @@ Result<EmbeddedHost::AttachedImage> EmbeddedHost::attach(const std::string& seri
     if (!node) return Failure{node.error()};
     const auto device = qmp.execute("device_add", {{"driver", "virtio-blk-pci"},
                                                    {"id", "disk-" + serial},
+                                                   {"bus", kImageBus},
                                                    {"drive", image_node(serial)},
                                                    {"serial", serial}});
     if (!device) {

@@ -27,6 +27,8 @@ inline constexpr const char* kPortSocket = "port.sock";
 inline constexpr const char* kConsoleFile = "console.log";
 // Serial number of the state disk; names of attached images must differ.
 inline constexpr const char* kStateSerial = "alcove-state";
+// Where images are attached while it runs.
+inline constexpr const char* kImageBus = "images";
 
 // It does not put itself into the background: its seccomp sandbox, which comes first, forbids that.
 std::vector<std::string> qemu_arguments(const QemuMachine& machine);
