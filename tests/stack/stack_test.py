@@ -82,10 +82,9 @@ def inside(command):
     return result.stdout
 
 
-def last_words_of_a_silent_host(folder):
-    """Makes the kernel of an embedded host that no longer answers panic (setUpClass told it to, on an NMI), and
-    gives what it then said: where each of its processors was. Before it the interrupt controllers', of the emulator."""
-    lapics = ""
+@contextlib.contextmanager
+def emulator(folder):
+    """The monitor of an embedded host's emulator: a function that executes a command, and one that waits for its end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as monitor:
         monitor.settimeout(20)
         monitor.connect(str(folder / "qmp.sock"))
@@ -99,16 +98,34 @@ def last_words_of_a_silent_host(folder):
                     pass
                 return answer.get("return")
 
+            def wait_for_end():
+                with contextlib.suppress(TimeoutError):
+                    while line.readline():
+                        pass
+
             execute("qmp_capabilities")
-            for processor in range(8):
-                lapics += str(execute("human-monitor-command", **{"command-line": f"info lapic {processor}"}))
-            execute("inject-nmi")
-            try:
-                while line.readline():  # until QEMU ends
-                    pass
-            except TimeoutError:
-                pass
-    return lapics + (folder / "console.log").read_text(errors="replace")[-200000:]
+            yield execute, wait_for_end
+
+
+def interrupt_controllers(execute):
+    """A processor that has something in service (ISR) while it is idle has lost an interrupt's end."""
+    return "".join(str(execute("human-monitor-command", **{"command-line": f"info lapic {processor}"}))
+                   for processor in range(8))
+
+
+def last_words_of_a_silent_host(folder):
+    """Makes the kernel of an embedded host that no longer answers panic (setUpClass told it to, on an NMI), and
+    gives what it then said: where each of its processors was. Before it the interrupt controllers', of the emulator."""
+    with emulator(folder) as (execute, wait_for_end):
+        controllers = interrupt_controllers(execute)
+        execute("inject-nmi")
+        wait_for_end()
+    return controllers + (folder / "console.log").read_text(errors="replace")[-200000:]
+
+
+def what_a_slow_host_waits_for(folder):
+    with emulator(folder) as (execute, _):
+        return interrupt_controllers(execute) + inside(WAITS)
 
 
 def outside_address():
@@ -274,12 +291,14 @@ class StackTest(unittest.TestCase):
         super().run(result)
         if len(result.failures) + len(result.errors) == before:
             return
+        host = self.folder / "state/host"
         try:
             if inside("echo alive") == "alive\n":
+                if "E07" in (result.failures + result.errors)[-1][1]:
+                    print("what the host waits for:", what_a_slow_host_waits_for(host), sep="\n", file=sys.stderr)
                 return
         except subprocess.TimeoutExpired:
             pass
-        host = self.folder / "state/host"
         print("the embedded host no longer answers", file=sys.stderr)
         for file in ("qemu.log", "bridge.log"):
             print(file, (host / file).read_text(errors="replace")[-2000:], sep=":\n", file=sys.stderr)
@@ -1801,6 +1820,23 @@ HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 # Code that a guest which takes a VMM over finds there.
 LIBRARIES_OF_A_VMM = {"ld-linux-x86-64", "libc", "libm", "libgcc_s", "libstdc++", "libcrypto", "libseccomp", "libspdlog", "libfmt",
                       "libcbor", "libdeflate", "libz"}
+
+# Twice: of each thread of ours, and of every one that waits for the disk or for another processor, its times, its
+# processor, and its stack in the kernel. Then the interrupts, and the kernel's last words.
+WAITS = """
+threads() {
+    for task in /proc/[0-9]*/task/[0-9]*; do
+        name=$(cat "$task/comm" 2> /dev/null) || continue
+        times=$(sed 's/.*) //' "$task/stat" | cut -d ' ' -f 1,12,13,37)
+        case $name:$times in alcove*|*:D*) ;; *) continue ;; esac
+        echo "== ${task#/proc/} $name, state, user, system, processor: $times; call $(cat "$task/syscall")"
+        cat "$task/stack"
+    done
+    cat /proc/interrupts
+}
+threads; sleep 1; threads
+dmesg | tail -n 100
+"""
 
 ALL = bool(os.environ.get("ALCOVE_TEST_ALL"))
 RUNS = 100
