@@ -58,7 +58,7 @@ void BrokerLink::start() {
 
 void BrokerLink::connect() {
     retry_ = 0;
-    auto socket = sys::unix_connect(path_, SOCK_SEQPACKET);
+    auto socket = sys::unix_connect(path_, SOCK_SEQPACKET | SOCK_NONBLOCK);
     if (!socket) return lost(socket.error());
     Peer::Handlers handlers;
     handlers.open = [this] {

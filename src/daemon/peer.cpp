@@ -20,10 +20,8 @@ Result<std::unique_ptr<Peer>> Peer::create(EventLoop& loop, Fd socket, api::Prot
     callbacks.on_closed = [raw](const Error& error) { raw->end(error); };
     peer->connection_ = TRY(
         api::Connection::create(loop, Channel(std::move(socket)), protocol, versions, std::move(callbacks)));
-    peer->hello_timer_ = loop.after(kHelloTimeout, [raw] {
-        raw->connection_->close();
-        raw->end(Error(ErrorCode::Timeout, "the peer said no Hello in time"));
-    });
+    peer->hello_timer_ = loop.after(
+        kHelloTimeout, [raw] { raw->give_up(Error(ErrorCode::Timeout, "the peer said no Hello in time")); });
     return peer;
 }
 
@@ -39,6 +37,11 @@ void Peer::close() {
     for (auto& [id, pending] : pending_)
         loop_.cancel(pending.timer);
     pending_.clear();
+}
+
+void Peer::give_up(const Error& error) {
+    connection_->close();
+    end(error);
 }
 
 void Peer::end(const Error& error) {

@@ -53,6 +53,9 @@ class Peer {
     void send(Bytes message) { connection_->send(std::move(message)); }
 
     bool is_open() const { return connection_->is_open(); }
+    // Ends the connection as if it were lost: everything that waits is answered with the error, then `closed`
+    // is called. Also from inside a callback.
+    void give_up(const Error& error);
     // From inside a callback: no further callbacks, and destroyed once the loop comes round.
     static void retire(EventLoop& loop, std::unique_ptr<Peer> peer);
 

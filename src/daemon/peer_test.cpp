@@ -100,6 +100,17 @@ TEST_F(PeerTest, WhatNobodyAskedForIsDelivered) {
     EXPECT_EQ(notes_, std::vector<uint32_t>{7});
 }
 
+TEST_F(PeerTest, GivenUpItAnswersEverythingThatWaits) {
+    greet();
+    ask();
+    peer_->give_up(Error(ErrorCode::InvalidMessage, "nonsense"));
+
+    EXPECT_EQ(answers_, std::vector{ErrorCode::InvalidMessage});
+    EXPECT_EQ(closed_, std::vector{ErrorCode::InvalidMessage});
+    ASSERT_TRUE(other_.receive_within(milliseconds(1000)));  // the request
+    EXPECT_EQ(other_.receive_within(milliseconds(1000)).error().code(), ErrorCode::ConnectionLost);
+}
+
 TEST_F(PeerTest, TheEndAnswersEverythingThatWaits) {
     greet();
     ask();

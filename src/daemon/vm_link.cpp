@@ -55,7 +55,7 @@ Result<VmLink::State> read_state(const Peer::Message& message) {
 
 Result<std::unique_ptr<VmLink>> VmLink::connect(EventLoop& loop, const std::string& socket_path,
                                                 Handlers handlers) {
-    auto socket = TRY(sys::unix_connect(socket_path, SOCK_SEQPACKET));
+    auto socket = TRY(sys::unix_connect(socket_path, SOCK_SEQPACKET | SOCK_NONBLOCK));
     std::unique_ptr<VmLink> link(new VmLink(loop, std::move(handlers)));
     auto* raw = link.get();
     Peer::Handlers peer_handlers;
@@ -74,20 +74,15 @@ void VmLink::retire(EventLoop& loop, std::unique_ptr<VmLink> link) {
     loop.post([kept = std::shared_ptr<VmLink>(std::move(link))] {});
 }
 
-void VmLink::give_up(const Error& error) {
-    Peer::retire(loop_, std::move(peer_));
-    handlers_.closed(error);
-}
-
 void VmLink::attach() {
     const uint32_t id = peer_->next_request();
     peer_->request(id, api::encode(api::shim::Attach{.request = id, .reserved = {}}), {}, kAnswerWithin,
                    [this](Result<Peer::Message> answer) {
                        // A connection that is lost says so itself.
                        if (!answer && answer.error().code() == ErrorCode::ConnectionLost) return;
-                       if (!answer) return give_up(answer.error());
+                       if (!answer) return peer_->give_up(answer.error());
                        const auto taken = take_state(*answer);
-                       if (!taken) give_up(taken.error());
+                       if (!taken) peer_->give_up(taken.error());
                    });
 }
 

@@ -74,7 +74,6 @@ class VmLink {
     void attach();
     Result<void> take(const Peer::Message& message);
     Result<void> take_state(const Peer::Message& message);
-    void give_up(const Error& error);
 
     EventLoop& loop_;
     Handlers handlers_;

@@ -260,10 +260,11 @@ Result<Fd> unix_connect(const std::string& path, int type) {
     const auto address = TRY(unix_address(path));
     Fd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
     if (!fd.is_open()) return refused("socket");
-    TRY(check(uninterrupted([&] {
-                  return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-              }),
-              "connect " + path));
+    const int connected = uninterrupted(
+        [&] { return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address); });
+    if (connected < 0 && errno == EAGAIN)
+        return fail(ErrorCode::Busy, "connect " + path + ": nobody takes the connections that wait there");
+    TRY(check(connected, "connect " + path));
     return fd;
 }
 

@@ -60,6 +60,7 @@ Result<Pair> pipe(int flags = 0);  // first reads, second writes
 
 // Unix sockets. A path over 107 bytes is ErrorCode::PathTooLong with the limit in the message.
 Result<Fd> unix_listen(const std::string& path, int type, mode_t mode, int backlog = 128);
+// With SOCK_NONBLOCK in the type: ErrorCode::Busy where the listener's queue is full.
 Result<Fd> unix_connect(const std::string& path, int type);
 Result<Fd> accept(const Fd& listener);
 

@@ -63,6 +63,18 @@ TEST_F(SystemTest, UnixSocketsConnectAndNameTheirPeer) {
     EXPECT_EQ(std::filesystem::status(path("s")).permissions(), std::filesystem::perms(0660));
 }
 
+TEST_F(SystemTest, WhoMayNotBlockIsToldOfAFullQueue) {
+    auto listener = sys::unix_listen(path("s"), SOCK_SEQPACKET, 0660, 1).value();
+    std::vector<Fd> waiting;
+    auto last = sys::unix_connect(path("s"), SOCK_SEQPACKET | SOCK_NONBLOCK);
+    for (; last && waiting.size() < 10; last = sys::unix_connect(path("s"), SOCK_SEQPACKET | SOCK_NONBLOCK))
+        waiting.push_back(std::move(*last));
+
+    ASSERT_FALSE(last);
+    EXPECT_EQ(last.error().code(), ErrorCode::Busy);
+    EXPECT_EQ(last.error().errno_value(), 0) << "it is there";
+}
+
 TEST_F(SystemTest, ASealedMemfdCanNotBeMappedWritable) {
     auto fd = sys::memfd("test").value();
     ASSERT_TRUE(sys::write_all(fd, as_byte_view("abc")));
