@@ -2,6 +2,7 @@
 #include "daemon/daemon.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include <grp.h>
 #include <sys/socket.h>
@@ -122,7 +123,11 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
                                              .make_spill_file = std::move(make_spill)});
     loop_thread_ = std::thread([loop = loop_.get()] {
         const auto ended = loop->run();
-        if (!ended) log::error("the event loop ended: {}", ended.error().to_string());
+        if (ended) return;
+        // Everything belongs to it: who waits for answers would wait for ever, where a new life adopts all
+        // VMs.
+        log::error("the event loop ended: {}", ended.error().to_string());
+        std::_Exit(1);
     });
     const auto serve_as = [this](Access access) {
         return [this, access](const HttpRequest& request) { return api_->handle(request, access); };
