@@ -76,13 +76,14 @@ TEST(LinuxGuest, DebiansKernelFindsAPrimaryVmsDevices) {
                                    .initrd = "init.cpio",
                                    .command_line = "reboot=k panic=30 console=ttyS0 quiet primary",
                                    .vcpus = 2,
-                                   .memory_bytes = 512_MiB,
+                                   .memory_bytes = 5_GiB,  // 3 below the gap; Linux takes the rest first
                                    .disk = disk,
                                    .deadline = std::chrono::seconds(180)});
 
     ASSERT_TRUE(result) << result.error().to_string();
     EXPECT_THAT(result->console, HasSubstr("init: pci 0000:00:00.0 0000:00:03.0 0000:00:04.0"));
     EXPECT_THAT(result->console, HasSubstr("init: ecam yes"));
+    EXPECT_THAT(result->console, HasSubstr("init: above 4 GiB 100000000-17fffffff : System RAM"));
     EXPECT_THAT(result->console, HasSubstr("init: board i-0123456789abcdef0"));
     EXPECT_THAT(result->console, HasSubstr("init: virtio virtio0 virtio1"));
     EXPECT_THAT(result->console, HasSubstr("init: message interrupts yes"));

@@ -69,6 +69,9 @@ void expect_epc(const GuestRun& run) {
     EXPECT_THAT(run.console, HasSubstr("init: epc 3145728 bytes"));
     EXPECT_THAT(run.console, Not(HasSubstr("init: warning")));
     EXPECT_THAT(run.console, HasSubstr("init: done"));
+    EXPECT_TRUE(run.end && run.end->reason == api::StopReason::I8042Reset)
+        << (run.end ? api::stop_reason_name(run.end->reason) : "the deadline") << ' '
+        << (run.end ? run.end->detail : "");
 }
 
 bool lacks_selftests(const GuestRun& run) {
