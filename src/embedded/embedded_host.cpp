@@ -264,12 +264,20 @@ Result<void> EmbeddedHost::wait_ready(milliseconds timeout, const Progress& prog
     const auto start = Clock::now();
     auto next_report = start + milliseconds(500);
     std::string what = "starting the embedded host";
+    bool once_more = false;
     while (true) {
         const auto stream = connect_through(folder_.path(), target, seconds(2));
         if (stream) return {};
         const Error& why = stream.error();
         if (why.code() == ErrorCode::VersionMismatch) return Failure{why};
         const auto running = TRY(folder_.running());
+        if (running && !is_running(running->qemu) && !once_more) {
+            // An emulated processor may go wrong while it boots (testhost/README.md).
+            log::warn("the embedded host ended while it booted ({}); it is started once more", last_words());
+            once_more = true;
+            TRY(this->start());
+            continue;
+        }
         if (!running || !is_running(running->qemu))
             return fail(ErrorCode::EmbeddedHostFailed,
                         "the embedded host ended while it started; " + last_words());

@@ -505,10 +505,21 @@ class StackTest(unittest.TestCase):
         def pull_the_plug():
             os.kill(alcove("host", "status")["embedded"]["pid"], signal.SIGKILL)
 
+        def pull_the_plug_twice():
+            pull_the_plug()
+            with subprocess.Popen([ALCOVE, "host", "start"], stderr=subprocess.PIPE, text=True) as start:
+                while not alcove("host", "status")["embedded"]["running"]:
+                    pass
+                time.sleep(2)  # it boots
+                pull_the_plug()
+                _, words = start.communicate(timeout=180)
+            self.assertEqual(start.returncode, 0, words)
+            self.assertIn("it is started once more", words)
+
         self.run_to_end(self.image("hello"))
         root, enclaves = known()
         self.assertTrue(enclaves)
-        for end in (lambda: alcove("host", "stop", timeout=60), pull_the_plug):
+        for end in (lambda: alcove("host", "stop", timeout=60), pull_the_plug_twice):
             name = self.run_enclave(self.image("idle"), "--no-wait")
             end()
             root_now, enclaves_now = known()
