@@ -272,7 +272,7 @@ Result<void> EmbeddedHost::wait_ready(milliseconds timeout, const Progress& prog
         if (why.code() == ErrorCode::VersionMismatch) return Failure{why};
         const auto running = TRY(folder_.running());
         if (running && !is_running(running->qemu) && !once_more) {
-            // An emulated processor may go wrong while it boots (testhost/README.md).
+            // It was killed just before and taken for one that runs, or its boot went wrong.
             log::warn("the embedded host ended while it booted ({}); it is started once more", last_words());
             once_more = true;
             TRY(this->start());

@@ -503,7 +503,10 @@ class StackTest(unittest.TestCase):
             return alcove("attest", "root"), {one["name"]: (one["id"], one["state"], one["reason"]) for one in enclaves}
 
         def pull_the_plug():
-            os.kill(alcove("host", "status")["embedded"]["pid"], signal.SIGKILL)
+            pid = alcove("host", "status")["embedded"]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            while pathlib.Path(f"/proc/{pid}").exists():  # it gives its memory back first
+                time.sleep(0.01)
 
         def pull_the_plug_twice():
             pull_the_plug()
