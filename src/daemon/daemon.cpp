@@ -124,8 +124,7 @@ Result<void> Daemon::serve(const DaemonConfig& config) {
     loop_thread_ = std::thread([loop = loop_.get()] {
         const auto ended = loop->run();
         if (ended) return;
-        // Everything belongs to it: who waits for answers would wait for ever, where a new life adopts all
-        // VMs.
+        // Everything belongs to it: nobody would be answered any more. A new life adopts all VMs.
         log::error("the event loop ended: {}", ended.error().to_string());
         std::_Exit(1);
     });
