@@ -79,9 +79,11 @@ sgx::Outcome<void> EnclaveMemory::fault(const sgx::Processor& processor, const G
 
 uint64_t EnclaveMemory::resume() {
     const std::lock_guard lock(mutex_);
-    if (std::exchange(lost_pages_, false)) tables_.renew_root();
+    // There are two roots, and tables that were begun anew have the other one already.
+    if (std::exchange(lost_pages_, false) && tables_.root() == loaded_root_) tables_.renew_root();
     runs_ = true;
-    return tables_.root();
+    loaded_root_ = tables_.root();
+    return loaded_root_;
 }
 
 void EnclaveMemory::pause() {

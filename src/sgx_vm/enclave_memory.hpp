@@ -59,6 +59,7 @@ class EnclaveMemory {
     ShadowTables tables_;
     bool runs_ = false;
     bool lost_pages_ = false;  // since CR3 was loaded
+    uint64_t loaded_root_ = 0;
 
     sgx::Engine& engine_;
     memory::GuestAddress ones_;

@@ -118,6 +118,35 @@ TEST_F(EnclaveMemoryTest, AnotherAddressSpaceBeginsEmpty) {
     EXPECT_TRUE(memory_.tables().pages().empty());
 }
 
+// What CR3 says is what makes a processor forget.
+TEST_F(EnclaveMemoryTest, TablesThatLostPagesHaveAnotherRootNext) {
+    ASSERT_EQ(fault(enclave_.data(), Access::Read), std::nullopt);
+    const uint64_t root = memory_.resume();
+    EXPECT_EQ(memory_.resume(), root) << "nothing was lost";
+    EXPECT_FALSE(memory_.give_up(enclave_.epc(3))) << "in use";
+    memory_.pause();
+
+    EXPECT_TRUE(memory_.give_up(enclave_.epc(3)));
+
+    EXPECT_NE(memory_.resume(), root);
+}
+
+TEST_F(EnclaveMemoryTest, TablesThatLostPagesAndBeganAnewHaveAnotherRootToo) {
+    ASSERT_EQ(fault(enclave_.data(), Access::Read), std::nullopt);
+    const uint64_t root = memory_.resume();
+    memory_.pause();
+    ASSERT_TRUE(memory_.give_up(enclave_.epc(3)));
+    ASSERT_EQ(fault(kOrdinary, Access::Read), std::nullopt);
+    uint64_t linear = kOrdinary;
+    do {  // each takes a table of its own
+        linear += 2_MiB;
+        tables_.put(tables_.place(linear, 2), tables_.entry(kOrdinary, 2));
+        ASSERT_EQ(fault(linear, Access::Read), std::nullopt);
+    } while (memory_.tables().pages().size() > 1);
+
+    EXPECT_NE(memory_.resume(), root);
+}
+
 TEST_F(EnclaveMemoryTest, CodeIsFetchedFromThePagesOfTheEnclaveAlone) {
     Bytes bytes(15);
     EXPECT_EQ(memory_.fetch(cpu_.processor(), guest_, enclave_.at(2), bytes).value(), 15U);
