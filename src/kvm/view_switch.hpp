@@ -7,7 +7,8 @@
 //
 // Three things would be lost if the flags that KVM_GET_VCPU_EVENTS returned were written back: an NMI that
 // came meanwhile, an INIT that is latched while the flag is set, and the mask of NMIs. Only what is meant is
-// set, and the rest carried over. An INIT between the two ioctls is lost all the same: some microseconds.
+// set, and the rest carried over. An INIT between the two ioctls is lost all the same: some microseconds, or
+// as long as the host has the thread wait there.
 //
 // Source: Linux Documentation/virt/kvm/api.rst, "KVM_SET_VCPU_EVENTS", "KVM_CAP_MULTI_ADDRESS_SPACE";
 // measured on Linux 6.12, KVM-AMD.

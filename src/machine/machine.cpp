@@ -112,8 +112,12 @@ Result<void> Machine::disable_quirks(const MachinePlan& plan) {
     if (plan.primary) unwanted |= kQuirkSlotZapAll;
     // KVM would write over instructions of enclaves that look like hypercalls.
     if (plan.sgx) unwanted |= KVM_X86_QUIRK_FIX_HYPERCALL_INSN;
-    const auto known = TRY(vm_.check_extension(KVM_CAP_DISABLE_QUIRKS2));
-    unwanted &= static_cast<uint64_t>(known);
+    const auto known = static_cast<uint64_t>(TRY(vm_.check_extension(KVM_CAP_DISABLE_QUIRKS2)));
+    if (plan.sgx && (known & KVM_X86_QUIRK_FIX_HYPERCALL_INSN) == 0)
+        return fail(ErrorCode::KvmUnable,
+                    "this host's KVM writes over a guest's hypercall instructions, also those in enclaves "
+                    "(Linux 5.19 and later can be told not to)");
+    unwanted &= known;
     if (unwanted == 0) return {};
     return vm_.enable_capability(KVM_CAP_DISABLE_QUIRKS2, unwanted);
 }
