@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // With `sweep` on its command line the unikernel's enclave goes through nearly all of 2 MiB of EPC, in order
-// and in random order, every other visit writing its page. Between two marks is one sweep.
+// and in random order, every other visit writing its page. Between two marks is one sweep. With `hold` it
+// goes through them once, and then runs on with all of them mapped.
 #include "unikernel/unikernel.hpp"
 
 namespace {
@@ -23,6 +24,8 @@ void sweep(const char* name, bool random) {
     mark();
 }
 
+volatile uint64_t never;
+
 }  // namespace
 
 void run_sweeps() {
@@ -30,4 +33,12 @@ void run_sweeps() {
     line("visits", kVisits);
     sweep("sequential", false);
     sweep("random", true);
+}
+
+void hold() {
+    build_heap();
+    Sweep wanted{.base = kEnclave + kHeap, .pages = kHeapPages, .visits = kHeapPages, .random = 0};
+    enter(kSweep, address(&wanted));
+    line("holding", kHeapPages);
+    enter(kSpin, address(&never));
 }

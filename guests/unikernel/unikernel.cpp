@@ -146,6 +146,7 @@ constexpr Word kWords[] = {
     {"time", run_timing},
     {"compute", run_computing},
     {"sweep", run_sweeps},
+    {"hold", hold},
     {"neighbours", run_neighbours},
     {"seal", show_sealing_key},
     {"devices", run_devices},

@@ -150,6 +150,7 @@ void run_crowd();
 void run_timing();
 void run_computing();
 void run_sweeps();
+void hold();
 void stay();
 void try_interrupts();
 void load_epc_into_cr3();

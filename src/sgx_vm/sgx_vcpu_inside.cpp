@@ -2,6 +2,7 @@
 //
 // SgxVcpu while its vCPU is in an enclave.
 #include <array>
+#include <cstdio>
 
 #include "sgx/illegal_instruction.hpp"
 #include "sgx/instruction.hpp"
@@ -30,8 +31,21 @@ InterruptFrame frame_of(const kvm_regs& general) {
     return {.rip = general.rip, .cs = 3, .rflags = general.rflags, .rsp = general.rsp, .ss = 3};
 }
 
-Failure left_ring_3() {
-    return fail(ErrorCode::VcpuFailed, "the protected view ran code of ring 0 that is not Alcove's");
+Failure left_ring_3(uint64_t rip) {
+    std::array<char, 96> text{};
+    std::snprintf(text.data(), text.size(),
+                  "the protected view ran code of ring 0 that is not Alcove's, at 0x%llx",
+                  static_cast<unsigned long long>(rip));
+    return fail(ErrorCode::VcpuFailed, text.data());
+}
+
+// By all that is known, an event came twice: the second one lies over the first on the stack.
+Failure interrupted_ring_0(uint8_t vector, const InterruptFrame& frame) {
+    std::array<char, 128> text{};
+    std::snprintf(text.data(), text.size(),
+                  "vector %u interrupted code of ring 0 inside, at 0x%llx, flags 0x%llx", vector,
+                  static_cast<unsigned long long>(frame.rip), static_cast<unsigned long long>(frame.rflags));
+    return fail(ErrorCode::VcpuFailed, text.data());
 }
 
 }  // namespace
@@ -41,7 +55,7 @@ Result<cpu::ExitHandler::Answer> SgxVcpu::handle_inside() {
     const auto stub = PrivatePages::vector_at(rip);
     switch (vcpu_.run_area().exit_reason) {
         case KVM_EXIT_IO:
-            if (!stub) return left_ring_3();
+            if (!stub) return left_ring_3(rip);
             TRY(handle_stub(*stub));
             return Answer::Done;
         case KVM_EXIT_DEBUG:  // at a stub: a guest whose #UD handler has the stub's address
@@ -77,6 +91,7 @@ Result<void> SgxVcpu::leave_enclave() {
     else
         state_.take_inside(now.regs, now.sregs, frame_of(now.regs));
     if (!processor_.is_inside()) return {};
+    memory_.pause();
     // One that KVM was about to deliver inside is the outside's. An exception is not: it comes again.
     const auto events = TRY(vcpu_.events());
     kvm::Delivery delivery;
@@ -89,16 +104,16 @@ Result<void> SgxVcpu::handle_stub(uint8_t vector) {
     memory_.pause();
     const auto& now = vcpu_.synchronized();
     auto event = parts_.pages.read_stack(index_, now.regs.rsp);
-    if (!event) return left_ring_3();
+    if (!event) return left_ring_3(now.regs.rip);
     if (vector == kNmi && event->frame.cpl() != 3) {
         // It came on top of another event, before that one's stub had ended KVM_RUN. First things first.
         const auto first = PrivatePages::vector_at(event->frame.rip);
         if (first) event = parts_.pages.read_stack(index_, event->frame.rsp);
-        if (!first || !event) return left_ring_3();
+        if (!first || !event) return left_ring_3(now.regs.rip);
         vector = *first;
         TRY(kvm::ViewSwitch::return_nmi(vcpu_));
     }
-    if (event->frame.cpl() != 3) return left_ring_3();
+    if (event->frame.cpl() != 3) return interrupted_ring_0(vector, event->frame);
     state_.take_inside(now.regs, now.sregs, event->frame);
     return handle_event(vector, event->error_code);
 }

@@ -416,6 +416,38 @@ TEST(SgxProcessors, FourGoThroughMoreEpcThanIsInMemory) {
     EXPECT_LE(run->sgx->occupancy.resident, 256U) << "the budget, in pages";
 }
 
+TEST(SgxProcessors, ASmallerBudgetTakesPagesThatAProcessorInsideHasMapped) {
+    auto configuration = epc_of(2);
+    configuration.population = sgx::Population::Oversubscribe;
+    configuration.budget_mib = 2;
+    uint32_t before = 0;
+    uint32_t after = 0;
+    uint64_t exits = 0;
+    const auto run = run_guest({.kernel = "unikernel.elf",
+                                .command_line = "hold",
+                                .sgx = configuration,
+                                .deadline = std::chrono::seconds(120),
+                                .call_at = "\nholding ",
+                                .call = [&](machine::Machine& machine, EventLoop& loop) {
+                                    machine.with_vcpus_parked([&] {
+                                        auto& sgx = *machine.software_sgx();
+                                        const auto report = sgx.engine().report();
+                                        before = report.occupancy.resident;
+                                        EXPECT_TRUE(sgx.leave_enclaves());
+                                        EXPECT_TRUE(sgx.approach_budget(1));
+                                        const auto then = sgx.engine().report();
+                                        exits = then.asynchronous_exits - report.asynchronous_exits;
+                                        after = then.occupancy.resident;
+                                        loop.post([&] { machine.stop(); });
+                                    });
+                                }});
+    ASSERT_TRUE(run) << run.error().to_string();
+
+    EXPECT_EQ(exits, 1U) << "it was inside";
+    EXPECT_GT(before, 256U);
+    EXPECT_LE(after, 256U) << "the budget, in pages";
+}
+
 // ---- What ends a machine ----
 
 // A triple fault, or the processor stands still: KVM goes round between what it reads and what it may not

@@ -14,6 +14,8 @@ namespace alcove::tests {
 
 namespace {
 
+constexpr std::chrono::milliseconds kTimeToGoOn{200};
+
 const boot::SystemIdentity kIdentity{.asset_tag = "i-0123456789abcdef0",
                                      .uuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 
@@ -80,15 +82,16 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
             run.marks.push_back(mark(*machine));
             return;
         }
-        const auto [stop, drop, spill_reached] = console.with([&](std::string& text) {
+        const auto [stop, drop, spill_reached, call] = console.with([&](std::string& text) {
             text.push_back(static_cast<char>(byte));
             const auto reached = [&](const std::string& end) { return !end.empty() && text.ends_with(end); };
             return std::tuple(reached(options.stop_at), reached(options.drop_epc_at),
-                              reached(options.spill_at));
+                              reached(options.spill_at), reached(options.call_at));
         });
         if (stop) loop->post([&] { machine->stop(); });
         if (drop) loop->post([&] { lose_epc(*machine); });
         if (spill_reached) options.on_spill(spill);
+        if (call) loop->post([&] { loop->after(kTimeToGoOn, [&] { options.call(*machine, *loop); }); });
     };
     if (options.sgx) {
         plan.sgx = {.configuration = *options.sgx, .root = {1, 2, 3}};

@@ -37,6 +37,8 @@ struct GuestOptions {
     std::string drop_epc_at = {};  // likewise: all EPC is lost
     std::string spill_at = {};     // likewise, of EPC with a budget: `on_spill` has the spill file
     std::function<void(const Fd&)> on_spill = {};
+    std::string call_at = {};  // likewise: `call`, by the loop, when the guest has had time to go on
+    std::function<void(machine::Machine&, EventLoop&)> call = {};
 };
 
 // What had happened when the guest sent kMark to its console: vCPU 0's returns of KVM_RUN (the mark's own is
