@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FuzzInput input({data, size});
     const bool long_mode_64 = (input.byte() & 1) != 0;
     const ByteView bytes = input.take(size);
-    const auto seen = sgx::as_seen_inside(sgx::kGeneralProtection, bytes, long_mode_64).exception;
+    const sgx::InstructionRules rules{.debug_opt_in = long_mode_64, .rdtsc = long_mode_64};
+    const auto seen = sgx::as_seen_inside(sgx::kGeneralProtection, bytes, rules).exception;
     require(seen == sgx::kGeneralProtection || seen == sgx::kUndefinedOpcode ||
             (seen == sgx::Exception{.vector = sgx::vector::BP} && long_mode_64));
     const auto decoded = sgx::decode(bytes, long_mode_64);

@@ -33,8 +33,10 @@ constexpr uint8_t reg_of(uint8_t modrm) {
     return modrm >> 3 & 7;
 }
 
+constexpr uint8_t kRdtscp = 0xf9;  // behind 0F 01
+
 // Behind 0F.
-bool is_illegal_two_byte(ByteView opcode) {
+bool is_illegal_two_byte(ByteView opcode, const InstructionRules& rules) {
     const uint8_t modrm = opcode.size() > 1 ? opcode[1] : uint8_t{0};
     switch (opcode[0]) {
         case 0x00:  // SLDT, STR
@@ -42,7 +44,9 @@ bool is_illegal_two_byte(ByteView opcode) {
         case 0x01:  // SGDT, SIDT, SMSW; VMCALL and VMMCALL, of which KVM makes #GP in ring 3 where it is not
                     // the processor's own
             return (modrm < 0xc0 && reg_of(modrm) <= 1) || reg_of(modrm) == 4 || modrm == 0xc1 ||
-                   modrm == 0xd9;
+                   modrm == 0xd9 || (modrm == kRdtscp && !rules.rdtsc);
+        case 0x31:  // RDTSC
+            return !rules.rdtsc;
         case 0x05:  // SYSCALL
         case 0x33:  // RDPMC
         case 0x34:  // SYSENTER
@@ -58,12 +62,12 @@ bool is_illegal_two_byte(ByteView opcode) {
     }
 }
 
-bool is_illegal(ByteView opcode) {
+bool is_illegal(ByteView opcode, const InstructionRules& rules) {
     if (opcode.empty()) return false;
     const uint8_t modrm = opcode.size() > 1 ? opcode[1] : uint8_t{0};
     switch (opcode[0]) {
         case 0x0f:
-            return opcode.size() > 1 && is_illegal_two_byte(opcode.subspan(1));
+            return opcode.size() > 1 && is_illegal_two_byte(opcode.subspan(1), rules);
         case 0x6c:  // INS, OUTS
         case 0x6d:
         case 0x6e:
@@ -92,15 +96,15 @@ bool is_illegal(ByteView opcode) {
 
 }  // namespace
 
-Event as_seen_inside(const Exception& raw, ByteView bytes, bool debug_opt_in) {
+Event as_seen_inside(const Exception& raw, ByteView bytes, const InstructionRules& rules) {
     Event event{.kind = EventKind::Fault, .exception = raw};
     if (raw.vector != vector::GP) return event;
     bytes = bytes.first(std::min(bytes.size(), kMaxInstructionLength));
     const ByteView opcode = bytes.subspan(
         static_cast<size_t>(std::find_if_not(bytes.begin(), bytes.end(), is_prefix) - bytes.begin()));
-    if (!is_illegal(opcode)) return event;
+    if (!is_illegal(opcode, rules)) return event;
     // A debugger that the enclave opted in to sees its breakpoint, as a fault: RIP is that of the INT3.
-    const bool breakpoint = opcode[0] == kInt3 && debug_opt_in;
+    const bool breakpoint = opcode[0] == kInt3 && rules.debug_opt_in;
     event.exception = Exception{.vector = breakpoint ? vector::BP : vector::UD};
     return event;
 }

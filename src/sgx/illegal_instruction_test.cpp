@@ -8,8 +8,8 @@
 namespace alcove::sgx {
 namespace {
 
-uint8_t seen(const Bytes& bytes, bool opt_in = false) {
-    return as_seen_inside(kGeneralProtection, bytes, opt_in).exception.vector;
+uint8_t seen(const Bytes& bytes, const InstructionRules& rules = {}) {
+    return as_seen_inside(kGeneralProtection, bytes, rules).exception.vector;
 }
 
 TEST(IllegalInstruction, IsUndefinedInside) {
@@ -58,12 +58,19 @@ TEST(IllegalInstruction, WhatIsMerelyForbiddenStays) {
     for (const auto& bytes : others)
         EXPECT_EQ(seen(bytes), vector::GP);
     const Exception fault{vector::PF, 4, 0x1000};
-    EXPECT_EQ(as_seen_inside(fault, Bytes{0x0f, 0xa2}, false), (Event{EventKind::Fault, fault}));
+    EXPECT_EQ(as_seen_inside(fault, Bytes{0x0f, 0xa2}, {}), (Event{EventKind::Fault, fault}));
 }
 
 TEST(IllegalInstruction, ADebuggerSeesItsBreakpoint) {
-    EXPECT_EQ(seen({0xcc}, true), vector::BP);
-    EXPECT_EQ(seen({0xcd, 0x03}, true), vector::UD);
+    EXPECT_EQ(seen({0xcc}, {.debug_opt_in = true}), vector::BP);
+    EXPECT_EQ(seen({0xcd, 0x03}, {.debug_opt_in = true}), vector::UD);
+}
+
+TEST(IllegalInstruction, TheTimeIsReadWithSgx2Only) {
+    for (const Bytes& bytes : {Bytes{0x0f, 0x31}, Bytes{0x0f, 0x01, 0xf9}}) {
+        EXPECT_EQ(seen(bytes, {.rdtsc = true}), vector::GP) << "the kernel's CR4.TSD";
+        EXPECT_EQ(seen(bytes, {.rdtsc = false}), vector::UD);
+    }
 }
 
 }  // namespace

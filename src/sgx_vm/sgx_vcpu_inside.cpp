@@ -157,7 +157,9 @@ Result<void> SgxVcpu::handle_exception(const sgx::Exception& raw) {
     const ByteView bytes = ByteView(buffer).first(count);
     const auto decoded = raw.vector == sgx::vector::UD ? sgx::decode(bytes, true) : std::nullopt;
     if (!decoded || decoded->instruction != sgx::Instruction::ENCLU) {
-        const auto event = sgx::as_seen_inside(raw, bytes, processor_.inside->debug_opt_in);
+        const auto event = sgx::as_seen_inside(
+            raw, bytes,
+            {.debug_opt_in = processor_.inside->debug_opt_in, .rdtsc = parts_.engine.features().sgx2});
         return exit_asynchronously(event, delivery_of(event.exception));
     }
     state_.set_instruction_length(decoded->length);
@@ -254,6 +256,7 @@ void SgxVcpu::load_inside() {
     special.cr4 &=
         cr4::TSD | cr4::DE | cr4::MCE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::FSGSBASE | cr4::OSXSAVE;
     special.cr4 |= cr4::PAE | cr4::SMEP | cr4::SMAP | (parts_.umip ? cr4::UMIP : 0);
+    if (!parts_.engine.features().sgx2) special.cr4 |= cr4::TSD;
     special.efer = (special.efer & ~paging::efer::SCE) | paging::efer::NXE;
     auto general = state_.general();
     general.rflags = sgx::rflags::IOPL::put(general.rflags, 0);
