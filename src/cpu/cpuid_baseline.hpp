@@ -2,9 +2,10 @@
 //
 // What CPUID tells a guest of machine version 1. It is fixed, not the host's, so that a saved machine finds
 // the same processor wherever it wakes: x86-64-v3 with AES, PCLMULQDQ, RDRAND, RDSEED, ADX, SMEP, SMAP,
-// FSGSBASE and CLFLUSHOPT. Three things follow the host: the vendor (KVM cannot hide it), the bits that only
-// tell of mitigations for processor bugs (hiding them would make a guest slower or less safe), and nothing
-// else. A host that lacks a bit of the baseline is refused with the bit's name.
+// FSGSBASE and CLFLUSHOPT. What follows the host: the vendor, which KVM cannot hide, and with it the family
+// and model (one for each vendor) and the leaves that only one of them has; the bits that only tell of
+// mitigations for processor bugs (hiding them would make a guest slower or less safe); KVM's signature. A
+// host that lacks a bit of the baseline is refused with the bit's name.
 //
 // Sources: SDM vol. 2A, "CPUID"; APM vol. 3, appendix E; Linux Documentation/virt/kvm/x86/cpuid.rst.
 #pragma once
