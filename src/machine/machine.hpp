@@ -45,7 +45,6 @@
 
 namespace alcove::machine {
 
-inline constexpr uint32_t kMachineVersion = 1;
 inline constexpr uint32_t kMaxVcpus = 32;
 inline constexpr uint64_t kMinMemory = 8_MiB;
 
