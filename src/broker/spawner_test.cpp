@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The real spawner, cgroups and all, with probe_for_tests.cpp in the place of both programs. It needs root
-// and a cgroup v2 tree of its own, and is skipped where it has not; what a VMM really has is seen in the
-// embedded host, by tests/stack.
+// and a cgroup v2 tree of its own, and is skipped where it has not. In the embedded host it has them: it is
+// one of the machine tests, too. What a VMM really has is seen there by tests/stack.
 #include "broker/spawner.hpp"
 
 #include <csignal>
