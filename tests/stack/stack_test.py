@@ -572,9 +572,23 @@ class StackTest(unittest.TestCase):
         for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
             self.assertEqual(int(status[kind], 16), 0, kind)
         self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
-        # Sockets: to its shim, to the attestor, for the events of alcoved and for its programs.
+        # What it sees: libraries, which nothing can write, and no network.
+        root, usr, mounts, networks, limits, owners = inside(
+            f"cd {process} && ls -A root; echo --; ls -A root/usr; echo --; cat mountinfo; echo --; cat net/dev; echo --;"
+            " cat limits; echo --; stat -c %u fd mem").split("--\n")
+        self.assertEqual(set(root.split()), {"lib", "lib64", "usr"})
+        self.assertLessEqual(set(usr.split()), {"lib", "lib64"})
+        mounts = [line.split() for line in mounts.splitlines()]
+        self.assertIn("/", [mount[4] for mount in mounts])
+        self.assertEqual([mount for mount in mounts if "ro" not in mount[5].split(",")], [])
+        self.assertEqual([line.split(":")[0].strip() for line in networks.splitlines()[2:]], ["lo"])
+        # Nothing of its memory gets out: no core, and what /proc shows of it is root's (PR_SET_DUMPABLE).
+        self.assertRegex(limits, r"Max core file size +0 +0 ")
+        self.assertEqual(owners.split(), ["0", "0"])
+        # Sockets: to its shim, to the attestor, and the one that programs of the host connect to.
         held = inside(f"for one in {process}/fd/*; do readlink $one; done").split("\n")
         kinds = {re.sub(r"[:\[].*|^/memfd.*", "", one.replace("anon_inode:", "").strip("[]")) or "memfd" for one in held if one}
+        self.assertEqual(len([one for one in held if one.startswith("socket:")]), SOCKETS_OF_A_VMM, held)
         group = f"/sys/fs/cgroup/alcove/{enclave['enclave']['id']}/vmm/vcpus/"
         self.assertEqual(kinds - DESCRIPTORS_OF_A_VMM - {group + "cgroup.threads", group + "cpuset.cpus.partition"}, set(), held)
         maps = inside(f"cat {process}/maps")
@@ -583,6 +597,19 @@ class StackTest(unittest.TestCase):
         self.assertEqual(libraries - LIBRARIES_OF_A_VMM, set())
         swap = inside(f"cat /sys/fs/cgroup/alcove/{enclave['enclave']['id']}/memory.swap.max")
         self.assertEqual(swap.strip(), "0")
+        self.nobody_but_the_broker_is_root()
+
+    def nobody_but_the_broker_is_root(self):
+        """While a VM is there."""
+        users = {"alcoved": "alcove", "alcove-attestor": "alcove-attestor", "alcove-shim": "alcove-shim", "alcove-broker": "root"}
+        found = inside("; ".join(f"id -u {user}; cat /proc/$(pidof {program})/status; echo --" for program, user in users.items()))
+        for (program, user), text in zip(users.items(), found.split("--\n")):
+            with self.subTest(program):
+                number, *lines = text.splitlines()
+                status = dict(line.split(":", 1) for line in lines)
+                self.assertEqual(set(status["Uid"].split()), {number})
+                capabilities = {int(status[kind], 16) for kind in ("CapPrm", "CapEff")}
+                self.assertEqual(capabilities == {0}, user != "root", capabilities)
 
     def test_an_idle_guest_is_stopped_on_request(self):
         name = self.run_enclave(self.image("idle"), "--no-wait")
@@ -1832,6 +1859,8 @@ DESCRIPTORS_OF_A_VMM = {"kvm-vm", "kvm-vcpu", "eventfd", "eventpoll", "timerfd",
 HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 
 # Code that a guest which takes a VMM over finds there.
+SOCKETS_OF_A_VMM = 3
+
 LIBRARIES_OF_A_VMM = {"ld-linux-x86-64", "libc", "libm", "libgcc_s", "libstdc++", "libcrypto", "libseccomp", "libspdlog", "libfmt",
                       "libcbor", "libdeflate", "libz"}
 
