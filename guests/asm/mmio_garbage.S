@@ -3,7 +3,8 @@
  * A hostile guest: writes pseudo-random values, 1, 2, 4 and 8 bytes wide, to every register of every virtio-mmio
  * window and to random I/O ports, and reads now and then. Then it sets up the queues of every device as a driver
  * does, and fills their rings with nonsense while the device works on them. A machine that survives it prints
- * `garbage ok`. `seed=<n>` on the command line chooses another sequence; the same seed gives the same accesses.
+ * `garbage ok, devices <n>, starts <n>`: how many devices there were, and how often one took the features that it
+ * was given. `seed=<n>` on the command line chooses another sequence; the same seed gives the same accesses.
  *
  * Descriptors point to nowhere or into an arena that is nobody's, so that a device that does as it is told leaves
  * this guest alone.
@@ -75,7 +76,13 @@ guest_main:
     call repair_serial_port
     call garble_arena
     call garble_rings
-    say "\ngarbage ok\n"
+    say "\ngarbage ok, devices "
+    mov devices, %eax
+    call print_decimal
+    say ", starts "
+    mov starts, %eax
+    call print_decimal
+    call print_newline
     ret
 
 /* Its first part is random: indirect tables that a descriptor happens to name. */
@@ -95,6 +102,7 @@ garble_rings:
 .Lnext_device:
     cmpl $VIRTIO_MAGIC, (%r12)
     jne .Ldevice_done
+    incl devices
     mov $STARTS, %r14d
 .Lnext_start:
     call start_device
@@ -126,6 +134,10 @@ start_device:
     movl $0, DRIVER_FEATURES_SEL(%r12)
     mov %eax, DRIVER_FEATURES(%r12)
     movl $STATUS_ACKNOWLEDGE_DRIVER | STATUS_FEATURES_OK, STATUS(%r12)
+    testl $STATUS_FEATURES_OK, STATUS(%r12)
+    jz .Lfeatures_refused
+    incl starts
+.Lfeatures_refused:
     xor %ecx, %ecx
     mov $rings, %edi
 .Lnext_queue:
@@ -346,3 +358,7 @@ rings:
     .balign 8
 random_state:
     .skip 8
+devices:
+    .skip 4
+starts:
+    .skip 4
