@@ -624,10 +624,18 @@ class StackTest(unittest.TestCase):
         console = subprocess.run([ALCOVE, "enclave", "console", secret], capture_output=True, text=True, timeout=60)
         self.assertEqual((console.returncode, console.stdout), (1, ""))
         self.assertIn("E91", console.stderr)
+        self.what_the_guest_said_is_nowhere(secret)
 
         debug = self.run_to_end(self.image("hello"), "--debug")["name"]
         console = subprocess.run([ALCOVE, "enclave", "logs", debug], capture_output=True, text=True, timeout=60)
         self.assertIn("hello from a guest", console.stdout)
+
+    def what_the_guest_said_is_nowhere(self, name):
+        """Neither in an answer about it nor in a file of the daemons, where the same search finds its name."""
+        folders = "/var/lib/alcove /run/alcove /run/alcove-view /run/alcove-attestor"
+        self.assertNotIn("hello from a guest", json.dumps(alcove("enclave", "inspect", name)))
+        self.assertEqual(inside(f"grep -rl 'hello from a guest' {folders}"), "")
+        self.assertIn("/var/lib/alcove/daemon/alcoved.db", inside(f"grep -rl {name} {folders}"))
 
     def test_a_debug_enclave_replays_its_console_and_says_that_it_panicked(self):
         name = self.run_enclave(self.probe_image(), "--debug", memory="512M", timeout=240)
