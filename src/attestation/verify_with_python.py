@@ -36,6 +36,23 @@ def raw_to_der(raw):
     return encode_dss_signature(int.from_bytes(raw[:48], "big"), int.from_bytes(raw[48:], "big"))
 
 
+def certificates_of(document):
+    """Leaf first, the root last."""
+    return [x509.load_der_x509_certificate(der) for der in [document["certificate"], *document["cabundle"][::-1]]]
+
+
+def verify_signature(key, protected, payload, signature):
+    key.verify(raw_to_der(signature), sig_structure(protected, payload), ec.ECDSA(hashes.SHA384()))
+
+
+def verify_links(chain):
+    """Each is signed by the next and names it; an exception otherwise."""
+    for below, above in zip(chain, chain[1:]):
+        if below.issuer != above.subject:
+            raise InvalidSignature(f"{below.subject} is not from {above.subject}")
+        above.public_key().verify(below.signature, below.tbs_certificate_bytes, ec.ECDSA(below.signature_hash_algorithm))
+
+
 def sign_raw(key, message):
     r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA384())))
     return r.to_bytes(48, "big") + s.to_bytes(48, "big")
@@ -63,9 +80,7 @@ class OurDocument(unittest.TestCase):
         self.folder.cleanup()
 
     def chain(self):
-        """Leaf first, the pinned root last."""
-        bundle = [x509.load_der_x509_certificate(der) for der in self.document["cabundle"]]
-        return [x509.load_der_x509_certificate(self.document["certificate"])] + bundle[::-1]
+        return certificates_of(self.document)
 
 
 class OurDocuments(OurDocument):
@@ -80,10 +95,9 @@ class OurDocuments(OurDocument):
     def test_the_signature_is_the_leafs(self):
         key = self.chain()[0].public_key()
         self.assertEqual(key.curve.name, "secp384r1")
-        message = sig_structure(self.protected, self.payload)
-        key.verify(raw_to_der(self.signature), message, ec.ECDSA(hashes.SHA384()))
+        verify_signature(key, self.protected, self.payload, self.signature)
         with self.assertRaises(InvalidSignature):
-            key.verify(raw_to_der(self.signature), message + b"\0", ec.ECDSA(hashes.SHA384()))
+            verify_signature(key, self.protected, self.payload + b"\0", self.signature)
 
     def test_the_fields_are_the_references(self):
         document = self.document
@@ -108,10 +122,7 @@ class OurDocuments(OurDocument):
         chain = self.chain()
         self.assertEqual(chain[-1], self.root)
         now = datetime.datetime.utcnow()
-        for below, above in zip(chain, chain[1:]):
-            self.assertEqual(below.issuer, above.subject)
-            above.public_key().verify(below.signature, below.tbs_certificate_bytes,
-                                      ec.ECDSA(below.signature_hash_algorithm))
+        verify_links(chain)
         for depth, certificate in enumerate(chain):
             self.assertLessEqual(certificate.not_valid_before, now)
             self.assertGreater(certificate.not_valid_after, now)

@@ -51,6 +51,11 @@ NITRO_KERNEL = pathlib.Path(os.environ.get("ALCOVE_TEST_KERNELS", "/none")) / "b
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guests/probe"))
 import stream_check  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src/attestation"), str(ROOT / "src/eif")]
+from eif_vectors_test import measurements, parse_eif  # noqa: E402
+from verify_with_python import certificates_of, verify_links, verify_signature  # noqa: E402
+
 import key_search
 
 BULK_BYTES = 100 << 20
@@ -804,6 +809,7 @@ class StackTest(unittest.TestCase):
             self.assertEqual(refused.exception.exit_code, EXIT_NOT_VERIFIED)
             self.assertIn(code, str(refused.exception))
 
+        self.another_verifier_finds_the_same(document, image, nonce)
         self.keys_are_with_the_attestor_alone(document)
         self.a_secret_is_answered_once_its_enclave_is_verified(name, image)
 
@@ -853,6 +859,19 @@ class StackTest(unittest.TestCase):
             subprocess.run([GUESTS / "key_client", "--stdio", "challenge", "--nonce", os.urandom(32).hex(), "--out", document],
                            stdin=line.stdout, stdout=line.stdin, timeout=60, check=True)
             line.stdin.close()
+
+    def another_verifier_finds_the_same(self, document, image, nonce):
+        """One of hashlib, cbor2 and cryptography, which knows nothing but the image and the host's root."""
+        protected, _, payload, signature = cbor2.loads(document.read_bytes())
+        said = cbor2.loads(payload)
+        chain = certificates_of(said)
+        root = subprocess.run([ALCOVE, "attest", "root"], capture_output=True, timeout=60, check=True).stdout
+        self.assertEqual(chain[-1], x509.load_pem_x509_certificate(root))
+        verify_links(chain)
+        verify_signature(chain[0].public_key(), protected, payload, signature)
+        self.assertEqual(said["nonce"].hex(), nonce)
+        _, sections = parse_eif(image.read_bytes())
+        self.assertEqual({f"PCR{index}": said["pcrs"][index].hex() for index in range(3)}, measurements(sections))
 
     def keys_are_with_the_attestor_alone(self, document):
         """The private halves of the certificates' keys are nowhere else; where they are, the search finds them."""
