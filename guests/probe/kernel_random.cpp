@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probe/kernel_random.hpp"
 
-#include <algorithm>
 #include <array>
+#include <sstream>
 #include <string>
 
 #include <fcntl.h>
@@ -16,7 +16,6 @@ namespace {
 constexpr char kAvailable[] = "/sys/class/misc/hw_random/rng_available";
 constexpr char kCurrent[] = "/sys/class/misc/hw_random/rng_current";
 constexpr char kDevice[] = "/dev/hwrng";
-constexpr std::string_view kSource = "nsm-hwrng";
 constexpr uint64_t kSysfsLimit = 4096;
 
 Result<std::string> read_setting(const char* path) {
@@ -34,9 +33,13 @@ Result<void> choose(std::string_view source) {
     return sys::write_all(file, as_byte_view(source));
 }
 
-bool is_listed(std::string_view list, std::string_view name) {
-    const std::string spaced = " " + std::string(list) + " ";
-    return spaced.find(" " + std::string(name) + " ") != std::string::npos;
+// The first source whose name begins so: a driver may put a number behind it.
+Result<std::string> find_source(std::string_view prefix) {
+    const std::string available = TRY(read_setting(kAvailable));
+    std::istringstream names(available);
+    for (std::string name; names >> name;)
+        if (name.starts_with(prefix)) return name;
+    return fail(ErrorCode::InvalidMessage, "the kernel's sources are: " + available);
 }
 
 Result<void> read_twice() {
@@ -49,23 +52,22 @@ Result<void> read_twice() {
     return {};
 }
 
-Result<void> check_source() {
-    const std::string available = TRY(read_setting(kAvailable));
-    if (!is_listed(available, kSource))
-        return fail(ErrorCode::InvalidMessage, "the kernel's sources are: " + available);
+Result<void> check_source(std::string_view prefix) {
+    const std::string source = TRY(find_source(prefix));
     const std::string before = TRY(read_setting(kCurrent));
-    TRY(choose(kSource));
+    TRY(choose(source));
     const std::string now = TRY(read_setting(kCurrent));
-    if (now != kSource) return fail(ErrorCode::InvalidMessage, "the current source is " + now);
+    if (now != source) return fail(ErrorCode::InvalidMessage, "the current source is " + now);
     const Result<void> outcome = read_twice();
-    if (before != kSource && before != "none") TRY(choose(before));
+    if (before != source && before != "none") TRY(choose(before));
     return outcome;
 }
 
 }  // namespace
 
-CheckResult check_kernel_random() {
-    return result_of("hwrng", check_source());
+std::vector<CheckResult> check_kernel_random() {
+    return {result_of("hwrng", check_source("nsm-hwrng")),
+            result_of("virtio_rng", check_source("virtio_rng"))};
 }
 
 }  // namespace alcove::probe

@@ -31,7 +31,8 @@ std::vector<CheckResult> make_checks() {
     auto module = secure_module::KernelSecureModule::open();
     if (!module) return {CheckResult{.name = "open_nsm", .detail = module.error().to_string()}};
     std::vector<CheckResult> results = check_secure_module(*module);
-    results.push_back(check_kernel_random());
+    for (CheckResult& result : check_kernel_random())
+        results.push_back(std::move(result));
     return results;
 }
 

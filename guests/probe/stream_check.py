@@ -248,7 +248,7 @@ def report(stream):
 # What every probe checks.
 CHECKS = {"describe_nsm", "describe_pcr", "extend_pcr", "extend_locked_pcr", "lock_pcr", "lock_pcr_again", "lock_pcrs",
           "lock_pcrs_too_many", "index_too_large", "attestation_0", "attestation_1", "attestation_2", "attestation_3",
-          "garbage", "get_random", "hwrng"}
+          "garbage", "get_random", "hwrng", "virtio_rng"}
 
 
 def check_report(stream):
