@@ -73,6 +73,24 @@ TEST(HostView, ACheckSaysWhatIsUsedAndWhy) {
     EXPECT_NE(text.find("none in this processor"), std::string::npos);
 }
 
+TEST(HostView, ACheckShowsHugePagesOfAllNodesAndOfEach) {
+    CheckReport report;
+    report.memory = {.total_bytes = 8_GiB,
+                     .available_bytes = 6_GiB,
+                     .swap_total_bytes = 0,
+                     .nodes = {{.node = {0}, .huge_2m = {.total_pages = 10, .free_pages = 3}},
+                               {.node = {1}, .huge_2m = {.total_pages = 20, .free_pages = 4}}},
+                     .transparent_2m = "within_size"};
+
+    const auto json = check_json(report);
+
+    EXPECT_NE(render_check(report).find(
+                  "8 GiB, 6 GiB available; 2 MiB pages: 7 of 30 free; memory files: within_size\n"),
+              std::string::npos);
+    EXPECT_EQ(json["memory"]["nodes"], Json::parse(R"([{"node": 0, "huge_2m_total": 10, "huge_2m_free": 3},
+                              {"node": 1, "huge_2m_total": 20, "huge_2m_free": 4}])"));
+}
+
 TEST(HostView, ACheckShowsTheSgxOfTheHost) {
     CheckReport report;
     report.sgx = {.present = true,

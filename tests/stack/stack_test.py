@@ -492,7 +492,10 @@ class StackTest(unittest.TestCase):
     # --- the host ---
 
     def test_the_host_is_checked_with_a_guest(self):
+        self.addCleanup(inside, f"echo 0 > {HUGE_PAGES}/nr_hugepages")
+        inside(f"echo 3 > {HUGE_PAGES}/nr_hugepages")
         check = json.loads(inside("alcove --json host check --host local"))
+        self.assertEqual([(node["huge_2m_total"], node["huge_2m_free"]) for node in check["memory"]["nodes"]], [(3, 3)])
         self.assertEqual(check["guest"]["ran"], "yes", check["guest"])
         self.assertGreater(check["guest"]["plain_exit_ns"], 0)
         self.assertGreater(check["guest"]["timed_loop_ns"], 0)
