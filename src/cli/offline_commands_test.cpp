@@ -32,9 +32,11 @@ class ImageCommands : public testing::Test {
         folder_.write("app/bin/serve", "#!/bin/sh\n", 0755);
     }
     std::vector<std::string> build_arguments(const std::string& output) {
-        return {"image",  "build", "--kernel",    kernel_,
-                "--init", init_,   "--directory", folder_.path("app"),
-                "--name", "web",   "--output",    folder_.path(output)};
+        std::vector<std::string> arguments = {
+            "image", "build",  "--kernel", kernel_,    "--init",
+            init_,   "--name", "web",      "--output", folder_.path(output)};
+        arguments.insert(arguments.end(), application_.begin(), application_.end());
+        return arguments;
     }
     Captured build(const std::string& output, std::vector<std::string> more = {}) {
         auto arguments = build_arguments(output);
@@ -62,6 +64,7 @@ class ImageCommands : public testing::Test {
     ScratchFolder folder_;
     std::string kernel_;
     std::string init_;
+    std::vector<std::string> application_ = {"--directory", folder_.path("app")};
 };
 
 TEST(HostCommands, AShellsOutputIsNoJson) {
@@ -90,6 +93,20 @@ TEST_F(ImageCommands, TheSameInputsGiveTheSameBytes) {
     ASSERT_EQ(build("a.eif").exit, 0);
     ASSERT_EQ(build("b.eif").exit, 0);
 
+    EXPECT_EQ(content("a.eif"), content("b.eif"));
+}
+
+TEST_F(ImageCommands, AnApplicationInATarGivesTheSameBytesAsItsDirectory) {
+    ASSERT_EQ(build("a.eif").exit, 0);
+    const auto tar = folder_.path("app.tar");
+    const auto packed =
+        std::system(("tar -C " + folder_.path("app") + " -cf " + tar + " ./bin/serve").c_str());
+    ASSERT_EQ(packed, 0);
+    application_ = {"--tar", tar};
+
+    const auto built = build("b.eif");
+
+    ASSERT_EQ(built.exit, 0) << built.err;
     EXPECT_EQ(content("a.eif"), content("b.eif"));
 }
 
