@@ -53,9 +53,30 @@ class DevTest(unittest.TestCase):
         """)
         return {"APT_CONFIG": str(configuration)}
 
+    def apt_that_downloads_nothing(self):
+        """Packages are known and installed; the network is lost after that."""
+        self.fake("apt-get", 'case "$*" in *download*) echo "E: Failed to fetch"; echo "E: Some files" >&2; exit 100 ;; esac')
+        self.fake("apt-cache", 'case "$1" in policy) echo bookworm-backports ;; *) echo "  Depends: linux-image-6.12.1-cloud-amd64" ;; esac')
+
+    def done(self, *parts):
+        for part in parts:
+            (self.folder / "build/deps" / part).mkdir(parents=True)
+            (self.folder / "build/deps" / part / ".complete").touch()
+
+    def without(self, *functions):
+        """These of tools/dev do nothing."""
+        dev = self.folder / "tools/dev"
+        for function in functions:
+            text = dev.read_text()
+            self.assertIn(f"\n{function}() {{\n", text)
+            dev.write_text(text.replace(f"\n{function}() {{\n", f"\n{function}() {{\n    return\n"))
+
+    def dev(self, *arguments, **environment):
+        return subprocess.run([self.folder / "tools/dev", *arguments], capture_output=True, text=True, timeout=300,
+                              env={"PATH": str(self.programs), "TMPDIR": str(self.folder), **environment})
+
     def one_line_of(self, *arguments, **environment):
-        result = subprocess.run([self.folder / "tools/dev", *arguments], capture_output=True, text=True, timeout=300,
-                                env={"PATH": str(self.programs), "TMPDIR": str(self.folder), **environment})
+        result = self.dev(*arguments, **environment)
         self.assertEqual(result.returncode, 1, result)
         lines = [line for line in (result.stdout + result.stderr).splitlines() if not line.startswith("\033[1m== ")]
         self.assertEqual(len(lines), 1, lines)
@@ -80,11 +101,41 @@ class DevTest(unittest.TestCase):
         self.fake("df", "echo header; echo '/dev/disk 1 2 17 0% /'")
         self.assertIn("only 17 MiB are free", self.one_line_of("setup"))
 
-    def test_a_full_disk_is_seen_by_builds_after_setup_too(self):
-        dev = self.folder / "tools/dev"
-        dev.write_text(dev.read_text().replace("\nsetup() {\n", "\nsetup() {\n    return\n"))
+    def test_a_full_disk_is_seen_by_builds_and_tests_after_setup_too(self):
+        self.without("setup")
         self.fake("df", "echo header; echo '/dev/disk 1 2 17 0% /'")
         self.assertIn("only 17 MiB are free", self.one_line_of("build", "debug"))
+        self.without("check_sources", "build_preset", "unit_tests", "run_fuzzers")
+        self.fake("python3", "exit 0")
+        self.assertIn("only 17 MiB are free", self.one_line_of("test"))
+
+    def test_a_network_that_is_lost_on_the_way(self):
+        self.apt_that_downloads_nothing()
+        for lacking, there in (("linux-image-6.12.1-cloud-amd64", ()), ("linux-source-6.12", ("kernel",))):
+            with self.subTest(lacking):
+                self.done(*there)
+                line = self.one_line_of("setup")
+                self.assertIn(f"downloading {lacking} failed: is the network there?", line)
+                self.assertIn("E: Failed to fetch\nE: Some files\n", (self.folder / "build/deps/setup.log").read_text())
+
+    def test_a_second_setup_asks_for_nothing(self):
+        self.apt_that_downloads_nothing()
+        self.done("kernel", "selftests")
+        for program in ("qemu-system-x86_64", "cmake", "ninja", "clang-format"):
+            self.fake(program, "exit 0")
+        self.assertEqual(self.dev("setup").returncode, 0)
+        called = self.folder / "called"
+        self.fake("id", "echo 1000")
+        for program in ("apt-get", "sudo"):
+            self.fake(program, f"echo {program} >> {called}")
+
+        self.assertEqual(self.dev("setup").returncode, 0)
+
+        self.assertFalse(called.exists())
+        # It would have been seen.
+        (self.folder / "build/deps/kernel/.complete").unlink()
+        self.dev("setup")
+        self.assertIn("sudo", called.read_text().split())
 
 
 if __name__ == "__main__":
