@@ -11,4 +11,10 @@ class InterruptLine {
     virtual void trigger() = 0;  // from any thread
 };
 
+// One that a driver can mask: what is triggered meanwhile is pending, and delivered once it is unmasked.
+class MaskableLine : public InterruptLine {
+  public:
+    virtual void forget_pending() = 0;  // from any thread
+};
+
 }  // namespace alcove::bus

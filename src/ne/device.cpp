@@ -89,7 +89,7 @@ void Device::write_command(State& state, uint32_t command) const {
 }
 
 // Ends a period: nothing that was begun in it is answered.
-void Device::disable(State& state) {
+void Device::disable(State& state) const {
     state.enabled = false;
     state.written.reset();
     if (state.in_hand) state.in_hand->wanted = false;
@@ -97,10 +97,18 @@ void Device::disable(State& state) {
     state.recv = {};
     state.replies = 0;
     state.events = 0;
-    if (!state.used) return;
+    if (!state.used) return;  // nothing was raised
     state.used = false;
     state.releasing = true;
     state.release_asked = false;
+    forget_interrupts();
+}
+
+// nitro.md 1.4. A driver may have masked a vector when it was raised, and must not hear of it in a later
+// period.
+void Device::forget_interrupts() const {
+    wiring_.reply_line.forget_pending();
+    wiring_.event_line.forget_pending();
 }
 
 // Whether serve() has something to do and is not on its way yet; then it is from now on.
@@ -192,7 +200,9 @@ void Device::on_reply(uint64_t number, const Reply& reply) {
     if (effect.serve) post_serve();
 }
 
+// An interrupt that this thread was about to raise when ENABLE was written has come by now.
 void Device::on_released() {
+    forget_interrupts();
     const bool serve = state_.with([](State& state) {
         state.releasing = false;
         state.in_hand.reset();
@@ -218,7 +228,7 @@ void Device::release(std::function<void()> done) {
         bool wait = false;
         bool serve = false;
     };
-    const auto effect = state_.with([](State& state) -> Effect {
+    const auto effect = state_.with([this](State& state) -> Effect {
         disable(state);
         return {.wait = state.releasing, .serve = wants_service(state)};
     });
@@ -228,7 +238,7 @@ void Device::release(std::function<void()> done) {
 }
 
 void Device::reset() {
-    const bool serve = state_.with([](State& state) {
+    const bool serve = state_.with([this](State& state) {
         disable(state);
         state.version = 0;
         return wants_service(state);

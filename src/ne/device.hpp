@@ -12,7 +12,7 @@
 // ENABLE reads as 1 while the backend releases: the driver polls it, so when it reads 0 the primary has all
 // its memory and vCPUs again, and nothing of what was is still to come. That makes kexec and a reload of the
 // driver safe. A reply of an earlier period, or one later than the driver waits, is dropped with its
-// interrupt.
+// interrupt, and so are interrupts that wait behind a mask when their period ends.
 #pragma once
 
 #include <array>
@@ -46,8 +46,8 @@ class Device : public bus::BusDevice, public bus::StateUnit {
     struct Wiring {
         EventLoop& loop;
         Backend& backend;
-        bus::InterruptLine& reply_line;  // vector::REPLY
-        bus::InterruptLine& event_line;  // vector::EVENT
+        bus::MaskableLine& reply_line;  // vector::REPLY
+        bus::MaskableLine& event_line;  // vector::EVENT
     };
     struct Counters {
         uint64_t commands = 0;  // handed to the backend or refused
@@ -108,7 +108,8 @@ class Device : public bus::BusDevice, public bus::StateUnit {
         Counters counters;
     };
 
-    static void disable(State& state);
+    void disable(State& state) const;
+    void forget_interrupts() const;
     static bool wants_service(State& state);
     void write_enable(State& state, uint8_t value) const;
     void write_command(State& state, uint32_t command) const;

@@ -365,6 +365,45 @@ TEST_F(NeDeviceTest, EnablingBeforeTheReleaseIsOverWorksAndCommandsWait) {
     EXPECT_EQ(reply_line.count(), 2U);
 }
 
+// Masked. A vCPU ends the period when the loop is about to trigger.
+class OvertakenLine : public bus::MaskableLine {
+  public:
+    explicit OvertakenLine(FakeDriver& driver) : driver_(driver) {}
+    void trigger() override {
+        driver_.disable();
+        is_pending_ = true;
+    }
+    void forget_pending() override { is_pending_ = false; }
+    bool is_pending() const { return is_pending_; }
+
+  private:
+    FakeDriver& driver_;
+    bool is_pending_ = false;
+};
+
+TEST_F(NeDeviceTest, AnInterruptThatThePeriodsEndOvertakesIsForgottenBeforeEnableReadsZero) {
+    struct Behind : bus::BusDevice {
+        Device* device = nullptr;
+        void read(uint64_t offset, MutableByteView data) override { device->read(offset, data); }
+        void write(uint64_t offset, ByteView data) override { device->write(offset, data); }
+    } behind;
+    FakeDriver overtaking(behind);
+    OvertakenLine late(overtaking);
+    Device other({.loop = *loop, .backend = backend, .reply_line = reply_line, .event_line = late});
+    behind.device = &other;
+    ASSERT_TRUE(overtaking.enable());
+    overtaking.command(SlotCount{});
+    run();
+
+    other.slot_changed();
+    EXPECT_TRUE(late.is_pending());
+    EXPECT_FALSE(overtaking.is_off());
+    run();
+
+    EXPECT_TRUE(overtaking.is_off());
+    EXPECT_FALSE(late.is_pending());
+}
+
 TEST_F(NeDeviceTest, EventsComeOnlyAfterTheFirstCommandOfThePeriod) {
     probe();
     ask(SlotAlloc{});

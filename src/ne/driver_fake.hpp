@@ -13,9 +13,10 @@
 
 namespace alcove::ne {
 
-class CountingLine : public bus::InterruptLine {
+class CountingLine : public bus::MaskableLine {
   public:
     void trigger() override { count_.fetch_add(1, std::memory_order_relaxed); }
+    void forget_pending() override {}
     uint64_t count() const { return count_.load(std::memory_order_relaxed); }
 
   private:

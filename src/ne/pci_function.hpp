@@ -44,10 +44,11 @@ class PciFunction : public pci::Function {
   private:
     PciFunction(const Wiring& wiring, std::unique_ptr<pci::MsixTable> table);
 
-    class Vector : public bus::InterruptLine {
+    class Vector : public bus::MaskableLine {
       public:
         Vector(PciFunction& owner, uint16_t vector) : owner_(owner), vector_(vector) {}
         void trigger() override { owner_.msix().trigger(vector_); }
+        void forget_pending() override { owner_.msix().forget_pending(vector_); }
 
       private:
         PciFunction& owner_;

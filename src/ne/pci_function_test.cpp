@@ -122,6 +122,32 @@ TEST_F(NePciFunctionTest, AReplyWaitsBehindAMask) {
     EXPECT_THAT(interrupts_.take_delivered(), ElementsAre(kReply));
 }
 
+// The driver masks each vector while it moves it from CPU to CPU.
+TEST_F(NePciFunctionTest, WhatWaitsBehindAMaskDoesNotOutliveItsPeriod) {
+    auto driver = probe();
+    driver.command(SlotCount{});
+    run();
+    interrupts_.take_delivered();
+    for (const uint16_t one : {vector::REPLY, vector::EVENT})
+        os_.write_msix_entry(one, pci::msix::VectorControl, pci::msix::MASKED);
+    driver.command(SlotCount{});
+    run();
+    function_->device().slot_changed();
+    ASSERT_TRUE(os_.is_pending(vector::REPLY));
+    ASSERT_TRUE(os_.is_pending(vector::EVENT));
+
+    driver.disable();
+    EXPECT_FALSE(os_.is_pending(vector::REPLY));
+    EXPECT_FALSE(os_.is_pending(vector::EVENT));
+    run();
+    ASSERT_TRUE(driver.enable());
+    for (const uint16_t one : {vector::REPLY, vector::EVENT})
+        os_.write_msix_entry(one, pci::msix::VectorControl, 0);
+    run();
+
+    EXPECT_THAT(interrupts_.take_delivered(), IsEmpty());
+}
+
 TEST_F(NePciFunctionTest, RegistersFollowTheirBar) {
     probe();
     os_.move_bar(pci_id::BAR, 0xc080'0000);

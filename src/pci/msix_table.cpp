@@ -94,6 +94,11 @@ void MsixTable::trigger(uint16_t index) {
     });
 }
 
+void MsixTable::forget_pending(uint16_t index) {
+    ALCOVE_CHECK(index < size_, "a device knows its vectors");
+    state_.with([&](State& state) { state.vectors[index].pending = false; });
+}
+
 void MsixTable::set_control(const Control& control) {
     state_.with([&](State& state) {
         state.control = control;

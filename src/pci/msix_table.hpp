@@ -59,6 +59,8 @@ class MsixTable {
 
     // From any thread.
     void trigger(uint16_t vector);
+    // The device has taken back what it triggered.
+    void forget_pending(uint16_t vector);
     void reset();
 
     struct Counters {

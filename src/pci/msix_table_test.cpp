@@ -78,6 +78,22 @@ TEST_F(MsixTableTest, AMaskedVectorWaitsAndDeliversOnceWhenUnmasked) {
     EXPECT_EQ(pending(), 0U);
 }
 
+TEST_F(MsixTableTest, AForgottenVectorDeliversNothingAndOthersStay) {
+    program(0, kMessage);
+    program(1, kMessage);
+    enable();
+    table_->trigger(0);
+    table_->trigger(1);
+
+    table_->forget_pending(0);
+    EXPECT_EQ(pending(), 2U);
+    unmask(0);
+    EXPECT_THAT(interrupts_.take_delivered(), IsEmpty());
+
+    table_->trigger(0);
+    EXPECT_THAT(interrupts_.take_delivered(), ElementsAre(kMessage));
+}
+
 TEST_F(MsixTableTest, APendingVectorDeliversTheMessageOfItsUnmasking) {
     constexpr bus::Message kMoved{.address = 0xfee0'3000, .data = 0x4062};
     program(0, kMessage);
