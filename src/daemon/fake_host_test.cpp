@@ -30,6 +30,7 @@ struct FakeHost::Shim {
     Fd ram;
     Fd ne_line;
     int give_backs_to_refuse = 0;
+    std::optional<uint32_t> held_memory{};  // the request that is not answered yet
     uint32_t budget_mib = 0;
     std::optional<api::vmm::SgxBalloon> balloon{};
 };
@@ -97,9 +98,14 @@ void FakeHost::broker_message() {
     }
     if (envelope.type == api::broker::AssignCores::kType) {
         const auto assign = api::decode<api::broker::AssignCores>(envelope).value();
-        orders_.push_back("cores " + std::string(assign.vm_id.text().value()) + " " +
-                          assign.host_cpus.to_list() +
+        const std::string vm(assign.vm_id.text().value());
+        orders_.push_back("cores " + vm + " " + assign.host_cpus.to_list() +
                           (assign.flags == api::broker::Launch::kDedicated ? "" : " shared"));
+        const auto shim = shims_.find(vm);
+        if (hold_cores_ && shim != shims_.end() && shim->second->carved) {
+            held_cores_ = assign.request;
+            return;
+        }
         const api::broker::CoresAssigned answer{.request = assign.request, .flags = 0};
         return send(daemon_, api::encode(answer, as_byte_view(core_note_)));
     }
@@ -107,7 +113,7 @@ void FakeHost::broker_message() {
         return limit_memory(api::decode<api::broker::LimitMemory>(envelope)->launch);
     const auto remove = api::decode<api::broker::Remove>(envelope).value();
     const std::string id(remove.vm_id.text().value());
-    if (refuse_removal_)
+    if (refuse_removal_ && (unremovable_.empty() || unremovable_ == id))
         return send(daemon_, api::encode_failed(remove.request, Error(ErrorCode::Busy, "not now")));
     removed_.push_back(id);
     if (!shims_.contains(id))
@@ -272,7 +278,9 @@ void FakeHost::shim_message(Shim& shim) {
                               std::to_string(add.enclave_offset >> 20));
             if (const auto refused = std::exchange(refuse_memory_, std::nullopt))
                 return send(shim.daemon, api::encode_failed(request, *refused));
-            return done();
+            if (!hold_memory_) return done();
+            shim.held_memory = request;
+            return;
         }
         case api::shim::FabricJoin::kType: {
             const auto peer =
@@ -337,8 +345,11 @@ void FakeHost::set_script(Script script) {
 void FakeHost::refuse_launches(std::optional<Error> error) {
     on_thread([this, error] { refuse_launch_ = error; });
 }
-void FakeHost::refuse_removals(bool refuse) {
-    on_thread([this, refuse] { refuse_removal_ = refuse; });
+void FakeHost::refuse_removals(bool refuse, const std::string& of) {
+    on_thread([this, refuse, of] {
+        refuse_removal_ = refuse;
+        unremovable_ = of;
+    });
 }
 void FakeHost::set_metadata(const std::string& section) {
     on_thread([this, section] { metadata_ = section; });
@@ -355,6 +366,23 @@ void FakeHost::hold_launches(bool hold) {
     on_thread([this, hold] {
         hold_launch_ = hold;
         if (!hold) answer_held();
+    });
+}
+void FakeHost::hold_memory(bool hold) {
+    on_thread([this, hold] {
+        hold_memory_ = hold;
+        if (hold) return;
+        for (auto& [id, shim] : shims_)
+            if (const auto request = std::exchange(shim->held_memory, std::nullopt))
+                send(shim->daemon, api::encode(api::shim::Done{.request = *request, .reserved = {}}));
+    });
+}
+void FakeHost::hold_cores(bool hold) {
+    on_thread([this, hold] {
+        hold_cores_ = hold;
+        if (hold) return;
+        if (const auto request = std::exchange(held_cores_, std::nullopt))
+            send(daemon_, api::encode_failed(*request, Error(ErrorCode::Busy, "not now")));
     });
 }
 void FakeHost::answer_held() {

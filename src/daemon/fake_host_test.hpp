@@ -38,8 +38,10 @@ class FakeHost {
 
     void set_script(Script script);
     void refuse_launches(std::optional<Error> error);
-    void refuse_removals(bool refuse);
-    void hold_launches(bool hold);  // no answer to Launch until false again
+    void refuse_removals(bool refuse, const std::string& of = {});  // of one VM, or of all
+    void hold_launches(bool hold);                                  // no answer to Launch until false again
+    void hold_memory(bool hold);                                    // nor to AddMemory
+    void hold_cores(bool hold);  // nor to AssignCores of an enclave, which is refused then
     void ignore_stops(bool ignore);
     void set_metadata(const std::string& section);  // of every image
     void set_core_note(const std::string& note);    // why no cores are exclusive
@@ -112,7 +114,11 @@ class FakeHost {
     std::string metadata_;
     std::string core_note_;
     bool refuse_removal_ = false;
+    std::string unremovable_;  // empty: all, if any
     bool hold_launch_ = false;
+    bool hold_memory_ = false;
+    bool hold_cores_ = false;
+    std::optional<uint32_t> held_cores_;
     bool ignore_stops_ = false;
     std::thread thread_;
 };

@@ -261,6 +261,7 @@ class Supervisor {
     uint32_t enclave_threads_per_core(const Vm& vm) const;
     void note_cores(Vm& vm, const std::string& note);
     void take_metadata(const std::string& id, ByteView section);
+    Vm* lender_of(const Vm& carved);
     void return_cores(Vm& carved);
     void join_fabric(const std::string& id, NeControl::Host::Done done);
     void join_both(const std::string& id, Fd console_ring, NeControl::Host::Done done);

@@ -269,14 +269,17 @@ void Supervisor::add_memory(const std::string& primary, const ne::work::AddMemor
 
 void Supervisor::memory_added(const std::string& id, const ne::work::AddMemory& work,
                               NeControl::Host::Done done) {
-    Vm& vm = vms_.at(id);
-    Vm& primary = vms_.at(vm.record.parent);
+    const auto found = vms_.find(id);
+    auto* lender = found == vms_.end() ? nullptr : lender_of(found->second);
+    // Its primary ended meanwhile, and so does it.
+    if (lender == nullptr) return done(is_gone());
+    Vm& vm = found->second;
     const uint64_t total = work.enclave_offset + work.region.size;
     if (total > vm.record.memory_bytes) {  // not when alcoved was restarted after it had been stored
-        const auto passed = ledger_.transfer(primary.lease, vm.lease, {}, total - vm.record.memory_bytes);
+        const auto passed = ledger_.transfer(lender->lease, vm.lease, {}, total - vm.record.memory_bytes);
         if (!passed) log::error("{}: {}", id, passed.error().to_string());
         vm.record.memory_bytes = total;
-        const auto stored = store_.save_memory(vm.record, {primary.lease.grant(), vm.lease.grant()});
+        const auto stored = store_.save_memory(vm.record, {lender->lease.grant(), vm.lease.grant()});
         if (!stored) log::error("{}: its memory is not stored: {}", id, stored.error().to_string());
         changes_.bump();
     }
@@ -472,32 +475,38 @@ void Supervisor::assign_cores(const std::string& id, std::function<void(Result<v
     });
 }
 
+// The primary of an enclave, as long as what the one has of the host can pass to the other: an answer that
+// comes late may find that all of it has gone back to the host.
+Supervisor::Vm* Supervisor::lender_of(const Vm& carved) {
+    const auto primary = vms_.find(carved.record.parent);
+    const bool both_hold = primary != vms_.end() && primary->second.lease.holds() && carved.lease.holds();
+    return both_hold ? &primary->second : nullptr;
+}
+
 // A start that failed: the cores are the primary's again, the memory is not.
 void Supervisor::return_cores(Vm& carved) {
-    const auto primary = vms_.find(carved.record.parent);
-    if (primary == vms_.end()) return;
+    auto* lender = lender_of(carved);
+    if (lender == nullptr) return;
     std::vector<host::CoreId> cores;
     for (const auto& part : carved.lease.grant().nodes)
         cores.insert(cores.end(), part.cores.begin(), part.cores.end());
     if (cores.empty()) return;
-    const auto passed = ledger_.transfer(carved.lease, primary->second.lease, cores, 0);
+    const auto passed = ledger_.transfer(carved.lease, lender->lease, cores, 0);
     if (!passed) return log::error("{}: {}", carved.record.id, passed.error().to_string());
-    const auto stored = store_.save_leases({carved.lease.grant(), primary->second.lease.grant()});
+    const auto stored = store_.save_leases({carved.lease.grant(), lender->lease.grant()});
     if (!stored) log::error("{}: its lease is not stored: {}", carved.record.id, stored.error().to_string());
     assign_cores(carved.record.parent, [](const Result<void>&) {});
 }
 
 // Nothing is left of the enclave: what it held is its primary's again, or the host's.
 void Supervisor::return_lease(Vm& carved) {
-    const auto primary = vms_.find(carved.record.parent);
-    const bool goes_back =
-        primary != vms_.end() && primary->second.lease.holds() && !primary->second.cleaning;
-    if (!goes_back || !carved.lease.holds()) return;
+    auto* lender = lender_of(carved);
+    if (lender == nullptr || lender->cleaning) return;
     return_cores(carved);
     const auto passed =
-        ledger_.transfer(carved.lease, primary->second.lease, {}, carved.lease.grant().memory_bytes());
+        ledger_.transfer(carved.lease, lender->lease, {}, carved.lease.grant().memory_bytes());
     if (!passed) log::error("{}: {}", carved.record.id, passed.error().to_string());
-    const auto stored = store_.save_leases({carved.lease.grant(), primary->second.lease.grant()});
+    const auto stored = store_.save_leases({carved.lease.grant(), lender->lease.grant()});
     if (!stored)
         log::error("{}: its lease is not stored: {}", carved.record.parent, stored.error().to_string());
 }

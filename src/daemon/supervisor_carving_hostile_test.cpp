@@ -16,6 +16,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::UnorderedElementsAre;
+using testing::Value;
 
 // With an enclave beside the primary VM that has nothing to do with it.
 class CarvingBesideTest : public CarvingTest {
@@ -212,24 +213,53 @@ TEST_F(LargeCarvingTest, MemoryAbove4GiBIsTakenFromItsPlaceInTheFile) {
 
 // ---- Ends of the primary in each state ----
 
-enum class Carved { Slot, Memory, Vcpus, Starting, Running, Ended };
-enum class End { VmmKilled, ShimKilled, Panic };
+// Between two commands or, at Launching, Moving, Assigning and Freeing, with one in hand.
+enum class Carved { Slot, Launching, Moving, Memory, Vcpus, Assigning, Starting, Running, Ended, Freeing };
+enum class End { VmmKilled, ShimKilled, Panic, Removed };
 
 class CarvingStates : public CarvingBesideTest {
   protected:
     void carve(Carved state) {
         if (state == Carved::Starting) host_.set_script(FakeHost::Script::Hold);
+        if (state == Carved::Launching) host_.hold_launches(true);
+        if (state == Carved::Moving) host_.hold_memory(true);
         slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+        enclave_ = enclave_id(slot_);
         if (state == Carved::Slot) return;
-        ASSERT_EQ(rc(ne::SlotAddMem{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB}), 0);
+        const ne::SlotAddMem add{.slot_uid = slot_, .paddr = 256_MiB, .size = 128_MiB};
+        if (state == Carved::Launching) return send(add);
+        if (state == Carved::Moving) {
+            send(add);
+            ASSERT_TRUE(until([&] { return !host_.orders().empty(); }));
+            return;
+        }
+        ASSERT_EQ(rc(add), 0);
         if (state == Carved::Memory) return;
         for (const uint32_t vcpu : {2U, 3U})
             ASSERT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = vcpu, .padding = {}}), 0);
         if (state == Carved::Vcpus) return;
-        ASSERT_EQ(rc(ne::EnclaveStart{.slot_uid = slot_, .enclave_cid = 0, .flags = 0}), 0);
-        if (state != Carved::Ended) return;
-        host_.end(enclave_id(slot_), api::StopReason::I8042Reset);
+        const ne::EnclaveStart start{.slot_uid = slot_, .enclave_cid = 0, .flags = 0};
+        if (state == Carved::Assigning) {
+            host_.hold_cores(true);
+            send(start);
+            ASSERT_TRUE(until([&] { return Value(host_.orders(), Contains("cores " + enclave_ + " 4,5")); }));
+            return;
+        }
+        ASSERT_EQ(rc(start), 0);
+        if (state != Carved::Ended && state != Carved::Freeing) return;
+        host_.end(enclave_, api::StopReason::I8042Reset);
         received();
+        if (state == Carved::Ended) return;
+        host_.refuse_give_backs(enclave_, 1000);
+        send(ne::SlotFree{.slot_uid = slot_});
+        ASSERT_TRUE(until([&] { return Value(host_.orders(), Contains("give back " + enclave_)); }));
+    }
+    // What was in hand is answered after all.
+    void go_on(Carved state) {
+        host_.hold_launches(false);
+        host_.hold_memory(false);
+        host_.hold_cores(false);
+        if (state == Carved::Freeing) host_.refuse_give_backs(enclave_, 0);
     }
 };
 
@@ -243,14 +273,26 @@ class CarvingEndTest : public CarvingStates, public testing::WithParamInterface<
                 return host_.kill_shim(primary_);
             case End::Panic:
                 return host_.end(primary_, api::StopReason::GuestPanic);
+            case End::Removed:  // by a client, and with it the record of it
+                ASSERT_TRUE(supervisor_->remove(primary_));
+                return;
         }
     }
 };
 
 TEST_P(CarvingEndTest, ThePrimarysEndReturnsEverythingToTheHostAndNoOtherVmNotices) {
-    ASSERT_NO_FATAL_FAILURE(carve(std::get<0>(GetParam())));
+    const auto [state, how] = GetParam();
+    ASSERT_NO_FATAL_FAILURE(carve(state));
+    host_.refuse_removals(true, enclave_);  // it is there longer than its primary
 
-    end(std::get<1>(GetParam()));
+    ASSERT_NO_FATAL_FAILURE(end(how));
+    ASSERT_TRUE(until([&] {
+        const auto primary = supervisor_->find(primary_, api::VmRole::Primary);
+        return !primary || is_over(primary->state);
+    }));
+    go_on(state);
+    run_for(milliseconds(5));
+    host_.refuse_removals(false);
 
     EXPECT_TRUE(until([&] { return only_the_bystander_is_there(); }));
     expect_the_bystander_noticed_nothing();
@@ -267,6 +309,7 @@ TEST_P(CarvingResetTest, TheNextLifeFindsEverythingAgain) {
     number_ = 0;
 
     connect(1);
+    go_on(GetParam());
 
     EXPECT_EQ(ask(ne::SlotCount{.unused = 0}).slot_count, 0U);
     EXPECT_EQ(supervisor_->grant(primary_), whole);
@@ -274,9 +317,10 @@ TEST_P(CarvingResetTest, TheNextLifeFindsEverythingAgain) {
     expect_the_bystander_noticed_nothing();
 }
 
-constexpr Carved kStates[] = {Carved::Slot,     Carved::Memory,  Carved::Vcpus,
-                              Carved::Starting, Carved::Running, Carved::Ended};
-constexpr End kEnds[] = {End::VmmKilled, End::ShimKilled, End::Panic};
+constexpr Carved kStates[] = {Carved::Slot,  Carved::Launching, Carved::Moving,   Carved::Memory,
+                              Carved::Vcpus, Carved::Assigning, Carved::Starting, Carved::Running,
+                              Carved::Ended, Carved::Freeing};
+constexpr End kEnds[] = {End::VmmKilled, End::ShimKilled, End::Panic, End::Removed};
 
 INSTANTIATE_TEST_SUITE_P(States, CarvingEndTest,
                          testing::Combine(testing::ValuesIn(kStates), testing::ValuesIn(kEnds)));
