@@ -10,12 +10,13 @@
 //
 // `cost` prints a line for each round: `cost ADD FREE READ FLOOR`, nanoseconds. ADD is from the command to
 // its reply, FREE likewise, READ from there until the guest has read every page once; FLOOR is fallocate,
-// memcpy and punch of as much in the same thread's files. Then `touched ADD FREE`, bytes that our code copied
-// or cleared.
+// memcpy and punch of as much in the same thread's files. Then `touched COPIED CLEARED COPIED CLEARED`,
+// bytes, of ADD and of FREE (memory/page_mover.hpp).
 //
 // `bystander` prints a line `faults ADD FREE` for each round: second-level faults in two sweeps of two vCPUs
 // over all memory but the region, after it was carved and after it was given back, less those of two sweeps
 // before.
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -88,7 +89,7 @@ class Mover {
         const memory::FilePart other{enclave_, 0};
         if (std::holds_alternative<ne::SlotAddMem>(request))
             return memory::move_region(own, other, size_, sizes_, counters_);
-        return memory::return_region(other, own, size_, sizes_);
+        return memory::return_region(other, own, size_, sizes_, counters_);
     }
 
     const Fd& ram_;
@@ -140,7 +141,9 @@ class Bench {
             const auto read = TRY(order(kRead));
             const auto floor = TRY(measure_floor());
             std::printf("cost %lld %lld %lld %lld\n", ns(add), ns(free), ns(read), ns(floor));
-            std::printf("touched %llu %llu\n", touched(before, added), touched(added, freed));
+            std::printf("touched %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                        added.bytes_copied - before.bytes_copied, added.bytes_cleared - before.bytes_cleared,
+                        freed.bytes_copied - added.bytes_copied, freed.bytes_cleared - added.bytes_cleared);
             std::fflush(stdout);
         }
         return {};
@@ -169,9 +172,6 @@ class Bench {
 
     static long long ns(Clock::duration duration) {
         return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
-    }
-    static unsigned long long touched(const memory::MoveCounters& from, const memory::MoveCounters& to) {
-        return (to.bytes_copied + to.bytes_cleared) - (from.bytes_copied + from.bytes_cleared);
     }
 
     Result<void> wait_until(const std::function<bool()>& condition) {

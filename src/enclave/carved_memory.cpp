@@ -56,7 +56,7 @@ Result<void> CarvedMemory::add(const CarvedRegion& region, Done done) {
     run(
         [this, region] {
             return work_.move_region({parent_, region.parent_offset}, {file_, region.enclave_offset},
-                                     region.size, sizes_);
+                                     region.size, sizes_, counters_.added);
         },
         [this, done = std::move(done)](Result<void> outcome) {
             adding_ = false;
@@ -84,19 +84,18 @@ void CarvedMemory::complete(Done done) {
 }
 
 // Each page is gone before another is there: what the primary wrote is in none of them.
-Result<void> CarvedMemory::renew(memory::FileRange range) const {
+Result<void> CarvedMemory::renew(memory::FileRange range) {
     const uint64_t end = range.offset + range.length;
     for (uint64_t at = range.offset; at < end; at += sizes_.chunk) {
         if (cancelled_) return fail(ErrorCode::Cancelled, "clearing the memory was cancelled");
         const uint64_t size = std::min(sizes_.chunk, end - at);
-        TRY(memory::release_pages({file_, at}, size));
-        TRY(memory::reserve_pages({file_, at}, size));
+        TRY(memory::renew_pages({file_, at}, size, counters_.started));
     }
     return {};
 }
 
 // What has no page yet goes first: the copy of the image has its pages.
-Result<void> CarvedMemory::clear_all() const {
+Result<void> CarvedMemory::clear_all() {
     const uint64_t later_end = later_.offset + later_.length;
     if (later_.length != 0) TRY(memory::release_pages({file_, later_.offset}, later_.length));
     TRY(renew({.offset = 0, .length = later_.offset}));
@@ -105,12 +104,13 @@ Result<void> CarvedMemory::clear_all() const {
 }
 
 // The guest runs already, and may have taken pages of these: what is there stays.
-Result<void> CarvedMemory::complete_all() const {
+Result<void> CarvedMemory::complete_all() {
     for (uint64_t done = 0; done < later_.length; done += sizes_.chunk) {
         if (cancelled_) return fail(ErrorCode::Cancelled, "completing the memory was cancelled");
         const memory::FileRange chunk{.offset = later_.offset + done,
                                       .length = std::min(sizes_.chunk, later_.length - done)};
         TRY(work_.reserve_missing(file_, bytes_, {&chunk, 1}));
+        counters_.started.bytes_cleared += chunk.length;
     }
     return {};
 }
@@ -127,12 +127,12 @@ void CarvedMemory::give_back(Done done) {
         });
 }
 
-Result<void> CarvedMemory::return_all() const {
+Result<void> CarvedMemory::return_all() {
     bool all_released = false;
     for (const auto& region : regions_) {
         const auto give = [&] {
             return work_.return_region({file_, region.enclave_offset}, {parent_, region.parent_offset},
-                                       region.size, sizes_);
+                                       region.size, sizes_, counters_.returned);
         };
         auto given = give();
         if (!given && !std::exchange(all_released, true)) {

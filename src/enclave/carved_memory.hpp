@@ -62,6 +62,15 @@ class CarvedMemory {
     // A clear() or complete() that is under way ends soon.
     void cancel() { cancelled_ = true; }
 
+    // What was done to memory so far: a region to its being the enclave's, all of it to being booted from,
+    // and to being the primary's again. Not while busy.
+    struct Counters {
+        memory::MoveCounters added;
+        memory::MoveCounters started;
+        memory::MoveCounters returned;
+    };
+    const Counters& counters() const { return counters_; }
+
     bool is_busy() const { return busy_; }
     bool is_adding(const CarvedRegion& region) const { return adding_ && regions_.back() == region; }
     bool has_last(const CarvedRegion& region) const {
@@ -81,10 +90,10 @@ class CarvedMemory {
           sizes_{.page = limits.page_size} {}
     Result<void> check(const CarvedRegion& region) const;
     void forget_last();
-    Result<void> renew(memory::FileRange range) const;
-    Result<void> clear_all() const;
-    Result<void> complete_all() const;
-    Result<void> return_all() const;
+    Result<void> renew(memory::FileRange range);
+    Result<void> clear_all();
+    Result<void> complete_all();
+    Result<void> return_all();
     void run(std::function<Result<void>()> work, Done done);
 
     EventLoop& loop_;
@@ -96,6 +105,7 @@ class CarvedMemory {
     std::vector<CarvedRegion> regions_;  // not changed while busy
     uint64_t bytes_ = 0;                 // of all of them
     memory::FileRange later_{};          // not changed while busy
+    Counters counters_;                  // the thread's while busy
     bool busy_ = false;
     bool adding_ = false;
     // Set by the loop's thread, read by the other, which only has to notice it some time.

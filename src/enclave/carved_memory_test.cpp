@@ -114,7 +114,8 @@ TEST_F(CarvedMemoryTest, OnePieceOfWorkAtATime) {
 }
 
 TEST_F(CarvedMemoryTest, ARegionThatDoesNotComeIsNotThere) {
-    work.move_region = [](memory::FilePart, memory::FilePart, uint64_t, memory::MoveSizes) -> Result<void> {
+    work.move_region = [](memory::FilePart, memory::FilePart, uint64_t, memory::MoveSizes,
+                          memory::MoveCounters&) -> Result<void> {
         return fail(ErrorCode::OutOfMemory, "no memory");
     };
     make();
@@ -128,8 +129,8 @@ TEST_F(CarvedMemoryTest, ARegionThatDoesNotComeIsNotThere) {
 }
 
 TEST_F(CarvedMemoryTest, ARegionThatIsLostIsGivenBackWithTheOthers) {
-    work.move_region = [](memory::FilePart from, memory::FilePart, uint64_t length,
-                          memory::MoveSizes) -> Result<void> {
+    work.move_region = [](memory::FilePart from, memory::FilePart, uint64_t length, memory::MoveSizes,
+                          memory::MoveCounters&) -> Result<void> {
         TRY(memory::release_pages(from, length));
         return fail(ErrorCode::MemoryLost, "neither here nor there");
     };
@@ -204,15 +205,33 @@ TEST_F(CarvedMemoryTest, WhatIsGivenBackIsZeroAndHeldByNobody) {
         ErrorCode::InvalidArgument);
 }
 
+TEST_F(CarvedMemoryTest, EachByteIsCopiedOnceThereAndClearedOnceForEachNewOwner) {
+    ASSERT_TRUE(add({.parent_offset = 0, .size = 6_MiB, .enclave_offset = 0}));
+    ASSERT_TRUE(add({.parent_offset = 8_MiB, .size = 6_MiB, .enclave_offset = 6_MiB}));
+    memory->clear({.offset = 3_MiB, .length = 5_MiB}, store());
+    ASSERT_TRUE(wait());
+    memory->complete(store());
+    ASSERT_TRUE(wait());
+    ASSERT_TRUE(give_back());
+
+    const auto& counters = memory->counters();
+    EXPECT_EQ(counters.added.bytes_copied, 12_MiB);
+    EXPECT_EQ(counters.added.bytes_cleared, 0U);
+    EXPECT_EQ(counters.started.bytes_copied, 0U);
+    EXPECT_EQ(counters.started.bytes_cleared, 12_MiB);
+    EXPECT_EQ(counters.returned.bytes_copied, 0U);
+    EXPECT_EQ(counters.returned.bytes_cleared, 12_MiB);
+}
+
 TEST_F(CarvedMemoryTest, AHostWithoutPagesGetsAllOfTheEnclavesFirstAndIsAskedAgain) {
     int refusals = 3;
     work.return_region = [&](memory::FilePart from, memory::FilePart to, uint64_t length,
-                             memory::MoveSizes sizes) -> Result<void> {
+                             memory::MoveSizes sizes, memory::MoveCounters& counters) -> Result<void> {
         if (refusals > 0) {
             --refusals;
             return fail(ErrorCode::OutOfMemory, "no memory");
         }
-        return memory::return_region(from, to, length, sizes);
+        return memory::return_region(from, to, length, sizes, counters);
     };
     make();
     ASSERT_TRUE(add({.parent_offset = 0, .size = 2_MiB, .enclave_offset = 0}));

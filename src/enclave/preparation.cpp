@@ -16,11 +16,7 @@ PreparationWork PreparationWork::real() {
                    const std::atomic<bool>& cancelled) {
                     return seal_measurements(attestor, facts, flags, cancelled);
                 },
-            .move_region =
-                [](memory::FilePart from, memory::FilePart to, uint64_t length, memory::MoveSizes sizes) {
-                    memory::MoveCounters counters;
-                    return memory::move_region(from, to, length, sizes, counters);
-                },
+            .move_region = memory::move_region,
             .return_region = memory::return_region,
             .reserve_missing = memory::reserve_missing};
 }

@@ -31,11 +31,11 @@ struct PreparationWork {
                                                      const std::atomic<bool>&)>
         seal;
     // Of a carved enclave (carved_memory.hpp).
-    std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length,
-                               memory::MoveSizes)>
+    std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length, memory::MoveSizes,
+                               memory::MoveCounters&)>
         move_region;
-    std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length,
-                               memory::MoveSizes)>
+    std::function<Result<void>(memory::FilePart from, memory::FilePart to, uint64_t length, memory::MoveSizes,
+                               memory::MoveCounters&)>
         return_region;
     std::function<Result<void>(const Fd&, uint64_t expected, std::span<const memory::FileRange>)>
         reserve_missing;

@@ -430,10 +430,11 @@ struct SlowCarvedShimTest : CarvedShimTest {
 
     SlowCarvedShimTest() {
         work.move_region = [move = move, real = work.move_region](auto from, auto to, uint64_t length,
-                                                                  memory::MoveSizes sizes) {
+                                                                  memory::MoveSizes sizes,
+                                                                  memory::MoveCounters& counters) {
             move->begun = true;
             move->may_go_on.wait(false);
-            return real(from, to, length, sizes);
+            return real(from, to, length, sizes, counters);
         };
     }
     ~SlowCarvedShimTest() override { go_on(); }
@@ -503,10 +504,11 @@ TEST_F(SlowCarvedShimTest, MemoryWantedBackDuringAMoveComesAfterIt) {
 
 TEST_F(CarvedShimTest, WithoutMemoryOnTheHostGivingBackIsAskedForAgain) {
     auto refusals = std::make_shared<std::atomic<int>>(2);
-    work.return_region = [refusals, real = work.return_region](auto from, auto to, uint64_t length,
-                                                               memory::MoveSizes sizes) -> Result<void> {
+    work.return_region = [refusals, real = work.return_region](
+                             auto from, auto to, uint64_t length, memory::MoveSizes sizes,
+                             memory::MoveCounters& counters) -> Result<void> {
         if ((*refusals)-- > 0) return fail(ErrorCode::OutOfMemory, "none");
-        return real(from, to, length, sizes);
+        return real(from, to, length, sizes, counters);
     };
     start(serve_until_stop);
     attach();
@@ -542,9 +544,10 @@ TEST_F(CarvedShimTest, WithoutMemoryOnTheHostForTheRestItDoesNotRun) {
 TEST_F(CarvedShimTest, AMoveThatFailsIsToldAndCanBeTriedAgain) {
     auto refusals = std::make_shared<std::atomic<int>>(1);
     work.move_region = [refusals, real = work.move_region](auto from, auto to, uint64_t length,
-                                                           memory::MoveSizes sizes) -> Result<void> {
+                                                           memory::MoveSizes sizes,
+                                                           memory::MoveCounters& counters) -> Result<void> {
         if ((*refusals)-- > 0) return fail(ErrorCode::OutOfMemory, "none");
-        return real(from, to, length, sizes);
+        return real(from, to, length, sizes, counters);
     };
     start(serve_until_stop);
     attach();

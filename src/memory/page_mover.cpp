@@ -31,11 +31,13 @@ uint64_t seek(const Fd& file, uint64_t offset, uint64_t end, int whence) {
     return found < 0 ? end : std::min(end, static_cast<uint64_t>(found));
 }
 
-// A hole is zeros and stays a hole. What is not is copied once, by us: for a call of the kernel's it would be
-// many pages, each with a lock and a look-up. The giver's process may punch a page out again at any moment.
+// A hole is zeros, as the receiver's fresh pages are. What is not is copied once, by us: for a call of the
+// kernel's it would be many pages, each with a lock and a look-up. The giver's process may punch a page out
+// again at any moment.
 Result<void> copy(FilePart from, FilePart to, uint64_t length, MoveCounters& counters) {
     const uint64_t end = from.offset + length;
     uint64_t at = seek(from.file, from.offset, end, SEEK_DATA);
+    counters.bytes_cleared += at - from.offset;
     if (at == end) return {};
     const auto source = TRY(Mapping::shared_read_only(from.file, length, from.offset));
     const auto target = TRY(Mapping::shared(to.file, length, to.offset));
@@ -49,6 +51,7 @@ Result<void> copy(FilePart from, FilePart to, uint64_t length, MoveCounters& cou
         TRY(guarded_copy(written, read));
         counters.bytes_copied += size;
         at = seek(from.file, data_end, end, SEEK_DATA);
+        counters.bytes_cleared += at - data_end;
     }
     return {};
 }
@@ -64,6 +67,13 @@ Result<void> reserve_pages(FilePart part, uint64_t length) {
 
 Result<void> release_pages(FilePart part, uint64_t length) {
     return allocate(part, length, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+}
+
+Result<void> renew_pages(FilePart part, uint64_t length, MoveCounters& counters) {
+    TRY(release_pages(part, length));
+    TRY(reserve_pages(part, length));
+    counters.bytes_cleared += length;
+    return {};
 }
 
 Result<void> reserve_missing(const Fd& file, uint64_t expected, std::span<const FileRange> ranges) {

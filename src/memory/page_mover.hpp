@@ -21,9 +21,12 @@ struct FilePart {
     uint64_t offset;
 };
 
+// What was done to the receiver's memory, as often as it was done. No code of ours writes zeros: a page is
+// cleared when the kernel gives a fresh one at our order. That it also clears those that are copied into is
+// not counted.
 struct MoveCounters {
     uint64_t bytes_copied = 0;
-    uint64_t bytes_cleared = 0;  // by our own code; fresh pages are the kernel's
+    uint64_t bytes_cleared = 0;  // left as fresh zero pages
 };
 
 // `page_size` is that of both files. A failure (no memory: ErrorCode::OutOfMemory) leaves chunks before it
@@ -35,6 +38,8 @@ Result<void> move_pages(FilePart from, FilePart to, uint64_t length, uint64_t pa
 Result<void> reserve_pages(FilePart part, uint64_t length);
 // Gives the pages back to the host; what is read there afterwards is zero.
 Result<void> release_pages(FilePart part, uint64_t length);
+// Both, so that what was there is gone. After an error some pages are missing.
+Result<void> renew_pages(FilePart part, uint64_t length, MoveCounters& counters);
 
 struct FileRange {
     uint64_t offset;

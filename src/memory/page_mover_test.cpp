@@ -62,6 +62,7 @@ TEST(PageMover, HolesAreNotCopiedButReserved) {
     ASSERT_TRUE(move_pages({from, 0}, {to, 0}, 16 * kPage, kPage, 8 * kPage, moved, counters));
 
     EXPECT_EQ(counters.bytes_copied, 3 * kPage);
+    EXPECT_EQ(counters.bytes_cleared, 13 * kPage);
     EXPECT_EQ(content(to, 5 * kPage, kPage), data);
     EXPECT_EQ(content(to, 6 * kPage, kPage), Bytes(kPage, 0));
     EXPECT_EQ(content(to, 15 * kPage, kPage), last);
@@ -78,6 +79,22 @@ TEST(PageMover, ReservedPagesAreZeroAndGivenBack) {
 
     ASSERT_TRUE(release_pages({file, kPage}, 4 * kPage));
     EXPECT_EQ(bytes_in_use(file), 0U);
+}
+
+TEST(PageMover, RenewedPagesHoldNothingOfWhatWasThereAndAreCountedEachTime) {
+    const Fd file = make_file("file");
+    const Bytes data = pattern(5, kFileSize);
+    ASSERT_TRUE(sys::write_all_at(file, data, 0));
+    MoveCounters counters;
+
+    ASSERT_TRUE(renew_pages({file, 64_KiB}, 128_KiB, counters));
+    EXPECT_EQ(content(file, 64_KiB, 128_KiB), Bytes(128_KiB, 0));
+    EXPECT_EQ(content(file, 192_KiB, 64_KiB), Bytes(data.begin() + 192_KiB, data.begin() + 256_KiB));
+    EXPECT_EQ(bytes_in_use(file), kFileSize);
+    ASSERT_TRUE(renew_pages({file, 0}, 128_KiB, counters));
+
+    EXPECT_EQ(counters.bytes_cleared, 256_KiB);
+    EXPECT_EQ(counters.bytes_copied, 0U);
 }
 
 TEST(PageMover, WhatIsMissingIsReservedAndTheRestStays) {

@@ -43,7 +43,8 @@ Result<void> move_region(FilePart from, FilePart to, uint64_t length, MoveSizes 
     return result;
 }
 
-Result<void> return_region(FilePart from, FilePart to, uint64_t length, MoveSizes sizes) {
+Result<void> return_region(FilePart from, FilePart to, uint64_t length, MoveSizes sizes,
+                           MoveCounters& counters) {
     bool all_released = false;
     for (uint64_t done = 0; done < length; done += sizes.chunk) {
         const uint64_t size = std::min(sizes.chunk, length - done);
@@ -55,6 +56,7 @@ Result<void> return_region(FilePart from, FilePart to, uint64_t length, MoveSize
             reserved = reserve_pages(at(to, done), size);
         }
         TRY(std::move(reserved));
+        counters.bytes_cleared += size;
         if (!all_released) let_go(at(from, done), size);
     }
     return {};

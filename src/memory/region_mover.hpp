@@ -26,6 +26,7 @@ Result<void> move_region(FilePart from, FilePart to, uint64_t length, MoveSizes 
 // The enclave's pages go, and `to` has fresh zero pages instead: each chunk is reserved there before it is
 // released here. Where the host has no other pages, all of the enclave's are released first and it is tried
 // once more; ErrorCode::OutOfMemory after that: the enclave has none left, `to` lacks some, ask again.
-Result<void> return_region(FilePart from, FilePart to, uint64_t length, MoveSizes sizes);
+Result<void> return_region(FilePart from, FilePart to, uint64_t length, MoveSizes sizes,
+                           MoveCounters& counters);
 
 }  // namespace alcove::memory

@@ -61,6 +61,7 @@ TEST_F(RegionMoverTest, ARegionChangesItsOwner) {
     EXPECT_EQ(bytes_in_use(primary), kRam - 1_MiB);
     EXPECT_EQ(bytes_in_use(enclave), 1_MiB);
     EXPECT_EQ(counters.bytes_copied, 1_MiB);
+    EXPECT_EQ(counters.bytes_cleared, 0U);
 }
 
 TEST_F(RegionMoverTest, WhatNobodyWroteIsNotCopied) {
@@ -70,6 +71,7 @@ TEST_F(RegionMoverTest, WhatNobodyWroteIsNotCopied) {
     ASSERT_TRUE(move_region({primary, 0}, {enclave, 0}, 512_KiB, kSizes, counters));
 
     EXPECT_EQ(counters.bytes_copied, 192_KiB);
+    EXPECT_EQ(counters.bytes_cleared, 320_KiB);
     EXPECT_EQ(content(enclave, 0, 320_KiB), Bytes(320_KiB, 0));
     EXPECT_EQ(content(enclave, 320_KiB, 192_KiB), original(320_KiB, 192_KiB));
     EXPECT_EQ(bytes_in_use(enclave), 512_KiB) << "but it is reserved";
@@ -99,17 +101,18 @@ TEST_F(RegionMoverTest, WhatCanNotBeMovedBackIsLost) {
     EXPECT_EQ(content(enclave, 0, 64_KiB), original(0, 64_KiB)) << "what could not go back stays";
 }
 
-TEST_F(RegionMoverTest, WhatIsReturnedIsZeroAndCostsNoCopies) {
+TEST_F(RegionMoverTest, WhatIsReturnedIsClearedOnceAndCostsNoCopies) {
     ASSERT_TRUE(move_region({primary, 1_MiB}, {enclave, 0}, 200_KiB, kSizes, counters));
-    const uint64_t copied = counters.bytes_copied;
+    MoveCounters returned;
 
-    ASSERT_TRUE(return_region({enclave, 0}, {primary, 1_MiB}, 200_KiB, kSizes));
+    ASSERT_TRUE(return_region({enclave, 0}, {primary, 1_MiB}, 200_KiB, kSizes, returned));
 
     EXPECT_EQ(content(primary, 1_MiB, 200_KiB), Bytes(200_KiB, 0));
     EXPECT_EQ(content(primary, 0, 1_MiB), original(0, 1_MiB));
     EXPECT_EQ(bytes_in_use(primary), kRam);
     EXPECT_EQ(bytes_in_use(enclave), 0U);
-    EXPECT_EQ(counters.bytes_copied, copied);
+    EXPECT_EQ(returned.bytes_copied, 0U);
+    EXPECT_EQ(returned.bytes_cleared, 200_KiB);
 }
 
 TEST_F(RegionMoverTest, ReturningWithoutMemoryReleasesWhatTheEnclaveHasAndCanBeAskedForAgain) {
@@ -117,7 +120,7 @@ TEST_F(RegionMoverTest, ReturningWithoutMemoryReleasesWhatTheEnclaveHasAndCanBeA
     limit(primary, 3_MiB);
 
     for (int i = 0; i < 2; ++i) {
-        EXPECT_FALSE(return_region({enclave, 0}, {primary, 2_MiB}, 2_MiB, kSizes));
+        EXPECT_FALSE(return_region({enclave, 0}, {primary, 2_MiB}, 2_MiB, kSizes, counters));
         EXPECT_EQ(bytes_in_use(enclave), 0U);
         EXPECT_EQ(bytes_in_use(primary), 3_MiB);
     }
@@ -173,7 +176,8 @@ TEST_F(HugeRegionMoverTest, GoesThereAndBack) {
     EXPECT_EQ(bytes_in_use(primary), 2_MiB);
     EXPECT_EQ(bytes_in_use(enclave), 4_MiB);
 
-    ASSERT_TRUE(return_region({enclave, 0}, {primary, 2_MiB}, 4_MiB, kHuge));
+    ASSERT_TRUE(return_region({enclave, 0}, {primary, 2_MiB}, 4_MiB, kHuge, counters));
+    EXPECT_EQ(counters.bytes_cleared, 4_MiB);
     EXPECT_EQ(content(primary, 2_MiB, 4_MiB), Bytes(4_MiB, 0));
     EXPECT_EQ(bytes_in_use(primary), 6_MiB);
     EXPECT_EQ(bytes_in_use(enclave), 0U);
@@ -188,7 +192,7 @@ TEST(RegionMover, AHostWithoutPagesIsNamedSo) {
 
     EXPECT_EQ(move_region({primary, 0}, {enclave, 0}, kMoreThanThereIs, kWhole, counters).error().code(),
               ErrorCode::OutOfMemory);
-    EXPECT_EQ(return_region({enclave, 0}, {primary, 0}, kMoreThanThereIs, kWhole).error().code(),
+    EXPECT_EQ(return_region({enclave, 0}, {primary, 0}, kMoreThanThereIs, kWhole, counters).error().code(),
               ErrorCode::OutOfMemory);
     EXPECT_EQ(bytes_in_use(primary), 0U);
     EXPECT_EQ(bytes_in_use(enclave), 0U);

@@ -201,7 +201,7 @@ void NeHost::free(ne::SlotUid uid) {
     uint64_t at = 0;
     for (const auto& range : table_.find(uid)->regions) {
         if (!memory::return_region({found->second.file, at}, primary_.ram_at(range.base), range.size,
-                                   primary_.move_sizes()))
+                                   primary_.move_sizes(), moved_))
             ++findings_.failures;
         check_zero(range);
         at += range.size;

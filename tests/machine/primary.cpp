@@ -89,7 +89,7 @@ Result<void> Primary::take(memory::GuestRange range, memory::FilePart to) {
 }
 
 Result<void> Primary::give_back(memory::GuestRange range, memory::FilePart from) {
-    TRY(memory::return_region(from, ram_at(range.base), range.size, move_sizes()));
+    TRY(memory::return_region(from, ram_at(range.base), range.size, move_sizes(), moved_));
     return readmit(range);
 }
 
