@@ -125,6 +125,7 @@ TEST_F(CarvingTest, ABrokerThatIsAwayIsWaitedFor) {
 TEST_F(CarvingTest, ASlotThatIsFreedWhileItsShimIsLaunchedIsGone) {
     host_.hold_launches(true);
     slot_ = ask(ne::SlotAlloc{.unused = 0}).slot_uid;
+    EXPECT_EQ(rc(ne::SlotAddVcpu{.slot_uid = slot_, .vcpu_id = 2, .padding = {}}), 0) << "needs no shim";
     send(ne::SlotFree{.slot_uid = slot_});
     run_for(milliseconds(50));
     host_.hold_launches(false);
