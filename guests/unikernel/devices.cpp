@@ -111,10 +111,35 @@ uint64_t write_msr(uint64_t value) {
     return 0;
 }
 
+// Intel, "Flexible Return and Event Delivery (FRED) Specification".
+constexpr uint32_t IA32_FRED_RSP0 = 0x1cc, IA32_FRED_CONFIG = 0x1d4;
+uint64_t enable_fred(uint64_t) {
+    constexpr uint64_t kFred = uint64_t{1} << 32;
+    asm volatile("mov %%cr4, %%rax; or %0, %%rax; mov %%rax, %%cr4" ::"r"(kFred) : "rax", "memory");
+    return 0;
+}
+uint64_t upper_half_of_cr4() {
+    uint64_t cr4;
+    asm volatile("mov %%cr4, %0" : "=r"(cr4));
+    return cr4 >> 32;
+}
+uint64_t write_fred_register(uint64_t index) {
+    wrmsr(static_cast<uint32_t>(index), 0);
+    return 0;
+}
+
 void try_what_kvm_writes() {
     constexpr uint32_t kNotOffered = 1U << 4 | 1U << 5 | 1U << 9 | 1U << 10 | 1U << 14;
     line("async pf and pv tlb flush", cpuid(0x4000'0001, 0).eax & kNotOffered);
     line("fred", cpuid(7, 1).eax & 1U << 17);
+    provoke(enable_fred, 0);  // #GP, but KVM's emulator, where it has to look, looks at the lower half only
+    line("fred in cr4", upper_half_of_cr4());
+    uint64_t written = 0;
+    for (uint32_t index = IA32_FRED_RSP0; index <= IA32_FRED_CONFIG; ++index) {
+        provoke(write_fred_register, index);
+        written += last_exception().vector == 13 ? 0 : 1;
+    }
+    line("fred registers", written);
     report("enabling async pf", provoke(write_msr<AsyncPfEn>, address(ram.buffer) | 1));
     report("enabling steal time", provoke(write_msr<StealTime>, address(ram.buffer) | 1));
     provoke(write_msr<WallClock>, epc_address(kData));

@@ -324,6 +324,7 @@ sweep:
     .set USER_DATA, 0x2b            /* selectors as Alcove and Linux have them */
     .set USER_CODE, 0x33
     .set TF, 0x100
+    .set UNMASKED, 0x300            /* of the x87's control word: no exception is masked */
     .macro sequence text           /* of several, in quotes */
     .balign 32
     \text
@@ -382,6 +383,31 @@ instructions:
     sequence "rdfsbase %rax; wrfsbase %rax"
     sequence "xor %edx, %edx; mov $3, %eax; xsave work(%rip)"
     instruction clflush secret(%rip)
+    instruction rdtscp
+    instruction pause
+    sequence "mov %rsp, %rcx; push $USER_DATA; push %rcx; pushf; orl $TF, (%rsp); push $USER_CODE; lea 1f(%rip), %rax; push %rax; iretq; 1:"
+    /* Those of ring 0. Not INVD and WBINVD, which QEMU 10 lets ring 3 execute. */
+    instruction cli
+    instruction sti
+    instruction clts
+    instruction lgdt secret(%rip)
+    instruction lidt secret(%rip)
+    instruction lldt %ax
+    instruction ltr %ax
+    instruction lmsw %ax
+    instruction mov %cr0, %rax
+    instruction mov %rax, %cr3
+    instruction mov %rax, %dr7
+    instruction rdmsr
+    instruction wrmsr
+    instruction invlpg secret(%rip)
+    instruction swapgs
+    instruction xsetbv
+    instruction monitor
+    instruction mwait
+    /* And exceptions of its own. */
+    sequence "xor %eax, %eax; div %eax"
+    sequence "fninit; movw $UNMASKED, work(%rip); fldcw work(%rip); fldz; fldz; fdivp; fwait"
     .balign PAGE, 0
 data_page:
 secret:

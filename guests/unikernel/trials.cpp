@@ -252,10 +252,34 @@ void try_instructions() {
                                              "xgetbv",
                                              "fsgsbase",
                                              "xsave",
-                                             "clflush"};
+                                             "clflush",
+                                             "rdtscp",
+                                             "pause",
+                                             "iret of tf",
+                                             "cli",
+                                             "sti",
+                                             "clts",
+                                             "lgdt",
+                                             "lidt",
+                                             "lldt",
+                                             "ltr",
+                                             "lmsw",
+                                             "mov from cr0",
+                                             "mov to cr3",
+                                             "mov to dr7",
+                                             "rdmsr",
+                                             "wrmsr",
+                                             "invlpg",
+                                             "swapgs",
+                                             "xsetbv",
+                                             "monitor",
+                                             "mwait",
+                                             "divide",
+                                             "x87"};
     allow_more_instructions();
     for (uint64_t i = 0; i < sizeof kNames / sizeof *kNames; ++i)
         report_inside(kNames[i], kRun, i);
+    asm volatile("fninit");  // what the last of them left
 }
 
 }  // namespace

@@ -62,6 +62,15 @@ std::string exit_by(uint64_t vector, uint64_t error = 0, uint64_t address = 0) {
     return exception(vector, error, address) + " rax " + number(3);
 }
 
+// What the enclave found in its state save area afterwards.
+std::string exitinfo_of(const GuestRun& run, const std::string& name) {
+    const auto& console = run.console;
+    const auto at = console.find("\n" + name + " ");
+    const std::string label = "  exitinfo ";
+    const auto found = at == std::string::npos ? at : console.find(label, at);
+    return found == std::string::npos ? "none" : console.substr(found + label.size(), 16);
+}
+
 constexpr uint64_t kEnclave = uint64_t{2} << 39;
 
 TEST(SgxUnikernel, BuildsAndEntersAnEnclave) {
@@ -156,9 +165,20 @@ TEST(SgxUnikernel, InstructionsThatEnclavesMayNotUseAreUndefined) {
           "int3",   "own ud2", "far call", "far jmp", "far ret", "iret",     "mov ds", "mov es", "mov fs",
           "mov gs", "pop fs",  "pop gs",   "lss",     "lfs",     "lgs"})
         EXPECT_EQ(said(name), exit_by(6)) << name;
-    for (const char* name : {"hlt", "eenter inside", "eresume inside"})
+    for (const char* name : {"monitor", "mwait"})
+        EXPECT_EQ(said(name), exit_by(6)) << name << ": in ring 3";
+    for (const char* name :
+         {"hlt", "cli", "sti", "clts", "lgdt", "lidt", "lldt", "ltr", "lmsw", "mov from cr0", "mov to cr3",
+          "mov to dr7", "rdmsr", "wrmsr", "invlpg", "swapgs", "xsetbv", "eenter inside", "eresume inside"})
         EXPECT_EQ(said(name), exit_by(13)) << name;
     EXPECT_EQ(said("icebp"), exit_by(1));
+}
+
+TEST(SgxUnikernel, AnEnclavesOwnExceptionsReachItsKernelAndItsStateSaysWhich) {
+    EXPECT_EQ(said("divide"), exit_by(0));
+    EXPECT_EQ(exitinfo_of(unikernel(), "divide"), number(0x8000'0300));
+    EXPECT_EQ(said("x87"), exit_by(16));
+    EXPECT_EQ(exitinfo_of(unikernel(), "x87"), number(0x8000'0310));
 }
 
 // Where hardware would make #UD of them, they go through and change nothing (src/sgx_vm/README.md).
@@ -168,9 +188,11 @@ TEST(SgxUnikernel, WhatStaysInRing3GoesThrough) {
 }
 
 TEST(SgxUnikernel, InstructionsThatEnclavesMayUseGoThrough) {
-    for (const char* name : {"rdtsc", "rdrand", "rdseed", "xgetbv", "fsgsbase", "xsave", "clflush"})
+    for (const char* name :
+         {"rdtsc", "rdtscp", "rdrand", "rdseed", "xgetbv", "fsgsbase", "xsave", "clflush", "pause"})
         EXPECT_EQ(said(name), number(1)) << name;
-    EXPECT_EQ(said("popf of tf"), number(1)) << "and there is no trap";
+    for (const char* name : {"popf of tf", "iret of tf"})
+        EXPECT_EQ(said(name), number(1)) << name << ", and there is no trap";
 }
 
 // Between two marks; the second's own return of KVM_RUN does not count.
@@ -242,21 +264,13 @@ TEST(SgxNeighbours, DebuggersReachWhoOptedInOnly) {
     EXPECT_EQ(all_said(neighbours(), "sum").at(2), number(42));
 }
 
-std::string exitinfo_of(const std::string& name) {
-    const auto& console = neighbours().console;
-    const auto at = console.find("\n" + name + " ");
-    const std::string label = "  exitinfo ";
-    const auto found = at == std::string::npos ? at : console.find(label, at);
-    return found == std::string::npos ? "none" : console.substr(found + label.size(), 16);
-}
-
 TEST(SgxNeighbours, ADebuggerThatTheEnclaveOptedInToSeesItsBreakpointsAndSteps) {
     constexpr uint64_t kTrap = 0x8000'0301, kBreakpoint = 0x8000'0603;
     EXPECT_EQ(of_neighbours("opt-in"), number(0));
     EXPECT_EQ(of_neighbours("debugged int3"), exit_by(3));
-    EXPECT_EQ(exitinfo_of("debugged int3"), number(kBreakpoint));
+    EXPECT_EQ(exitinfo_of(neighbours(), "debugged int3"), number(kBreakpoint));
     EXPECT_EQ(of_neighbours("debugged popf of tf"), exit_by(1));
-    EXPECT_EQ(exitinfo_of("debugged popf of tf"), number(kTrap));
+    EXPECT_EQ(exitinfo_of(neighbours(), "debugged popf of tf"), number(kTrap));
     EXPECT_EQ(of_neighbours("debugged step"), exception(1));
     EXPECT_EQ(of_neighbours("it resumes"), number(0));
     EXPECT_EQ(of_neighbours("debugged in the end"), number(99));
@@ -340,6 +354,8 @@ TEST(SgxDevices, WhatKvmWritesForAGuestDoesNotReachEpc) {
 TEST(SgxDevices, WhatWouldLetEventsPastAnExitIsNotThere) {
     EXPECT_EQ(of_devices("async pf and pv tlb flush"), number(0));
     EXPECT_EQ(of_devices("fred"), number(0));
+    EXPECT_EQ(of_devices("fred in cr4"), number(0)) << "though the kernel tried";
+    EXPECT_EQ(of_devices("fred registers"), number(0));
     EXPECT_EQ(of_devices("enabling async pf"), exception(13));
     EXPECT_EQ(of_devices("enabling steal time"), exception(13)) << "what flushes of others' TLBs go by";
 }
