@@ -14,7 +14,8 @@
  *   9  hypercall `argument` of `hypercalls`; RAX as that left it when it changed nothing else, or 1
  *  10  EREPORT:  TARGETINFO at the argument, the report goes behind it
  *  11  EGETKEY:  KEYREQUEST at the argument, the key goes behind it; RAX
- *  12  EACCEPT of [argument + 8] pages from [argument] on, as new ones; how many were
+ *  12  EACCEPT of [argument + 8] pages from [argument] on, as new ones; how many were, and in the upper half
+ *      what it said of the next one
  *  13  computes so many rounds
  *  14  sweeps over pages of its own: `sweep` says how
  *  15  loads 32 bits from the argument
@@ -234,10 +235,14 @@ accept:
     jae leave
     do_enclu EACCEPT
     test %eax, %eax
-    jnz leave
+    jnz .Lrefused
     add $PAGE, %rcx
     inc %rsi
     jmp .Laccept
+.Lrefused:
+    shl $32, %rax
+    or %rax, %rsi
+    jmp leave
 
 compute:
     call compute_rounds             /* the stack is the outside's */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // With `processors`, on four of them: several in one enclave at once, and what one processor can do to
-// another that is inside: NMI, SMI, INIT. With `crowd`, likewise: all of them need more EPC than is in
-// memory. With `cr3`, on two: what becomes of one whose page tables are in EPC. Each line is compared by a
-// test.
+// another that is inside: NMI, SMI, INIT; last, all of them at the same EPC pages (contention.cpp). With
+// `crowd`, likewise: all of them need more EPC than is in memory. With `cr3`, on two: what becomes of one
+// whose page tables are in EPC. Each line is compared by a test.
 #include "unikernel/unikernel.hpp"
 
 using alcove::sgx::Encls;
@@ -15,7 +15,7 @@ enum State : uint64_t { kIdle, kWanted, kDone };
 struct Job {
     uint64_t state, kind, command, argument, times, result;
 };
-enum Kind : uint64_t { kEnter, kResume, kLoadCr3 };
+enum Kind : uint64_t { kEnter, kResume, kContend, kLoadCr3 };
 volatile Job jobs[kProcessors];
 
 // What a guard (enclave.S) has outside.
@@ -165,12 +165,26 @@ void try_smi() {
     line("intact after smi", end_guard(1));
 }
 
+void try_contention() {
+    prepare_contention();
+    for (uint64_t number = 1; number < kProcessors; ++number)
+        begin(number, 0, number, 1, kContend);
+    contend(0);
+    for (uint64_t number = 1; number < kProcessors; ++number)
+        result_of(number);
+    end_contention();
+    line("intact after contention", enter(kSum));
+}
+
 uint64_t carry_out(const volatile Job& job, uint64_t tcs) {
     switch (job.kind) {
         case kEnter:
             return enter_at(tcs, job.command, job.argument);
         case kResume:
             return resume(tcs);
+        case kContend:
+            contend(job.argument);
+            return 0;
         default:
             asm volatile("mov %0, %%cr3" ::"r"(job.argument) : "memory");
             print_text("went on\n");
@@ -208,6 +222,7 @@ void run_processors() {
     try_nmi();
     try_init();
     try_smi();
+    try_contention();
 }
 
 // Each goes through pages of its own, which are too many for their host's budget together. They begin alike,

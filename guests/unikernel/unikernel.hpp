@@ -139,6 +139,12 @@ void build();  // the enclave, from nothing; prints how it went
 constexpr uint64_t kHeapPages = 491;
 void build_heap(uint64_t pages = kHeapPages);  // and so many pages more, by EAUG and EACCEPT
 
+// Several processors at the same EPC pages, each with its number: first the one, last the other, by one
+// processor.
+void prepare_contention();
+void contend(uint64_t number);
+void end_contention();
+
 // What the command line may ask for.
 void run_trials();
 void run_neighbours();

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -410,6 +411,25 @@ TEST(SgxProcessors, AnInitInsideEndsTheStayAndLeavesNoRegisterBehind) {
 
 TEST(SgxProcessors, AnSmiInsideDoesNoHarm) {
     EXPECT_EQ(of_processors("intact after smi"), number(1));
+}
+
+TEST(SgxProcessors, FourAtTheSamePagesAreAnsweredAsTheArchitectureAllows) {
+    EXPECT_EQ(of_processors("to contend for"), number(0));
+    EXPECT_THAT(processors().console, testing::Not(HasSubstr("wrong answer")));
+    uint64_t conflicts = 0;
+    for (const char* leaf :
+         {"eadd", "eblock", "etrack", "ewb", "eldu", "eremove", "eaug", "eaccept", "eremove of eaug's"}) {
+        uint64_t done = 0, of_this = 0, others = 0;
+        std::istringstream(of_processors(std::string("contended ") + leaf)) >> std::hex >> done >> of_this >>
+            others;
+        EXPECT_GE(done, 5U) << leaf;
+        const bool is_contested = std::set<std::string>{"eadd", "eblock", "ewb", "eremove"}.contains(leaf);
+        EXPECT_GE(of_this, is_contested ? 1U : 0U) << leaf;
+        conflicts += of_this;
+    }
+    EXPECT_GE(conflicts, 20U);
+    EXPECT_EQ(of_processors("left of it"), number(0));
+    EXPECT_EQ(of_processors("intact after contention"), of_processors("added together"));
 }
 
 TEST(SgxProcessors, FourGoThroughMoreEpcThanIsInMemory) {
