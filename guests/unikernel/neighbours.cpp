@@ -73,6 +73,26 @@ void try_debug_opt_in() {
 ReportIo report_io;
 KeyIo key_io;
 
+void report_to_neighbour() {
+    report_io.ask();
+    enter_at(kNeighbour, kReport, address(&report_io));
+    print_words("report", &report_io.report, sizeof report_io.report);
+    print_words("mrenclave", &enclave_sigstruct.ENCLAVEHASH, sizeof enclave_sigstruct.ENCLAVEHASH);
+    print_key("report key", kEnclave, sgx::KeyName::REPORT_KEY, 0);
+    print_key("neighbour's report key", kNeighbour, sgx::KeyName::REPORT_KEY, 0);
+}
+
+void seal() {
+    using sgx::keypolicy::MRENCLAVE;
+    print_key("seal key", kEnclave, sgx::KeyName::SEAL_KEY, MRENCLAVE);
+    print_key("neighbour's seal key", kNeighbour, sgx::KeyName::SEAL_KEY, MRENCLAVE);
+    print_key("provision key", kEnclave, sgx::KeyName::PROVISION_KEY, 0);
+    build();
+    print_key("seal key again", kEnclave, sgx::KeyName::SEAL_KEY, MRENCLAVE);
+}
+
+}  // namespace
+
 void print_words(const char* name, const volatile void* from, uint64_t bytes) {
     print_text(name);
     for (uint64_t i = 0; i < bytes / 8; ++i) {
@@ -82,35 +102,15 @@ void print_words(const char* name, const volatile void* from, uint64_t bytes) {
     print_text("\n");
 }
 
-void get_key(const char* name, uint64_t tcs, sgx::KeyName key, uint16_t policy) {
+void print_key(const char* name, uint64_t tcs, sgx::KeyName key, uint16_t policy) {
     key_io.ask(key, policy, report_io.report.KEYID);
     const uint64_t status = enter_at(tcs, kGetKey, address(&key_io));
     if (status != 0 || was_exception()) return line(name, status);
     print_words(name, key_io.key, sizeof key_io.key);
 }
 
-void report_to_neighbour() {
-    report_io.ask();
-    enter_at(kNeighbour, kReport, address(&report_io));
-    print_words("report", &report_io.report, sizeof report_io.report);
-    print_words("mrenclave", &enclave_sigstruct.ENCLAVEHASH, sizeof enclave_sigstruct.ENCLAVEHASH);
-    get_key("report key", kEnclave, sgx::KeyName::REPORT_KEY, 0);
-    get_key("neighbour's report key", kNeighbour, sgx::KeyName::REPORT_KEY, 0);
-}
-
-void seal() {
-    using sgx::keypolicy::MRENCLAVE;
-    get_key("seal key", kEnclave, sgx::KeyName::SEAL_KEY, MRENCLAVE);
-    get_key("neighbour's seal key", kNeighbour, sgx::KeyName::SEAL_KEY, MRENCLAVE);
-    get_key("provision key", kEnclave, sgx::KeyName::PROVISION_KEY, 0);
-    build();
-    get_key("seal key again", kEnclave, sgx::KeyName::SEAL_KEY, MRENCLAVE);
-}
-
-}  // namespace
-
 void show_sealing_key() {
-    get_key("seal key", kEnclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
+    print_key("seal key", kEnclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
 }
 
 void run_neighbours() {

@@ -18,7 +18,8 @@ import tempfile
 PAGE = 4096
 RIGHTS = 7
 TCS = 1 << 8
-ATTRIBUTES_MODE64BIT, ATTRIBUTES_DEBUG = 4, 2
+ATTRIBUTES_MODE64BIT, ATTRIBUTES_DEBUG, ATTRIBUTES_PROVISIONKEY = 4, 2, 16
+FREE_ATTRIBUTES = ATTRIBUTES_DEBUG | ATTRIBUTES_PROVISIONKEY  # whoever builds it has the choice
 XFRM = 3
 MODULUS = slice(128, 512)
 
@@ -80,7 +81,7 @@ def sigstruct(mrenclave):
     first = bytes.fromhex("06000000E10000000000010000000000") + struct.pack("<II", 0, 0x20240101)
     first += bytes.fromhex("01010000600000006000000001000000") + bytes(4)
     first = first.ljust(128, b"\0")
-    attributes = struct.pack("<QQQQ", ATTRIBUTES_MODE64BIT, XFRM, 2**64 - 1 - ATTRIBUTES_DEBUG, 2**64 - 1)
+    attributes = struct.pack("<QQQQ", ATTRIBUTES_MODE64BIT, XFRM, 2**64 - 1 - FREE_ATTRIBUTES, 2**64 - 1)
     second = struct.pack("<II", 0, 0xFFFFFFFF) + bytes(20) + attributes + mrenclave + bytes(32) + struct.pack("<HH", 1, 1)
     s, n = sign(first + second)
     q1 = s * s // n

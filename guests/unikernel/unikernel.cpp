@@ -7,6 +7,7 @@
 // its pages mapped to EPC for ring 3.
 #include "unikernel/unikernel.hpp"
 
+#include "sgx/spec_cpuid.hpp"
 #include "sgx/spec_enclave.hpp"
 #include "support/bits.hpp"
 
@@ -86,19 +87,19 @@ bool find_epc() {
     return true;
 }
 
-uint64_t create(const Place& place, bool debug) {
+uint64_t create(const Place& place, uint64_t attributes) {
     auto* secs = reinterpret_cast<sgx::SECS*>(source_page);
     memset(secs, 0, kPageSize);
     secs->SIZE = enclave_layout.size;
     secs->BASEADDR = place.linear;
     secs->SSAFRAMESIZE = static_cast<uint32_t>(enclave_layout.frame_pages);
-    secs->ATTRIBUTES.FLAGS = sgx::attributes::MODE64BIT | (debug ? sgx::attributes::DEBUG : 0);
+    secs->ATTRIBUTES.FLAGS = sgx::attributes::MODE64BIT | attributes;
     secs->ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
     secinfo = {};
     pageinfo = {};
     pageinfo.SRCPGE = address(secs);
     pageinfo.SECINFO = address(&secinfo);
-    return encls(leaf(Encls::ECREATE), address(&pageinfo), epc_page(place.epc), 0) & kFaulted;
+    return encls(leaf(Encls::ECREATE), address(&pageinfo), epc_page(place.epc), 0);
 }
 
 // EADD and sixteen EEXTENDs.
@@ -163,10 +164,11 @@ void run_asked(const StartInfo& info) {
     run_trials();
 }
 
-// Launch control is open: the signer of this enclave is who may launch.
+// Where launch control is open, the signer of this enclave is who may launch.
 uint64_t init(const Place& place) {
-    for (uint32_t i = 0; i < 4; ++i)
-        wrmsr(0x8c + i, enclave_mrsigner[i]);
+    const bool is_open = (cpuid(sgx::cpuid::kStructuredFeatures, 0).ecx & sgx::cpuid::SGX_LC) != 0;
+    for (uint32_t i = 0; is_open && i < sgx::msr::kHashCount; ++i)
+        wrmsr(sgx::msr::IA32_SGXLEPUBKEYHASH0 + i, enclave_mrsigner[i]);
     return encls(leaf(Encls::EINIT), address(&enclave_sigstruct), epc_page(place.epc), address(&token));
 }
 
@@ -231,13 +233,18 @@ uint64_t resume(uint64_t tcs) {
     return run_enclave(static_cast<uint64_t>(Enclu::ERESUME), tcs, 0, 0);
 }
 
-uint64_t build_at(const Place& place, bool debug) {
-    const uint64_t failed = create(place, debug) | add_all(place);
+uint64_t build_at(const Place& place, uint64_t attributes) {
+    uint64_t failed = create(place, attributes);
+    if (failed == 0) failed = add_all(place);
     return failed != 0 ? failed : init(place);
 }
 
+uint64_t build_first(uint64_t attributes) {
+    return build_at(kFirst, attributes);
+}
+
 uint64_t build_neighbour() {
-    return build_at({.linear = kNeighbour, .epc = kEpcPages, .table = neighbour_pt}, true);
+    return build_at({.linear = kNeighbour, .epc = kEpcPages, .table = neighbour_pt}, sgx::attributes::DEBUG);
 }
 
 void build() {
@@ -245,7 +252,7 @@ void build() {
     for (uint64_t page = epc_size / kPageSize; page-- > 0;)  // a SECS is below what belongs to it
         failed |= encls(leaf(Encls::EREMOVE), 0, epc_page(page), 0);
     line("eremove", failed);
-    line("ecreate", create(kFirst, false));
+    line("ecreate", create(kFirst, 0));
     failed = 0;
     for (uint64_t page = 0; page < enclave_layout.count; ++page) {
         if (page == 1) mark();
@@ -282,6 +289,7 @@ void unikernel_main(const StartInfo* info) {
     line("epc size", epc_size);
     if (is_asked_to("stay", *info)) stay();
     if (is_asked_to("ballast", *info)) carry_ballast();
+    if (is_asked_to("configuration", *info)) return show_configuration();
     build();
     enter(kAdd, 40);
     line("sum", enter(kAdd, 2));

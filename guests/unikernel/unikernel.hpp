@@ -115,6 +115,10 @@ void report(const char* name, uint64_t result);
 // makes the interrupted code leave; EXITINFO is what that gives.
 void report_inside(const char* name, uint64_t command, uint64_t argument, uint64_t tcs = kEnclave);
 
+void print_words(const char* name, const volatile void* from, uint64_t bytes);
+// EGETKEY's: the key, or its status.
+void print_key(const char* name, uint64_t tcs, alcove::sgx::KeyName key, uint16_t policy);
+
 uint64_t epc_page(uint64_t number);      // linear, for ring 0
 uint64_t epc_address(uint64_t number);   // physical
 uint64_t* enclave_entry(uint64_t page);  // of the page table
@@ -126,9 +130,11 @@ struct Place {
     uint64_t linear, epc;
     uint64_t* table;  // of its pages
 };
-constexpr uint64_t kEpcPages = kEnclavePages + 1;   // of one
-uint64_t build_at(const Place& place, bool debug);  // 0, or what failed
-uint64_t build_neighbour();                         // at kNeighbour, open to debuggers
+constexpr uint64_t kEpcPages = kEnclavePages + 1;  // of one
+// 0, or what the first leaf that failed said. ATTRIBUTES: these beside MODE64BIT.
+uint64_t build_at(const Place& place, uint64_t attributes);
+uint64_t build_first(uint64_t attributes);  // at kEnclave
+uint64_t build_neighbour();                 // at kNeighbour, open to debuggers
 
 uint64_t enter(uint64_t command, uint64_t argument = 0);
 uint64_t enter_at(uint64_t tcs, uint64_t command, uint64_t argument = 0);
@@ -162,3 +168,4 @@ void try_interrupts();
 void load_epc_into_cr3();
 void send_smi();
 void carry_ballast();
+void show_configuration();

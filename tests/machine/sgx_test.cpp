@@ -2,6 +2,7 @@
 //
 // SGX on KVM: the unikernel (guests/unikernel) builds an enclave, uses it, and tries what must not work. One
 // run of it serves all tests of a suite: it is the slow part.
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -73,6 +74,7 @@ std::string exitinfo_of(const GuestRun& run, const std::string& name) {
 }
 
 constexpr uint64_t kEnclave = uint64_t{2} << 39;
+constexpr uint64_t kFaulted = uint64_t{1} << 30;  // what ENCLS gives after an exception, and the vector
 
 TEST(SgxUnikernel, BuildsAndEntersAnEnclave) {
     EXPECT_EQ(said("epc"), number(4_GiB));
@@ -84,7 +86,6 @@ TEST(SgxUnikernel, BuildsAndEntersAnEnclave) {
 }
 
 TEST(SgxUnikernel, LeavesFaultAsTheArchitectureSays) {
-    constexpr uint64_t kFaulted = uint64_t{1} << 30;
     EXPECT_EQ(said("eadd outside"), number(kFaulted | 13));
     EXPECT_EQ(said("unknown leaf"), number(kFaulted | 13));
     EXPECT_EQ(said("eremove inside"), number(13)) << "CHILD_PRESENT";
@@ -256,7 +257,7 @@ TEST(SgxNeighbours, WhatTheKernelMapsIntoAnEnclaveIsItsOwnPageAtItsPlaceOrAFault
 }
 
 TEST(SgxNeighbours, DebuggersReachWhoOptedInOnly) {
-    const std::string refused = number(uint64_t{1} << 30 | 13);
+    const std::string refused = number(kFaulted | 13);
     EXPECT_EQ(of_neighbours("edbgrd"), refused);
     EXPECT_EQ(of_neighbours("edbgwr"), refused);
     EXPECT_EQ(of_neighbours("edbgrd of debug"), number(0));
@@ -483,6 +484,72 @@ TEST(SgxProcessors, ASmallerBudgetTakesPagesThatAProcessorInsideHasMapped) {
     EXPECT_EQ(exits, 1U) << "it was inside";
     EXPECT_GT(before, 256U);
     EXPECT_LE(after, 256U) << "the budget, in pages";
+}
+
+// ---- Configurations ----
+
+GuestRun run_configured(void (*configure)(sgx::Configuration&), const sgx::LaunchHash& launch_hash) {
+    auto configuration = epc_of(2);
+    configuration.launch_hash = launch_hash;
+    configuration.launch_hash_writable = false;
+    configure(configuration);
+    auto result = run_guest({.kernel = "unikernel.elf",
+                             .command_line = "configuration",
+                             .sgx = configuration,
+                             .deadline = std::chrono::seconds(60)});
+    EXPECT_TRUE(result) << result.error().to_string();
+    return result ? std::move(result).value() : GuestRun{};
+}
+
+const GuestRun& locked_to_intel() {
+    static const GuestRun run = run_configured([](sgx::Configuration&) {}, sgx::kIntelLaunchHash);
+    return run;
+}
+
+TEST(SgxConfiguration, ALockedLaunchHashIsNotWrittenAndLaunchesNobodyElse) {
+    const auto& run = locked_to_intel();
+    EXPECT_EQ(said(run, "launch control"), number(0));
+    EXPECT_EQ(said(run, "feature control"), number(1 | 1 << 18)) << "locked, SGX enabled, no launch control";
+    EXPECT_EQ(said(run, "hash"), number(sgx::kIntelLaunchHash[0]));
+    EXPECT_EQ(said(run, "write of hash"), exception(13));
+    EXPECT_EQ(said(run, "for provisioning"), number(kFaulted | 13)) << "ECREATE: not offered";
+    EXPECT_EQ(said(run, "built"), number(16)) << "INVALID_EINITTOKEN";
+    EXPECT_EQ(said(run, "sum"), exception(13)) << "EENTER: not initialized";
+}
+
+// Locked to who signed the enclave, with no SGX2, and with the provisioning key.
+TEST(SgxConfiguration, AnEnclaveOfTheLockedHashesSignerHasWhatItsVmHas) {
+    const auto signer = bytes_of(said(locked_to_intel(), "signer"));
+    sgx::LaunchHash hash{};
+    ASSERT_EQ(signer.size(), sizeof hash);
+    std::memcpy(hash.data(), signer.data(), sizeof hash);
+    const auto run = run_configured(
+        [](sgx::Configuration& configuration) {
+            configuration.sgx2 = false;
+            configuration.provision_key = true;
+        },
+        hash);
+    EXPECT_EQ(said(run, "hash"), number(hash[0]));
+    EXPECT_EQ(said(run, "write of hash"), exception(13));
+    EXPECT_EQ(said(run, "for provisioning"), number(0));
+    EXPECT_EQ(said(run, "sum"), number(42));
+    const auto key = key_of(said(run, "provision key"));
+    EXPECT_NE(key, crypto::AesKey{});
+    EXPECT_NE(key, key_of(said(run, "seal key")));
+    EXPECT_EQ(said(run, "generations"), number(1));
+    for (const char* leaf : {"eaug", "emodpr", "emodt"})
+        EXPECT_EQ(said(run, leaf), number(kFaulted | 13)) << leaf;
+    EXPECT_EQ(said(run, "eaccept"), exit_by(13));
+}
+
+TEST(SgxConfiguration, WithoutSgx1BothInstructionsAreUndefined) {
+    const auto run = run_configured(
+        [](sgx::Configuration& configuration) { configuration.sgx1 = configuration.sgx2 = false; },
+        sgx::kIntelLaunchHash);
+    EXPECT_EQ(said(run, "generations"), number(0));
+    EXPECT_EQ(said(run, "eremove"), number(kFaulted | 6));
+    EXPECT_EQ(said(run, "built"), number(kFaulted | 6));
+    EXPECT_EQ(said(run, "sum"), exception(6));
 }
 
 // ---- What ends a machine ----
