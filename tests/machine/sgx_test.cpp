@@ -595,6 +595,7 @@ TEST(SgxEnds, AKernelThatSendsItselfAnSmiEndsItsMachineOnly) {
     const auto run = run_unikernel("smi");
     ASSERT_TRUE(run.end) << run.console;
     EXPECT_EQ(run.end->reason, api::StopReason::VcpuError) << run.end->detail;
+    EXPECT_THAT(run.end->detail, HasSubstr("KVM_RUN: Input/output error")) << "KVM's: the VM is dead";
 }
 
 }  // namespace
