@@ -2,6 +2,8 @@
 #include "sgx_program/enclave.hpp"
 
 #include <cerrno>
+#include <csetjmp>
+#include <csignal>
 #include <utility>
 
 #include <asm/sgx.h>
@@ -23,6 +25,7 @@ constexpr uint64_t kGrown = 64;  // the first page that may be taken later, behi
 extern "C" {
 // call_enclave.S
 int call_enclave(uint64_t command, uint64_t argument, unsigned function, sgx_enclave_run* run, void* vdso);
+void enter_without_vdso(uint64_t command, uint64_t argument, uint64_t tcs);
 }
 
 constexpr uint64_t kTcs = 1 << 8;
@@ -66,7 +69,7 @@ int keep_answer(long, long rsi, long, long, long, long, sgx_enclave_run* run) {
 
 }  // namespace
 
-Result<Enclave> Enclave::build(bool debug) {
+Result<Enclave> Enclave::begin(bool debug) {
     Fd device(::open("/dev/sgx_enclave", O_RDWR | O_CLOEXEC));
     if (!device.is_open()) return fail_errno(errno, "/dev/sgx_enclave");
     Enclave enclave(std::move(device), TRY(reserve(enclave_layout.size)));
@@ -80,17 +83,28 @@ Result<Enclave> Enclave::build(bool debug) {
     secs.ATTRIBUTES.XFRM = sgx::xcr0::X87 | sgx::xcr0::SSE;
     sgx_enclave_create create{.src = reinterpret_cast<uint64_t>(&secs)};
     TRY(ask(enclave.device_, SGX_IOC_ENCLAVE_CREATE, &create, "SGX_IOC_ENCLAVE_CREATE"));
-    for (uint64_t i = 0; i < enclave_layout.count; ++i)
-        TRY(add(enclave.device_, enclave_layout.pages[i]));
+    TRY(add(enclave.device_, enclave_layout.pages[0]));
+    return enclave;
+}
+
+Result<void> Enclave::add_rest() const {
+    for (uint64_t i = 1; i < enclave_layout.count; ++i)
+        TRY(add(device_, enclave_layout.pages[i]));
     sgx_enclave_init init{.sigstruct = reinterpret_cast<uint64_t>(&enclave_sigstruct)};
-    TRY(ask(enclave.device_, SGX_IOC_ENCLAVE_INIT, &init, "SGX_IOC_ENCLAVE_INIT"));
+    TRY(ask(device_, SGX_IOC_ENCLAVE_INIT, &init, "SGX_IOC_ENCLAVE_INIT"));
 
     for (uint64_t i = 0; i < enclave_layout.count; ++i) {
         const auto& page = enclave_layout.pages[i];
-        void* mapped = ::mmap(enclave.base_ + page.offset, kPage, protection_of(page), MAP_SHARED | MAP_FIXED,
-                              enclave.device_.get(), 0);
+        void* mapped =
+            ::mmap(base_ + page.offset, kPage, protection_of(page), MAP_SHARED | MAP_FIXED, device_.get(), 0);
         if (mapped == MAP_FAILED) return fail_errno(errno, "mmap of an enclave's page");
     }
+    return {};
+}
+
+Result<Enclave> Enclave::build(bool debug) {
+    auto enclave = TRY(begin(debug));
+    TRY(enclave.add_rest());
     return enclave;
 }
 
@@ -131,6 +145,20 @@ Exit Enclave::enter(Command command, uint64_t argument) const {
             .vector = run.exception_vector,
             .error_code = run.exception_error_code,
             .address = run.exception_addr};
+}
+
+int Enclave::signal_of_entry(Command command, uint64_t argument) const {
+    static sigjmp_buf before;
+    struct sigaction action {};
+    action.sa_handler = [](int signal) { ::siglongjmp(before, signal); };
+    for (const int signal : {SIGSEGV, SIGBUS})
+        ::sigaction(signal, &action, nullptr);
+    const int signal = sigsetjmp(before, 1);
+    if (signal == 0)
+        enter_without_vdso(static_cast<uint64_t>(command), argument, reinterpret_cast<uint64_t>(base_));
+    for (const int each : {SIGSEGV, SIGBUS})
+        ::signal(each, SIG_DFL);
+    return signal;
 }
 
 }  // namespace alcove::sgx_program

@@ -26,11 +26,16 @@ class Enclave {
   public:
     // Open to debuggers, if so wanted.
     static Result<Enclave> build(bool debug);
+    // As far as its first page; add_rest() does what is left.
+    static Result<Enclave> begin(bool debug);
+    Result<void> add_rest() const;
     Enclave(Enclave&& other) noexcept;
     Enclave& operator=(Enclave&&) = delete;
     ~Enclave();
 
     Exit enter(Command command, uint64_t argument) const;
+    // Without the vDSO: the signal that ends it, 0 if none does.
+    int signal_of_entry(Command command, uint64_t argument) const;
     // Where the sum is that kAdd adds to.
     uint64_t sum_address() const;
     // Touches so many pages more, which are there from then on; how many were taken.

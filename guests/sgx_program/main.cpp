@@ -126,6 +126,34 @@ void take_processor(const Enclave& enclave) {
     line("sum", enclave.enter(kSum, 0).answer);
 }
 
+// Pages of enclaves that nobody used since leave the EPC, as another one needs so many.
+void crowd_out() {
+    constexpr uint64_t kNearlyAll = 760;  // of 768 pages
+    line("crowded out by", build(false).grow(kNearlyAll));
+}
+
+// The host takes all EPC away when it reads a line. One enclave is in use then, one is not, one's pages are
+// not in EPC, and one is not built yet.
+void lose_epc(std::optional<Enclave> enclave, const Enclave& other) {
+    const Enclave evicted = build(false);
+    evicted.enter(kAdd, 1);
+    crowd_out();
+    enclave->enter(kSum, 0);
+    other.enter(kSum, 0);
+    auto half = Enclave::begin(false);
+    if (!half) line("FAILED half an enclave", 0);
+
+    const uint64_t never = 0;
+    line("spinning", 1);
+    line("lost", enclave->enter(kSpin, reinterpret_cast<uint64_t>(&never)));
+    line("other lost", other.enter(kSum, 0));
+    line("signal of other", static_cast<uint64_t>(other.signal_of_entry(kSum, 0)));
+    line("evicted lost", evicted.enter(kSum, 0));
+    line("signal of evicted", static_cast<uint64_t>(evicted.signal_of_entry(kSum, 0)));
+    const auto rest = half->add_rest();
+    line("half lost", rest ? 0 : static_cast<uint64_t>(rest.error().errno_value()));
+}
+
 // Everything that a program may meet.
 void meet_everything() {
     std::optional<Enclave> enclave(build(false));
@@ -145,12 +173,7 @@ void meet_everything() {
     enclave.emplace(build(false));
     get_key("seal key again", *enclave, sgx::KeyName::SEAL_KEY, sgx::keypolicy::MRENCLAVE);
 
-    // The host takes all EPC away when it reads this line.
-    const uint64_t never = 0;
-    line("spinning", 1);
-    line("lost", enclave->enter(kSpin, reinterpret_cast<uint64_t>(&never)));
-    line("other lost", other.enter(kSum, 0));
-    enclave.reset();
+    lose_epc(std::move(enclave), other);
     for (int i = 0; i < kMoreThanFit; ++i)
         if (build(false).enter(kAdd, 5).answer != 5) line("FAILED an enclave after the loss", 0);
     line("built again", kMoreThanFit);

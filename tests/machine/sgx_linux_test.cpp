@@ -163,6 +163,11 @@ TEST_F(SgxLinux, AProgramIsToldThatItsEnclaveIsLostAndBuildsAnother) {
     EXPECT_THAT(said("lost"),
                 testing::AnyOf("function 3 vector e error 8007", "function 2 vector e error 8007"));
     EXPECT_EQ(said("other lost"), "function 2 vector e error 8007");
+    EXPECT_EQ(said("signal of other"), "b") << "SIGSEGV, without the vDSO";
+    EXPECT_EQ(said("crowded out by"), "2f8");
+    EXPECT_EQ(said("evicted lost"), "function 2 vector e error 6") << "ELDU failed: no page, and no SGX bit";
+    EXPECT_EQ(said("signal of evicted"), "7") << "SIGBUS";
+    EXPECT_EQ(said("half lost"), "5") << "EIO, of EADD";
     EXPECT_EQ(said("built again"), "3c") << "more than fit at once: the driver got its pages back";
 }
 
