@@ -216,12 +216,20 @@ TEST_P(SgxLinuxSelftests, All16Pass) {
 }
 
 std::vector<Boot> boots() {
-    std::vector<Boot> all = {{}, {.population = Population::Oversubscribe}};
-    if (std::getenv("ALCOVE_TEST_ALL") == nullptr) return all;
-    for (const auto population : {Population::Static, Population::Oversubscribe})
-        all.push_back({.vcpus = 4, .population = population});
-    all.push_back({.words = kInterruptLoad});
-    all.push_back({.times = 50});
+    const auto populations = {Population::Static, Population::Oversubscribe};
+    if (std::getenv("ALCOVE_TEST_ALL") == nullptr) {
+        std::vector<Boot> few;
+        for (const auto population : populations)
+            few.push_back({.population = population});
+        return few;
+    }
+    std::vector<Boot> all;
+    for (const uint32_t vcpus : {1, 4})
+        for (const auto population : populations) {
+            all.push_back({.vcpus = vcpus, .population = population});
+            all.push_back({.vcpus = vcpus, .population = population, .words = kInterruptLoad});
+            all.push_back({.vcpus = vcpus, .population = population, .times = 50});
+        }
     return all;
 }
 
