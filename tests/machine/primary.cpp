@@ -30,7 +30,7 @@ Result<std::unique_ptr<Primary>> Primary::create(PrimaryOptions options) {
     const uint64_t size = primary->options_.memory_bytes;
     primary->loop_ = TRY(EventLoop::create());
     primary->ram_ = TRY(ram_file("primary-ram", primary->options_.page_size, size));
-    TRY(sys::allocate(primary->ram_, 0, 0, size));
+    if (primary->options_.pages == PrimaryOptions::Pages::All) TRY(sys::allocate(primary->ram_, 0, 0, size));
     machine::MachinePlan plan;
     plan.kvm = TRY(sys::open("/dev/kvm", O_RDWR));
     plan.ram = TRY(sys::duplicate(primary->ram_.get()));

@@ -27,6 +27,8 @@ struct PrimaryOptions {
     uint64_t memory_bytes = 0;
     uint64_t memory_block = 0;  // PrimaryShape
     uint64_t page_size = 4096;  // of its RAM's file; 2 MiB needs huge pages in the host
+    enum class Pages { All, Touched };
+    Pages pages = Pages::All;  // that its RAM's file has from the beginning
 };
 
 class Primary {
