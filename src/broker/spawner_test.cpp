@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -233,6 +234,31 @@ TEST_F(SpawnerTest, SharingSiblingsWithoutCoreSchedulingIsRefused) {
     if (!smt || as_text(*smt) != "1\n") GTEST_SKIP() << "this host has no siblings";
     if (spawned) GTEST_SKIP() << "this kernel has core scheduling";
     EXPECT_EQ(spawned.error().code(), ErrorCode::Unsupported);
+}
+
+TEST_F(SpawnerTest, AVmmOnSharedSiblingsHasACookieOfItsOwn) {
+    launch.flags = 0;
+    const auto smt = sys::read_file("/sys/devices/system/cpu/smt/active", 8);
+    if (!smt || as_text(*smt) != "1\n") GTEST_SKIP() << "this host has no siblings";
+    const auto cookie_of = [](pid_t pid) {
+        unsigned long cookie = 0;
+        const int got = ::prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, pid, PR_SCHED_CORE_SCOPE_THREAD, &cookie);
+        return got == 0 ? std::optional(cookie) : std::nullopt;
+    };
+    if (!cookie_of(0)) GTEST_SKIP() << "this kernel has no core scheduling (CONFIG_SCHED_CORE)";
+    ASSERT_EQ(spawn_error(), "");
+    const auto test = hear_both();
+
+    const auto pid = std::stoi(cgroups->read("vm-1/vmm/cgroup.procs").value());
+    const auto cookie = cookie_of(pid).value();
+    EXPECT_NE(cookie, 0U);
+    EXPECT_NE(cookie, cookie_of(0).value());
+    size_t threads = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        EXPECT_EQ(cookie_of(std::stoi(task.path().filename())).value(), cookie) << task.path();
+        ++threads;
+    }
+    EXPECT_GT(threads, 0U);
 }
 
 TEST_F(SpawnerTest, AProgramThatIsNoneIsReported) {
