@@ -7,13 +7,12 @@
 #include <random>
 #include <thread>
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "support/bits.hpp"
 #include "support/bytes.hpp"
+#include "support/mapping.hpp"
 #include "support/system.hpp"
 #include "tests/machine/primary.hpp"
 
@@ -112,12 +111,10 @@ class Carve : public testing::TestWithParam<Kind> {
     // The first two words of each page of a unit.
     using Words = std::vector<std::array<uint64_t, 2>>;
     Words words_in_enclave(size_t unit) const {
-        Bytes bytes(kUnit);
-        EXPECT_EQ(::pread(enclave.get(), bytes.data(), kUnit, static_cast<off_t>(unit * kUnit)),
-                  static_cast<ssize_t>(kUnit));
+        const auto mapping = Mapping::shared_read_only(enclave, kUnit, unit * kUnit).value();
         Words words(kUnit / 4_KiB);
         for (size_t page = 0; page < words.size(); ++page)
-            std::memcpy(&words[page], bytes.data() + page * 4_KiB, sizeof words[page]);
+            std::memcpy(&words[page], mapping.bytes().data() + page * 4_KiB, sizeof words[page]);
         return words;
     }
     // The first is the guest's pattern, or zero; the second a guest that touches has changed before.
