@@ -228,6 +228,19 @@ TEST(SgxLoss, AnEnclaveThatIsLostFaultsAndAnotherCanBeBuilt) {
     EXPECT_EQ(result->sgx->enclaves[0].pages, 15U);
 }
 
+TEST(SgxLoss, AMachineCheckInsideIsTheKernelsAndTheEnclaveIsLeft) {
+    auto result = run_guest({.kernel = "unikernel.elf",
+                             .command_line = "stay",
+                             .vcpus = 2,  // with one, nothing would interrupt KVM_RUN
+                             .sgx = epc_of(2),
+                             .deadline = std::chrono::seconds(120),
+                             .stop_at = "staying " + number(2) + "\n",
+                             .machine_check_at = "staying " + number(1) + "\n"});
+    ASSERT_TRUE(result) << result.error().to_string();
+    EXPECT_THAT(result->console, HasSubstr("lost" + (" " + exception(18)) + "\n"));
+    EXPECT_TRUE(result->end) << result->console;
+}
+
 // ---- Two enclaves ----
 
 const GuestRun& neighbours() {

@@ -2,8 +2,12 @@
 #include "tests/machine/test_machine.hpp"
 
 #include <cstdlib>
+#include <filesystem>
+#include <thread>
 
 #include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "support/guarded.hpp"
@@ -33,6 +37,30 @@ void lose_epc(machine::Machine& machine) {
         const auto dropped = machine.sgx()->drop();
         ALCOVE_CHECK(dropped.has_value(), "all vCPUs leave their enclaves");
     });
+}
+
+// What VMMs do to a guest whose memory is broken: ours does not. So the vCPU is found by the name that KVM
+// gives its file. It is inside an enclave, and the call waits until KVM_RUN returns for some reason.
+void fail_machine(machine::Machine& machine, const std::stop_token& ended) {
+    namespace fs = std::filesystem;
+    constexpr uint64_t kFatal = uint64_t{0b10110010} << 56;  // IA32_MCi_STATUS: VAL, UC, EN, PCC
+    constexpr uint64_t kInProgress = 4;                      // IA32_MCG_STATUS: MCIP
+    const auto is_inside = [&machine] {
+        const auto report = machine.software_sgx()->engine().report();
+        return !report.enclaves.empty() && report.enclaves[0].threads_inside == 1;
+    };
+    while (!ended.stop_requested() && !is_inside())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // EENTER, then KVM_RUN
+    kvm_x86_mce failure{};
+    failure.status = kFatal;
+    failure.mcg_status = kInProgress;
+    for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+        std::error_code ignored;
+        if (fs::read_symlink(entry, ignored) != "anon_inode:kvm-vcpu:0") continue;
+        const int vcpu = std::stoi(entry.path().filename());
+        ALCOVE_CHECK(::ioctl(vcpu, KVM_X86_SET_MCE, &failure) == 0, "a bank for it");
+    }
 }
 
 }  // namespace
@@ -75,6 +103,7 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
     plan.ends_when_halted = options.ends_when_halted;
     Guarded<std::string> console;
     std::unique_ptr<machine::Machine> machine;
+    std::jthread hardware;
     GuestRun run;
     const Fd spill = TRY(sys::memfd("spill"));
     plan.console = [&](uint8_t byte) {
@@ -82,14 +111,17 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
             run.marks.push_back(mark(*machine));
             return;
         }
-        const auto [stop, drop, spill_reached, call] = console.with([&](std::string& text) {
+        const auto [stop, drop, check, spill_reached, call] = console.with([&](std::string& text) {
             text.push_back(static_cast<char>(byte));
             const auto reached = [&](const std::string& end) { return !end.empty() && text.ends_with(end); };
             return std::tuple(reached(options.stop_at), reached(options.drop_epc_at),
-                              reached(options.spill_at), reached(options.call_at));
+                              reached(options.machine_check_at), reached(options.spill_at),
+                              reached(options.call_at));
         });
         if (stop) loop->post([&] { machine->stop(); });
         if (drop) loop->post([&] { lose_epc(*machine); });
+        if (check)
+            hardware = std::jthread([&](const std::stop_token& ended) { fail_machine(*machine, ended); });
         if (spill_reached) options.on_spill(spill);
         if (call) loop->post([&] { loop->after(kTimeToGoOn, [&] { options.call(*machine, *loop); }); });
     };
@@ -123,6 +155,7 @@ Result<GuestRun> run_guest(const GuestOptions& options) {
         machine->stop();
     });
     TRY(loop->run());
+    hardware = {};
     for (const auto& vcpu : machine->vcpus())
         run.kvm_runs += vcpu->counters().runs;
     if (machine->software_sgx() != nullptr) {

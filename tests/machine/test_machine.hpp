@@ -33,9 +33,10 @@ struct GuestOptions {
     std::optional<std::string> disk = std::nullopt;  // path of a file; makes the machine a primary VM
     bool ends_when_halted = false;
     std::chrono::seconds deadline{30};
-    std::string stop_at = {};      // stop the machine when the console has this; empty: never
-    std::string drop_epc_at = {};  // likewise: all EPC is lost
-    std::string spill_at = {};     // likewise, of EPC with a budget: `on_spill` has the spill file
+    std::string stop_at = {};           // stop the machine when the console has this; empty: never
+    std::string drop_epc_at = {};       // likewise: all EPC is lost
+    std::string machine_check_at = {};  // likewise: the host's hardware fails under vCPU 0
+    std::string spill_at = {};          // likewise, of EPC with a budget: `on_spill` has the spill file
     std::function<void(const Fd&)> on_spill = {};
     std::string call_at = {};  // likewise: `call`, by the loop, when the guest has had time to go on
     std::function<void(machine::Machine&, EventLoop&)> call = {};
