@@ -1794,10 +1794,17 @@ debug = true
     # --- what a newcomer sees ---
 
     def test_the_demo_shows_what_it_says(self):
-        demo = subprocess.run([HERE.parents[1] / "guests/demo", BUILD, KERNEL_ROOT], capture_output=True, text=True, timeout=400,
-                              env={**os.environ, "ALCOVE_DEMO_PAUSE": "1"})
-        self.assertEqual(demo.returncode, 0, demo.stdout + demo.stderr)
+        demo = subprocess.run([HERE.parents[1] / "guests/demo", BUILD, KERNEL_ROOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=400, env={**os.environ, "ALCOVE_DEMO_PAUSE": "1"})
+        self.assertEqual(demo.returncode, 0, demo.stdout)
         self.assertIn("All of it worked.", demo.stdout)
+        _, _, _, asked, stale, tampered, _, whole, carved, attested, again = demo.stdout.split("\n\x1b[1m")
+        for step, words in ((asked, "\nverified; the enclave's public key is "), (asked, "sent them back sealed: meet me in the alcove"),
+                            (stale, "\nerror E76 "), (tampered, "\nerror E32 "), (tampered, "\nerror E75 "),
+                            (attested, "\nverified; the enclave's public key is "), (attested, "sent them back sealed: carved in the alcove")):
+            self.assertIn(words, step, demo.stdout)
+        # In the picture of the host an enclave stands behind a plus: once with its core, once with its memory.
+        self.assertEqual([len(re.findall(r"  \+ \S", step)) for step in (whole, carved, again)], [0, 2, 0], demo.stdout)
 
     # --- everything inside, once ---
 
