@@ -18,10 +18,16 @@ inline constexpr uint64_t kHugePage = 2 << 20;
 inline constexpr uint64_t kSmallPage = 4096;
 inline constexpr uint64_t kPatternMark = 0x416c636f;
 
+// How much is written and looked at: of all words each, or the first of each small page.
+enum class Step : uint64_t { Word = 1, Page = kSmallPage / sizeof(uint64_t) };
+
 class EnclaveMemory {
   public:
     // One region for each size, all multiples of 2 MiB.
     static Result<EnclaveMemory> create(std::span<const uint64_t> sizes);
+    // So many bytes, sorted by where they lie in this machine: one region for each run of pages side by side,
+    // which the driver hands to the device as one. Needs root.
+    static Result<EnclaveMemory> create_in_runs(uint64_t size);
 
     EnclaveMemory(EnclaveMemory&& other) noexcept : regions_(std::exchange(other.regions_, {})) {}
     EnclaveMemory& operator=(EnclaveMemory&&) = delete;
@@ -35,16 +41,16 @@ class EnclaveMemory {
     };
     const std::vector<Region>& regions() const { return regions_; }
 
-    void fill_pattern();
+    void fill_pattern(Step step = Step::Word);
     void clear();
     // The first word that is not, as its number in all regions together; or nothing.
     std::optional<uint64_t> find_not_pattern() const;
-    std::optional<uint64_t> find_not_zero() const;
+    std::optional<uint64_t> find_not_zero(Step step = Step::Word) const;
 
   private:
     EnclaveMemory() = default;
     template <typename Expected>
-    std::optional<uint64_t> find_other(Expected expected) const;
+    std::optional<uint64_t> find_other(Step step, Expected expected) const;
 
     std::vector<Region> regions_;
 };

@@ -2,7 +2,9 @@
 #include "tests/machine/ne_host.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <filesystem>
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -13,6 +15,7 @@
 #include "ne/slot_uid.hpp"
 #include "support/bits.hpp"
 #include "support/log.hpp"
+#include "support/mapping.hpp"
 #include "support/system.hpp"
 #include "tests/machine/test_machine.hpp"
 
@@ -24,13 +27,12 @@ namespace wire = api::ne;
 
 // guests/ne_client/enclave_memory.hpp
 constexpr uint64_t kPatternMark = 0x416c636f;
-constexpr uint64_t kReadAtOnce = 2_MiB;
+constexpr uint64_t kLeastRegion = 2_MiB;
 constexpr uint64_t kCommandsOfALife = 7;
 
-Bytes read_at(const Fd& file, uint64_t offset, size_t length) {
-    Bytes bytes(length, 0xff);
-    static_cast<void>(sys::read_exact_at(file, bytes, offset).has_value());
-    return bytes;
+size_t count_descriptors() {
+    const std::filesystem::directory_iterator open("/proc/self/fd");
+    return static_cast<size_t>(std::distance(begin(open), end(open)));
 }
 
 }  // namespace
@@ -46,6 +48,8 @@ ne::Parent parent_of(Primary& primary) {
 
 NeHost::NeHost(Primary& primary)
     : primary_(primary),
+      ram_bytes_(bytes_in_use(primary.ram())),
+      pages_(kLeastRegion),
       // The parent is made of a machine that exists.
       table_(ne::SlotTable::create(parent_of(primary), ne::system_slot_uids()).value()) {}
 
@@ -120,18 +124,21 @@ void NeHost::answer(const ne::Reply& reply) {
 
 int32_t NeHost::carry_out(const ne::work::AddMemory& work) {
     auto& enclave = enclaves_[work.slot];
-    enclave.size = work.enclave_offset + work.region.size;
-    if (!enclave.file.is_open()) enclave.file = sys::memfd("enclave-ram").value();
+    const uint64_t size = work.enclave_offset + work.region.size;
+    if (!enclave.file.is_open())
+        enclave.file = ram_file("enclave-ram", primary_.move_sizes().page, 0).value();
     const bool refused = work.enclave_offset == 0 && !table_.find(work.slot)->vcpus.empty();
-    const uint64_t room = refused ? work.region.size / 2 : enclave.size;
+    const uint64_t room = refused ? align_down(work.region.size / 2, primary_.move_sizes().page) : size;
     if (!sys::truncate(enclave.file, room) ||
         (refused && ::fcntl(enclave.file.get(), F_ADD_SEALS, F_SEAL_GROW) != 0))
         ++findings_.failures;
+    if (refused) findings_.refused_after = room;
     const auto moved =
         memory::move_region(primary_.ram_at(work.region.base), {enclave.file, work.enclave_offset},
                             work.region.size, primary_.move_sizes(), moved_);
     if (!moved) return -ne::errno_of(moved.error());
-    check_taken(work.region);
+    enclave.size = size;
+    check_taken();
     return 0;
 }
 
@@ -220,30 +227,31 @@ void NeHost::release_all() {
 
 // Regions concatenate in the order in which they were added.
 void NeHost::check_order(const Enclave& enclave) {
-    for (uint64_t at = 0; at < enclave.size; at += kReadAtOnce) {
-        const auto bytes = read_at(enclave.file, at, kReadAtOnce);
-        for (uint64_t page = 0; page < kReadAtOnce / 4_KiB; ++page) {
-            uint64_t word = 0;
-            std::memcpy(&word, bytes.data() + page * 4_KiB, sizeof word);
-            const bool in_place = word == (kPatternMark << 32 | (at / 4_KiB + page));
-            ++(in_place ? findings_.pages_in_place : findings_.pages_misplaced);
-        }
+    const auto mapping = Mapping::shared_read_only(enclave.file, enclave.size).value();
+    for (uint64_t at = 0; at < enclave.size; at += 4_KiB) {
+        uint64_t word = 0;
+        std::memcpy(&word, mapping.data() + at, sizeof word);
+        const bool in_place = word == (kPatternMark << 32 | at / 4_KiB);
+        ++(in_place ? findings_.pages_in_place : findings_.pages_misplaced);
     }
 }
 
-void NeHost::check_taken(const memory::GuestRange& range) {
-    const auto part = primary_.ram_at(range.base);
-    const uint64_t end = part.offset + range.size;
-    const off_t data = ::lseek(part.file.get(), static_cast<off_t>(part.offset), SEEK_DATA);
-    if (data >= 0 && static_cast<uint64_t>(data) < end)
-        findings_.bytes_left += end - static_cast<uint64_t>(data);
+void NeHost::check_taken() {
+    uint64_t taken = 0;
+    for (const auto& [uid, enclave] : enclaves_)
+        taken += enclave.size;
+    findings_.bytes_left += taken + bytes_in_use(primary_.ram()) - ram_bytes_;
 }
 
+// A read, because a mapping would fill the holes that it meets.
 void NeHost::check_zero(const memory::GuestRange& range) {
+    static constexpr std::array<uint8_t, 4_KiB> kZeros{};
     const auto part = primary_.ram_at(range.base);
-    for (uint64_t at = 0; at < range.size; at += 4_KiB) {
-        const auto bytes = read_at(part.file, part.offset + at, 4_KiB);
-        if (std::ranges::any_of(bytes, [](uint8_t byte) { return byte != 0; })) ++findings_.pages_not_zero;
+    for (uint64_t at = 0; at < range.size; at += pages_.size()) {
+        if (!sys::read_exact_at(part.file, pages_, part.offset + at)) ++findings_.failures;
+        for (uint64_t page = 0; page < pages_.size(); page += kZeros.size())
+            if (std::memcmp(pages_.data() + page, kZeros.data(), kZeros.size()) != 0)
+                ++findings_.pages_not_zero;
     }
 }
 
@@ -253,6 +261,7 @@ void NeHost::sample() {
         if (enclave.file.is_open()) bytes += bytes_in_use(enclave.file);
     findings_.peak_bytes = std::max(findings_.peak_bytes, bytes);
     findings_.least_bytes = std::min(findings_.least_bytes, bytes);
+    if (enclaves_.empty()) findings_.descriptors.insert(count_descriptors());
 }
 
 }  // namespace alcove::tests

@@ -16,6 +16,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 
 #include "api/connection.hpp"
 #include "machine/machine.hpp"
@@ -36,11 +37,13 @@ class NeHost {
         uint64_t most_running = 0;     // enclaves at once
         uint64_t pages_in_place = 0;   // of enclaves' memory, at their starts: as guests/ne_client wrote them
         uint64_t pages_misplaced = 0;  // none of these, or
+        uint64_t refused_after = 0;    // bytes of the region that fails
         uint64_t bytes_left = 0;       // in the primary's file, of what was taken
         uint64_t pages_not_zero = 0;   // of what was given back
         uint64_t failures = 0;         // of the host's own, or of the VMM's protocol
         uint64_t peak_bytes = 0;       // in use of all files together
         uint64_t least_bytes = ~uint64_t{0};
+        std::set<size_t> descriptors = {};  // that this process has while there is no enclave: numbers
     };
 
     explicit NeHost(Primary& primary);
@@ -75,11 +78,13 @@ class NeHost {
     void free(ne::SlotUid uid);
     void release_all();
     void check_order(const Enclave& enclave);
-    void check_taken(const memory::GuestRange& range);
+    void check_taken();
     void check_zero(const memory::GuestRange& range);
     void sample();
 
     Primary& primary_;
+    uint64_t ram_bytes_;  // of the whole primary
+    Bytes pages_;         // that are looked at
     ne::SlotTable table_;
     ne::LastAnswer last_;
     std::unique_ptr<api::Connection> line_;

@@ -22,8 +22,9 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using testing::SizeIs;
 
-constexpr uint64_t kRam = 1_GiB;
+constexpr uint64_t kRam = 512_MiB;
 
 // Pages of the primary that begin with what ne_client fills enclaves' memory with.
 size_t pages_with_pattern(const Fd& ram) {
@@ -61,28 +62,44 @@ class NitroEnclaves : public testing::Test {
         primary->machine().add_pci(ne::kPciSlot, std::move(*function));
         ASSERT_TRUE(primary->boot());
     }
+    // For a primary in huge pages: its RAM, and the chunk that is on its way.
+    void set_pages_aside(uint64_t ram) {
+        pages.emplace(ram / 2_MiB + 1);
+        ASSERT_EQ(pages->had(), ram / 2_MiB + 1) << "huge pages of the host";
+    }
     void give_line() {
         std::vector<Fd> descriptors;
         descriptors.push_back(host->connect());
         EXPECT_TRUE(backend->line().given(std::move(descriptors)));
     }
 
+    std::optional<HugePages> pages;
     std::unique_ptr<Primary> primary;
     std::unique_ptr<NeHost> host;
     std::unique_ptr<vmm::NeBackend> backend;
     ne::Device* device = nullptr;
 };
 
-TEST_F(NitroEnclaves, OneProcessorCarvesWhileTheOtherWatchesOverTheRest) {
+class NitroEnclavesInPages : public NitroEnclaves, public testing::WithParamInterface<uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Of, NitroEnclavesInPages, testing::Values(4_KiB, 2_MiB),
+                         [](const auto& page) { return page.param == 4_KiB ? "4KiB" : "2MiB"; });
+
+TEST_P(NitroEnclavesInPages, OneProcessorCarvesWhileTheOtherWatchesOverTheRest) {
     constexpr uint64_t kSmallRam = 96_MiB;
-    constexpr int kTimes = 60;
-    ASSERT_NO_FATAL_FAILURE(boot({.kernel = "carver.elf",
-                                  .command_line = "do=amf times=60 sweep=1 from=64 to=68 ram=96",
-                                  .vcpus = 2,
-                                  .memory_bytes = kSmallRam}));
+    constexpr uint64_t kRegion = 2_MiB;
+    constexpr int kTimes = 200;
+    if (GetParam() == 2_MiB) {
+        ASSERT_NO_FATAL_FAILURE(set_pages_aside(kSmallRam));
+    }
+    ASSERT_NO_FATAL_FAILURE(
+        boot({.kernel = "carver.elf",
+              .command_line = "do=amf times=" + std::to_string(kTimes) + " sweep=1 from=64 to=66 ram=96",
+              .vcpus = 2,
+              .memory_bytes = kSmallRam,
+              .page_size = GetParam()}));
 
     const bool ended =
-        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(120));
+        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(300));
 
     std::string console = primary->console();
     SCOPED_TRACE(console);
@@ -102,16 +119,21 @@ TEST_F(NitroEnclaves, OneProcessorCarvesWhileTheOtherWatchesOverTheRest) {
     EXPECT_EQ(host->findings().pages_not_zero, 0U);
     EXPECT_EQ(host->findings().least_bytes, kSmallRam);
     EXPECT_EQ(host->findings().peak_bytes, kSmallRam);
-    EXPECT_EQ(backend->counters().bytes_withdrawn, kTimes * 4_MiB);
-    EXPECT_EQ(backend->counters().bytes_readmitted, kTimes * 4_MiB);
+    EXPECT_EQ(backend->counters().bytes_withdrawn, kTimes * kRegion);
+    EXPECT_EQ(backend->counters().bytes_readmitted, kTimes * kRegion);
 }
 
+// In pages of 2 MiB all this takes a third of the time. Of 4 KiB are the primary above, and the one of the
+// same driver in stack_test.py.
 TEST_F(NitroEnclaves, CarvesRunsAndGivesBack) {
+    ASSERT_NO_FATAL_FAILURE(set_pages_aside(kRam));
     ASSERT_NO_FATAL_FAILURE(boot({.kernel = "debian-kernel",
                                   .initrd = "primary.cpio",
                                   .command_line = "reboot=k panic=-1 console=ttyS0 loglevel=1 hugepages=68",
                                   .vcpus = 4,
-                                  .memory_bytes = kRam}));
+                                  .memory_bytes = kRam,
+                                  .memory_block = 16_MiB,
+                                  .page_size = 2_MiB}));
 
     const bool ended =
         primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(800));
@@ -128,7 +150,8 @@ TEST_F(NitroEnclaves, CarvesRunsAndGivesBack) {
 
     for (const char* line : {"ne: ok run\r\n", "primary: a single run, huge pages free 68\r\n",
                              "ne: ok pair\r\n", "ne: ok rules\r\n", "ne: ok no-memory\r\n", "ne: ok hold\r\n",
-                             "primary: killed, huge pages free 68\r\n", "primary: eight runs\r\n"})
+                             "primary: killed, huge pages free 68\r\n", "primary: four runs\r\n",
+                             "primary: a hundred cycles, huge pages free 68\r\n"})
         EXPECT_THAT(console, HasSubstr(line));
     // The processors come back and work.
     EXPECT_THAT(console, HasSubstr("primary: removed, online 0-3\r\n"));
@@ -141,10 +164,11 @@ TEST_F(NitroEnclaves, CarvesRunsAndGivesBack) {
 
     const auto& findings = host->findings();
     EXPECT_EQ(findings.failures, 0U);
-    EXPECT_EQ(findings.starts, 14U);
+    EXPECT_EQ(findings.starts, 10U + 100U);
     EXPECT_GT(findings.repeated, 0U);
     EXPECT_EQ(findings.most_running, 2U);
     EXPECT_EQ(findings.pages_misplaced, 0U);
+    EXPECT_GT(findings.refused_after, 0U);
     EXPECT_EQ(findings.pages_in_place, findings.starts * (64_MiB / 4_KiB));
     EXPECT_EQ(findings.bytes_left, 0U);
     EXPECT_EQ(findings.pages_not_zero, 0U);
@@ -155,6 +179,7 @@ TEST_F(NitroEnclaves, CarvesRunsAndGivesBack) {
     EXPECT_EQ(findings.least_bytes, kRam);
     EXPECT_EQ(findings.peak_bytes, kRam);
     EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
+    EXPECT_THAT(findings.descriptors, SizeIs(1)) << "descriptors after each enclave";
     EXPECT_EQ(device->counters().dropped, 0U);
     EXPECT_EQ(device->counters().ignored, 0U);
     EXPECT_EQ(backend->counters().bytes_withdrawn, backend->counters().bytes_readmitted);

@@ -2,6 +2,7 @@
 #include "tests/machine/primary.hpp"
 
 #include <algorithm>
+#include <fstream>
 
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -21,6 +22,7 @@ const boot::SystemIdentity kPrimaryIdentity{.asset_tag = "i-0123456789abcdef0",
 // Less than the smallest region, so that each takes several.
 constexpr uint64_t kChunk = 512_KiB;
 constexpr std::chrono::seconds kPatience(30);
+constexpr const char* kHugePages = "/proc/sys/vm/nr_hugepages";
 
 }  // namespace
 
@@ -133,6 +135,15 @@ uint64_t Primary::mmio() const {
     for (const auto& vcpu : machine_->vcpus())
         sum += vcpu->counters().mmio;
     return sum;
+}
+
+HugePages::HugePages(uint64_t pages) {
+    std::ofstream(kHugePages) << pages;
+    std::ifstream(kHugePages) >> had_;
+}
+
+HugePages::~HugePages() {
+    std::ofstream(kHugePages) << 0;
 }
 
 Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size) {

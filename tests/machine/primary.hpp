@@ -74,6 +74,20 @@ class Primary {
     std::optional<machine::MachineEnd> end_;
 };
 
+// Pages of 2 MiB that the host sets aside for as long as this lives.
+class HugePages {
+  public:
+    explicit HugePages(uint64_t pages);
+    ~HugePages();
+    HugePages(const HugePages&) = delete;
+    HugePages& operator=(const HugePages&) = delete;
+
+    uint64_t had() const { return had_; }  // fewer where the host has no more
+
+  private:
+    uint64_t had_ = 0;
+};
+
 // An empty file of that page size, as RAM is.
 Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size);
 // What the host gives for a file: its pages, in bytes.
