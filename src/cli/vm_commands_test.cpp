@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The commands for primary VMs against the real daemon, behind which a broker and shims play along.
+#include <algorithm>
+#include <csignal>
+
+#include <pthread.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -207,6 +211,30 @@ TEST_F(VmCommands, VmsAndEnclavesAreListedApart) {
     EXPECT_NE(alcove({"vm", "list"}).out.find("RESTARTS"), std::string::npos);
     EXPECT_EQ(alcove({"vm", "inspect", "dev", "vm.cid"}).out, "3\n");
     EXPECT_EQ(alcove({"enclave", "inspect", "dev"}).exit, 1);
+}
+
+TEST_F(VmCommands, TheMapIsDrawnAnewWhenItChangesUntilInterrupted) {
+    std::vector<Json> maps;
+    const Streams streams{.out =
+                              [&](std::string_view text) {
+                                  maps.push_back(codec::json::parse(text).value());
+                                  if (maps.size() == 1)
+                                      EXPECT_EQ(start().exit, 0);
+                                  else
+                                      ::pthread_kill(::pthread_self(), SIGINT);
+                              },
+                          .err = [](std::string_view) {}};
+    ::setenv("ALCOVE_SOCKET", (run_ + "/alcoved.sock").c_str(), 1);
+
+    const int exit = run_program({"host", "map", "--watch", "--json"}, streams);
+
+    EXPECT_EQ(exit, 0);
+    ASSERT_EQ(maps.size(), 2U);
+    const auto of_the_vm = [](const Json& map) {
+        return std::ranges::count(map["cores"], "dev", [](const Json& core) { return core["name"]; });
+    };
+    EXPECT_EQ(of_the_vm(maps[0]), 0);
+    EXPECT_EQ(of_the_vm(maps[1]), 1);
 }
 
 TEST_F(VmCommands, TheConsoleIsReadAfterTheEnd) {
