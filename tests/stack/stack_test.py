@@ -1921,7 +1921,7 @@ dmesg | tail -n 100
 
 ALL = bool(os.environ.get("ALCOVE_TEST_ALL"))
 RUNS = 100
-CYCLES = int(os.environ.get("ALCOVE_STACK_CYCLES", "20"))
+CYCLES = int(os.environ.get("ALCOVE_STACK_CYCLES", "8"))
 
 if __name__ == "__main__":
     names = sys.argv[1:] or unittest.defaultTestLoader.getTestCaseNames(StackTest)
