@@ -91,6 +91,11 @@ Result<Command> parse_command(std::string_view line) {
         const uint64_t bytes = TRY(parse_number(words[2], kAny));
         return Command(Connect{.port = static_cast<uint32_t>(port), .bytes = bytes});
     }
+    if (name == "reach" && arguments == 2) {
+        const uint64_t cid = TRY(parse_number(words[1], std::numeric_limits<uint32_t>::max()));
+        const uint64_t port = TRY(parse_number(words[2], std::numeric_limits<uint32_t>::max()));
+        return Command(Reach{.cid = static_cast<uint32_t>(cid), .port = static_cast<uint32_t>(port)});
+    }
     return fail(ErrorCode::InvalidArgument, "no such command, or another number of arguments");
 }
 

@@ -25,6 +25,10 @@ struct Connect {
     uint32_t port;
     uint64_t bytes;
 };
+struct Reach {
+    uint32_t cid;
+    uint32_t port;
+};
 struct Attest {
     uint64_t documents;  // 1..1000000
 };
@@ -45,8 +49,8 @@ struct Panic {};
 struct PowerOff {};
 struct Abort {};
 
-using Command = std::variant<Echo, Sink, Discard, Source, Connect, Attest, Document, Orphans, StepClock,
-                             Report, Exit, Panic, PowerOff, Abort>;
+using Command = std::variant<Echo, Sink, Discard, Source, Connect, Reach, Attest, Document, Orphans,
+                             StepClock, Report, Exit, Panic, PowerOff, Abort>;
 
 // Without the newline. Words are separated by one space, numbers are decimal.
 Result<Command> parse_command(std::string_view line);

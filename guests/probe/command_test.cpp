@@ -29,6 +29,8 @@ TEST(ProbeCommand, ArgumentsAreTakenInOrder) {
     EXPECT_EQ(parsed<Source>("source 104857600 7 64").message, 64u);
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").port, 4294967295u);
     EXPECT_EQ(parsed<Connect>("connect 4294967295 12").bytes, 12u);
+    EXPECT_EQ(parsed<Reach>("reach 16 6000").cid, 16u);
+    EXPECT_EQ(parsed<Reach>("reach 16 6000").port, 6000u);
     EXPECT_EQ(parsed<Exit>("exit 255").code, 255);
     EXPECT_EQ(parsed<Attest>("attest 1000000").documents, 1000000u);
     EXPECT_EQ(parsed<Document>("document 00fF").nonce, Bytes({0x00, 0xff}));
@@ -48,6 +50,8 @@ TEST(ProbeCommand, NumbersOutOfRangeAreRefused) {
     EXPECT_FALSE(parse_command("step-clock 999"));
     EXPECT_FALSE(parse_command("step-clock 3600001"));
     EXPECT_FALSE(parse_command("connect 4294967296 1"));
+    EXPECT_FALSE(parse_command("reach 4294967296 1"));
+    EXPECT_FALSE(parse_command("reach 16"));
     EXPECT_FALSE(parse_command("source 18446744073709551616 1"));
     EXPECT_FALSE(parse_command("source 1x 1"));
     EXPECT_FALSE(parse_command("source  1"));

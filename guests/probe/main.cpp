@@ -78,7 +78,7 @@ int exit_code(const Result<void>& outcome) {
 
 int run(std::string_view mode) {
     Surroundings surroundings{
-        .report = report_of({}), .connect_to_parent = connect_to_parent, .open_module = open_kernel_module};
+        .report = report_of({}), .connect = connect_to_vsock, .open_module = open_kernel_module};
     if (mode == "stdio") {
         Channel channel = Channel::over_pipes(Fd(STDIN_FILENO), Fd(STDOUT_FILENO));
         return exit_code(serve(channel, surroundings));

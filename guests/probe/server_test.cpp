@@ -26,7 +26,7 @@ class ProbeServer : public testing::Test {
         directory_ = mkdtemp(name);
         listener_ = sys::unix_listen(directory_ + "/socket", SOCK_STREAM, 0600, 600).value();
         // Connections may still read them when the test is over.
-        static const Surroundings surroundings{.report = "done\n", .connect_to_parent = {}};
+        static const Surroundings surroundings{.report = "done\n", .connect = {}};
         server_ = std::thread([this] { EXPECT_FALSE(serve_all(listener_, surroundings)); });
     }
     ~ProbeServer() override {

@@ -16,6 +16,7 @@
 #include "probe/nsm_message.hpp"
 #include "probe/orphans.hpp"
 #include "probe/pattern.hpp"
+#include "vsock/sockets.hpp"
 
 namespace alcove::probe {
 
@@ -92,11 +93,16 @@ class Executor {
     Result<void> operator()(Source source) { return write_pattern(channel_, source); }
 
     Result<void> operator()(Connect connect) {
-        Fd socket = TRY(surroundings_.connect_to_parent(connect.port));
+        Fd socket = TRY(surroundings_.connect(kParentCid, connect.port));
         Channel parent = Channel::over_socket(std::move(socket));
         TRY(write_pattern(parent, {.bytes = connect.bytes, .seed = connect.port}));
         const std::string answer = TRY(parent.read_line(kLongestLine));
         return write_line(answer);
+    }
+
+    Result<void> operator()(Reach reach) {
+        const Fd socket = TRY(surroundings_.connect(reach.cid, reach.port));
+        return write_line("reached");
     }
 
     Result<void> operator()(Attest attest) {

@@ -15,7 +15,7 @@ namespace alcove::probe {
 
 struct Surroundings {
     std::string report;  // the whole answer to `report`
-    std::function<Result<Fd>(uint32_t port)> connect_to_parent;
+    std::function<Result<Fd>(uint32_t cid, uint32_t port)> connect;
     std::function<Result<std::unique_ptr<secure_module::SecureModule>>()> open_module{};
 };
 

@@ -70,32 +70,47 @@ TEST(ProbeService, SourceSendsThePattern) {
 }
 
 TEST(ProbeService, ReportIsGivenAsItIs) {
-    EXPECT_EQ(conversation("report\n", {.report = "ok a\ndone\n", .connect_to_parent = {}}), "ok a\ndone\n");
+    EXPECT_EQ(conversation("report\n", {.report = "ok a\ndone\n", .connect = {}}), "ok a\ndone\n");
 }
 
 TEST(ProbeService, ConnectSendsThePatternOfThePortAndRelaysTheAnswer) {
     auto pair = sys::socket_pair(SOCK_STREAM).value();
+    uint32_t asked_cid = 0;
     uint32_t asked_port = 0;
     std::string parent_got;
     std::thread parent([&] {
         parent_got = read_to_end(pair.first);
         static_cast<void>(sys::write_all(pair.first, as_byte_view("well done\nrest")));
     });
-    const Surroundings surroundings{.report = "", .connect_to_parent = [&](uint32_t port) -> Result<Fd> {
+    const Surroundings surroundings{.report = "", .connect = [&](uint32_t cid, uint32_t port) -> Result<Fd> {
+                                        asked_cid = cid;
                                         asked_port = port;
                                         return std::move(pair.second);
                                     }};
     EXPECT_EQ(conversation("connect 7000 100\n", surroundings), "well done\n");
     parent.join();
+    EXPECT_EQ(asked_cid, 3u);
     EXPECT_EQ(asked_port, 7000u);
     EXPECT_EQ(parent_got, std::string(as_text(Pattern(7000).at(0).first(100))));
 }
 
+TEST(ProbeService, ReachConnectsToAnybodyAndLetsGo) {
+    auto pair = sys::socket_pair(SOCK_STREAM).value();
+    const Surroundings surroundings{.report = "", .connect = [&](uint32_t cid, uint32_t port) -> Result<Fd> {
+                                        EXPECT_EQ(cid, 16u);
+                                        EXPECT_EQ(port, 7000u);
+                                        return std::move(pair.second);
+                                    }};
+    EXPECT_EQ(conversation("reach 16 7000\n", surroundings), "reached\n");
+    EXPECT_EQ(read_to_end(pair.first), "");
+}
+
 TEST(ProbeService, ConnectTellsWhyItCanNot) {
-    const Surroundings surroundings{.report = "", .connect_to_parent = [](uint32_t) -> Result<Fd> {
+    const Surroundings surroundings{.report = "", .connect = [](uint32_t, uint32_t) -> Result<Fd> {
                                         return fail_errno(ECONNRESET, "port");
                                     }};
     EXPECT_TRUE(conversation("connect 7000 1\n", surroundings).starts_with("FAILED port"));
+    EXPECT_TRUE(conversation("reach 16 7000\n", surroundings).starts_with("FAILED port"));
 }
 
 // Answers every request with the same reply, and counts them.
@@ -115,7 +130,7 @@ class OneReply final : public secure_module::SecureModule {
 std::string attest_with_replies_called(std::string_view name, int& asked) {
     const Surroundings surroundings{
         .report = "",
-        .connect_to_parent = {},
+        .connect = {},
         .open_module = [&]() -> Result<std::unique_ptr<secure_module::SecureModule>> {
             return std::unique_ptr<secure_module::SecureModule>(std::make_unique<OneReply>(name, asked));
         }};

@@ -10,8 +10,6 @@ namespace alcove {
 
 namespace {
 
-constexpr uint32_t kParentCid = 3;
-
 sockaddr_vm address_of(uint32_t cid, uint32_t port) {
     sockaddr_vm address{};
     address.svm_family = AF_VSOCK;

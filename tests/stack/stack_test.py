@@ -1506,6 +1506,7 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         "run 0, name steady, CPUs 2, memory 192", "two at once",
         "described 0, same id yes, state RUNNING, flags DEBUG_MODE", "PCR0 of enclave and image equal",
         "console 0, from the beginning 1", "console again 0, from the beginning 1", "the enclave is talked to",
+        "CID 0, debug mode 0", "CID 0, production 1, reset 1", "enclaves reached 0, refused 2",
         "refused a third 39: E29E39", "the module is in use", "killed, pages free", "the other 1",
         "terminated 0, true, same id yes", "terminated, all pages free",
         "brief 0, name web, CID 77", "refused a console 44: E44", "ended by itself, all pages free", "enclaves after []",
