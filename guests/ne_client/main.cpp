@@ -149,9 +149,8 @@ int main(int argc, char** argv) {
     using namespace alcove::ne_client;
     if (argc < 2) {
         std::fprintf(stderr,
-                     "usage: ne_client run [COUNT] | cycle COUNT | pair | hold | rules | no-memory | image "
-                     "FILE [COUNT] | "
-                     "processor\n");
+                     "usage: ne_client run [COUNT] | cycle COUNT | pair | hold | rules | no-memory | "
+                     "image FILE [COUNT] | processor\n");
         return kUsageExit;
     }
     if (std::string_view(argv[1]) == "processor") {

@@ -4,9 +4,9 @@
 // that is lost (its EPC was taken away) is told of, and built anew.
 #include "unikernel/unikernel.hpp"
 
-namespace {
 volatile uint64_t never;
 
+namespace {
 void enable_machine_checks() {
     constexpr uint64_t kMce = 1 << 6;
     constexpr uint32_t IA32_MC0_CTL = 0x400;

@@ -24,8 +24,6 @@ void sweep(const char* name, bool random) {
     mark();
 }
 
-volatile uint64_t never;
-
 }  // namespace
 
 void run_sweeps() {

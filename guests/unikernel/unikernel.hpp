@@ -163,6 +163,7 @@ void run_timing();
 void run_computing();
 void run_sweeps();
 void hold();
+extern volatile uint64_t never;  // what code that spins waits for
 void stay();
 void try_interrupts();
 void load_epc_into_cr3();

@@ -211,15 +211,20 @@ TEST_F(Host, ImageNamesThatAreNotSerialsAreRefused) {
         EXPECT_EQ(opened.attach_image(name, *image).error().code(), ErrorCode::InvalidArgument) << name;
 }
 
+std::vector<std::string> arguments_of(const std::string& folder, const std::string& command_line = "",
+                                      std::vector<std::string> extra = {}) {
+    return qemu_arguments({.program = "qemu",
+                           .kernel = "k",
+                           .initrd = "i",
+                           .state_disk = folder + "/state.img",
+                           .folder = folder,
+                           .memory_mib = 2048,
+                           .extra_command_line = command_line,
+                           .extra_arguments = std::move(extra)});
+}
+
 TEST(QemuCommand, NothingListensButUnixSocketsInTheFolder) {
-    const auto arguments = qemu_arguments({.program = "qemu",
-                                           .kernel = "k",
-                                           .initrd = "i",
-                                           .state_disk = "/s/state.img",
-                                           .folder = "/s",
-                                           .memory_mib = 2048,
-                                           .extra_command_line = "word",
-                                           .extra_arguments = {"-extra"}});
+    const auto arguments = arguments_of("/s", "word", {"-extra"});
     EXPECT_THAT(arguments, Contains("-nodefaults"));
     EXPECT_THAT(arguments, Contains("2048"));
     EXPECT_EQ(arguments.back(), "-extra");
@@ -234,14 +239,7 @@ TEST(QemuCommand, NothingListensButUnixSocketsInTheFolder) {
 
 // testhost/README.md says what each is for.
 TEST(QemuCommand, TheMachineIsTheOneThatKvmAndLinuxGetOnWith) {
-    const auto arguments = qemu_arguments({.program = "qemu",
-                                           .kernel = "k",
-                                           .initrd = "i",
-                                           .state_disk = "/s/state.img",
-                                           .folder = "/s",
-                                           .memory_mib = 2048,
-                                           .extra_command_line = "",
-                                           .extra_arguments = {}});
+    const auto arguments = arguments_of("/s");
     const auto values_of = [&](const std::string& option) {
         std::vector<std::string> values;
         for (size_t i = 0; i + 1 < arguments.size(); ++i)
@@ -258,14 +256,7 @@ TEST(QemuCommand, TheMachineIsTheOneThatKvmAndLinuxGetOnWith) {
 }
 
 TEST(QemuCommand, ACommaInAPathDoesNotEndTheOption) {
-    const auto arguments = qemu_arguments({.program = "qemu",
-                                           .kernel = "k",
-                                           .initrd = "i",
-                                           .state_disk = "/a,b/state.img",
-                                           .folder = "/a,b",
-                                           .memory_mib = 2048,
-                                           .extra_command_line = "",
-                                           .extra_arguments = {}});
+    const auto arguments = arguments_of("/a,b");
     EXPECT_THAT(arguments, Contains(HasSubstr("path=/a,,b/qmp.sock")));
     EXPECT_THAT(arguments, Contains(HasSubstr("filename=/a,,b/state.img")));
 }
