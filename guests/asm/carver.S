@@ -11,9 +11,11 @@
  *   w  waits until the enclave has stopped                    d  waits for 2^30 cycles
  *   o  counts pages of the window that do not read as ones    z  words of it that are not zero
  *   q  counts words of RAM that are MARK
+ *   i  has its disk read the first sector into the window's first bytes, `I` into 256 bytes below the window and as many in it
+ *   u  has its disk write the window's first bytes to the second sector, `U` those around where it begins
  *   r  resets the machine   k  says that it panicked          h  halts for ever
  *
- * Prints each letter with what came of it, a line each: the reply's rc or the count, in decimal. After the last letter it
+ * Prints each letter with what came of it, a line each: the reply's rc, the count, or what disk_request says, in decimal. After the last letter it
  * begins again, `times=<number>` times in all, and then powers off.
  *
  * With `clock=1` it says how many cycles each letter took, too, behind the number; and before the first letter, on a line
@@ -22,6 +24,7 @@
  * With `sweep=1` all RAM from 4 MiB on but the window is filled with a pattern before (pattern.inc), and a second processor
  * reads it meanwhile, again and again, and compares: it prints `.` for each sweep. The last one is after the last letter.
  */
+#include "disk.inc"
 #include "long_mode.inc"
 #include "mark.inc"
 #include "pattern.inc"
@@ -30,8 +33,6 @@
 
 #define ECAM_NE (0xe0000000 + (2 << 15))
 #define NE_IDENTITY 0xe4c11d0f
-#define PCI_COMMAND 0x04
-#define PCI_COMMAND_MEMORY 0x02
 #define PCI_BAR3 0x1c
 
 #define ENABLE 0x000
@@ -385,6 +386,26 @@ count_marks:
     jb .Lmark_next
     ret
 
+disk_in:
+    mov %r12, %rdi
+    jmp .Ldisk_in
+disk_in_across:
+    lea -SECTOR / 2(%r12), %rdi
+.Ldisk_in:
+    mov $DISK_IN, %eax
+    xor %edx, %edx
+    jmp disk_request
+
+disk_out:
+    mov %r12, %rdi
+    jmp .Ldisk_out
+disk_out_across:
+    lea -SECTOR / 2(%r12), %rdi
+.Ldisk_out:
+    mov $DISK_OUT, %eax
+    mov $1, %edx
+    jmp disk_request
+
 reset:
     call print_newline
     reset_machine
@@ -402,12 +423,12 @@ halt:
 
     .section .rodata
 letters:
-    .ascii "pamnvsxfwozqdrkh"
+    .ascii "pamnvsxfwozqiIuUdrkh"
 letters_end:
     .balign 8
 actions:
     .quad fill, alloc, add_memory, add_memory_with_patience, add_vcpu, start, stop, free, wait_for_end, count_not_ones, count_not_zero, count_marks
-    .quad delay, reset, panic, halt
+    .quad disk_in, disk_in_across, disk_out, disk_out_across, delay, reset, panic, halt
 from_key:
     .asciz "from="
 to_key:

@@ -30,11 +30,6 @@ constexpr uint64_t kUnit = 2_MiB;
 constexpr size_t kUnits = (kWindowEnd - kWindow) / kUnit;
 constexpr size_t kLongest = 8;  // units of one range
 
-// guests/asm/sweep.S
-uint64_t pattern_at(uint64_t address) {
-    return address * 0x9e3779b97f4a7c15;
-}
-
 struct Kind {
     const char* name;
     uint64_t slot;  // size of a memory slot

@@ -205,6 +205,7 @@ void NeHost::free(ne::SlotUid uid) {
     const auto found = enclaves_.find(uid);
     if (found == enclaves_.end()) return;
     found->second.machine.reset();
+    on_free_(found->second.file);
     uint64_t at = 0;
     for (const auto& range : table_.find(uid)->regions) {
         if (!memory::return_region({found->second.file, at}, primary_.ram_at(range.base), range.size,

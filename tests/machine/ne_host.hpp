@@ -14,6 +14,7 @@
 // On the way it looks at what must hold at each step, and counts what did not.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -51,6 +52,8 @@ class NeHost {
 
     // A new line to it.
     Fd connect();
+    // Called with an enclave's memory before that goes back.
+    void on_free(std::function<void(const Fd& memory)> look) { on_free_ = std::move(look); }
 
     const ne::SlotTable& table() const { return table_; }
     const Findings& findings() const { return findings_; }
@@ -92,6 +95,7 @@ class NeHost {
     std::map<ne::SlotUid, Enclave> enclaves_;
     memory::MoveCounters moved_;
     Findings findings_;
+    std::function<void(const Fd& memory)> on_free_ = [](const Fd&) {};
 };
 
 }  // namespace alcove::tests

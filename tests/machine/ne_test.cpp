@@ -123,6 +123,48 @@ TEST_P(NitroEnclavesInPages, OneProcessorCarvesWhileTheOtherWatchesOverTheRest) 
     EXPECT_EQ(backend->counters().bytes_readmitted, kTimes * kRegion);
 }
 
+TEST_F(NitroEnclaves, NoDiskTakesOrGivesWhatIsCarved) {
+    constexpr uint64_t kSmallRam = 96_MiB;
+    constexpr uint64_t kWindow = 64_MiB;
+    constexpr uint64_t kRegion = 2_MiB;
+    const std::string a(512, 'a'), b(512, 'b'), zeros(512, 0);
+    const Fd content = sys::memfd("disk").value();
+    ASSERT_TRUE(sys::write_all(content, as_byte_view(a + b)));
+    const auto on_disk = [&] {
+        Bytes bytes(a.size() + b.size());
+        EXPECT_TRUE(sys::read_exact_at(content, bytes, 0));
+        return std::string(as_text(bytes));
+    };
+    ASSERT_NO_FATAL_FAILURE(boot({.kernel = "carver.elf",
+                                  .command_line = "do=upamiIuUofzizIu from=64 to=66 ram=96",
+                                  .memory_bytes = kSmallRam,
+                                  .disk = sys::duplicate(content.get()).value()}));
+    size_t looks = 0;
+    host->on_free([&](const Fd& memory) {
+        ++looks;
+        EXPECT_EQ(on_disk(), a + zeros) << "as it was before";
+        EXPECT_EQ(bytes_in_use(primary->ram()), kSmallRam - kRegion) << "nothing where the memory was";
+        Bytes bytes(kRegion);
+        EXPECT_TRUE(sys::read_exact_at(memory, bytes, 0));
+        size_t wrong = 0;
+        for (size_t at = 0; at < kRegion; at += sizeof(uint64_t))
+            if (read_object<uint64_t>(bytes, at) != pattern_at(kWindow + at)) ++wrong;
+        EXPECT_EQ(wrong, 0U) << "words of the enclave's memory";
+    });
+
+    const bool ended =
+        primary->run_until([&] { return primary->end().has_value(); }, std::chrono::seconds(60));
+
+    ASSERT_TRUE(ended) << primary->console();
+    EXPECT_EQ(primary->end()->reason, api::StopReason::PowerOff) << primary->end()->detail;
+    EXPECT_EQ(primary->console(),
+              "u 0\np 0\na 0\nm 0\n"
+              "i 64\nI 64\nu 64\nU 64\no 0\n"  // DEVICE_NEEDS_RESET
+              "f 0\nz 0\ni 0\nz 64\nI 0\nu 0\n");
+    EXPECT_EQ(looks, 1U);
+    EXPECT_EQ(on_disk(), a + a) << "and works as before";
+}
+
 // In pages of 2 MiB all this takes a third of the time. Of 4 KiB are the primary above, and the one of the
 // same driver in stack_test.py.
 TEST_F(NitroEnclaves, CarvesRunsAndGivesBack) {

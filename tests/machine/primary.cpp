@@ -21,6 +21,7 @@ const boot::SystemIdentity kPrimaryIdentity{.asset_tag = "i-0123456789abcdef0",
 
 // Less than the smallest region, so that each takes several.
 constexpr uint64_t kChunk = 512_KiB;
+constexpr uint8_t kDiskSlot = 3;  // guests/asm/disk.inc
 constexpr std::chrono::seconds kPatience(30);
 constexpr const char* kHugePages = "/proc/sys/vm/nr_hugepages";
 
@@ -43,6 +44,12 @@ Result<std::unique_ptr<Primary>> Primary::create(PrimaryOptions options) {
         primary->console_.with([&](std::string& text) { text.push_back(static_cast<char>(byte)); });
     };
     primary->machine_ = TRY(machine::Machine::create(std::move(plan), *primary->loop_));
+    if (primary->options_.disk.is_open()) {
+        auto content = TRY(virtio::BlockFile::create(std::move(primary->options_.disk),
+                                                     virtio::BlockFile::Access::ReadWrite));
+        primary->disk_ = TRY(virtio::BlockDevice::create(*primary->loop_, std::move(content), "disk"));
+        TRY(primary->machine_->add_virtio_pci(kDiskSlot, *primary->disk_));
+    }
     primary->carver_ = std::make_unique<machine::Carver>(*primary->machine_, *primary->loop_);
     return primary;
 }
@@ -155,6 +162,10 @@ Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size) {
 uint64_t bytes_in_use(const Fd& file) {
     const auto status = sys::stat(file);
     return status ? static_cast<uint64_t>(status->st_blocks) * 512 : 0;
+}
+
+uint64_t pattern_at(uint64_t address) {
+    return address * 0x9e3779b97f4a7c15;
 }
 
 }  // namespace alcove::tests

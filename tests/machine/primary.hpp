@@ -16,6 +16,7 @@
 #include "machine/machine.hpp"
 #include "memory/region_mover.hpp"
 #include "support/guarded.hpp"
+#include "virtio/blk.hpp"
 
 namespace alcove::tests {
 
@@ -29,6 +30,7 @@ struct PrimaryOptions {
     uint64_t page_size = 4096;  // of its RAM's file; 2 MiB needs huge pages in the host
     enum class Pages { All, Touched };
     Pages pages = Pages::All;  // that its RAM's file has from the beginning
+    Fd disk = {};              // its content; none that is not open
 };
 
 class Primary {
@@ -68,6 +70,7 @@ class Primary {
     std::unique_ptr<EventLoop> loop_;
     Fd ram_;
     Guarded<std::string> console_;
+    std::unique_ptr<virtio::BlockDevice> disk_;
     std::unique_ptr<machine::Machine> machine_;
     std::unique_ptr<machine::Carver> carver_;
     memory::MoveCounters moved_;
@@ -92,5 +95,7 @@ class HugePages {
 Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size);
 // What the host gives for a file: its pages, in bytes.
 uint64_t bytes_in_use(const Fd& file);
+// What guests/asm/pattern.inc has at an address of the guest.
+uint64_t pattern_at(uint64_t address);
 
 }  // namespace alcove::tests
