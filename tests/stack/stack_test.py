@@ -384,11 +384,11 @@ class StackTest(unittest.TestCase):
                 return enclave
         self.fail(f"{name} does not end")
 
-    def wait_for_port(self, name, port, kind="enclave"):
+    def wait_for_port(self, name, port):
         """The heartbeat comes from the enclave's init; its program listens a moment later."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            tried = subprocess.run([ALCOVE, "--quiet", kind, "connect", name, str(port)], stdin=subprocess.DEVNULL,
+            tried = subprocess.run([ALCOVE, "--quiet", "enclave", "connect", name, str(port)], stdin=subprocess.DEVNULL,
                                    capture_output=True, timeout=60)
             if tried.returncode == 0:
                 return
@@ -959,13 +959,15 @@ class StackTest(unittest.TestCase):
     # --- primary VMs ---
 
     def vm_ramdisk(self):
-        """An init that says what it finds; its first life writes to its disk and resets in the middle of a download,
-        its second serves vsock. Its first network is a tap, its second, if it has one, the user's."""
+        """An init that says what it finds, serves vsock, and talks to an enclave that may come up later than it; its first
+        life writes to its disk and resets in the middle of a download, its second lasts as long as the service. Its first
+        network is a tap, its second, if it has one, the user's."""
         root = self.folder / "vm-init"
         for folder in ("bin", "dev", "modules", "proc", "sys"):
             (root / folder).mkdir(parents=True)
         shutil.copy("/bin/busybox", root / "bin")
-        shutil.copy(GUESTS / "probe", root / "probe")
+        for program in ("probe", "stream_rate"):
+            shutil.copy(GUESTS / program, root)
         modules = next(KERNEL_ROOT.glob("**/lib/modules/*/kernel"))
         vsock = "net/vmw_vsock/"
         names = ("drivers/block/virtio_blk", "net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net", vsock + "vsock", vsock + "vmw_vsock_virtio_transport_common",
@@ -998,11 +1000,14 @@ if [ -n "$page" ]; then
     $b udhcpc -n -q -i eth1 -s /bound > /dev/null
     echo "vm: user $($b wget -q -O - $page/page)"
 fi
+/probe vsock &
+/stream_rate cid:20 6000 to-guest 1 > /dev/null && /stream_rate cid:20 6000 from-guest 1 > /dev/null &&
+    echo "vm: its enclave took and gave, and says $(/stream_rate cid:20 6000 command "reach 3 6000")"
 if [ "$($b dd if=/dev/vda bs=5 count=1 2> /dev/null)" = lived ]; then
     echo "vm: lived before"
     $b dd if=/dev/urandom of=/dev/vda bs=1M seek=8 count=1 conv=fsync 2> /dev/null
     $b blkdiscard -o 8388608 -l 1048576 /dev/vda && echo "vm: discarded"
-    /probe vsock
+    wait
     $b poweroff -f
 fi
 echo "vm: first life"
@@ -1053,22 +1058,38 @@ $b reboot -f
         passt = "passt --fd 3"
         others = processes(passt)
         configuration = self.folder / "vm.toml"
-        configuration.write_text(f'ramdisk = "{self.vm_ramdisk()}"\ncmdline = "{line}"\nmemory = "512M"\nnet = {json.dumps(networks)}\n')
+        configuration.write_text(f"""
+ramdisk = "{self.vm_ramdisk()}"
+cmdline = "{line}"
+memory = "1G"
+net = {json.dumps(networks)}
+[[enclave]]
+image = "{self.steady_image()}"
+name = "web"
+memory = 512
+cid = 20
+debug = true
+""")
         self.addCleanup(self.remove_vm, "dev")
 
-        started = alcove("vm", "start", "dev", "--config", configuration, "--cpus", 2, "--disk", disk,
+        started = alcove("vm", "start", "dev", "--config", configuration, "--cpus", 4, "--disk", disk,
                          "--disk", f"{second},readonly", timeout=240)
         self.assertEqual(started["state"], "running")
         macs = [network["mac"] for network in started["networks"]]
         self.assertEqual(macs[0], "02:00:00:00:00:0a")
         self.assertNotEqual(self.lent(), before[1])
         self.assertEqual([vm["id"] for vm in alcove("vm", "list")["vms"]], [started["id"]])
-        self.assertEqual(alcove("enclave", "list")["enclaves"], [])
+        enclave = alcove("enclave", "inspect", "web")["enclave"]
+        self.assertEqual((enclave["parent"], enclave["state"], enclave["ready"]), (started["id"], "running", True))
+        self.assertEqual((started["memory_mib"], started["vcpus"], enclave["vcpus"]), (512, 2, 2))
         vm = self.wait_for_vm("dev", lambda now: now["restarts"] == 1)
         self.assertEqual(vm["state"], "running")
+        vcpus, _ = self.cpus_of_threads("vm", "dev")
+        carved, _ = self.cpus_of_threads("enclave", "web")
+        self.assertEqual(set().union(*vcpus.values()) & set().union(*carved.values()), set())
 
         connect = stream_check.process_opener([str(ALCOVE), "vm", "connect", "dev", "6000"])
-        self.wait_for_port("dev", 6000, "vm")
+        self.wait_for_console("dev", "vm: discarded")
         stream_check.sink(connect(), 1 << 20)
         stream_check.source(connect(), 1 << 20)
         state = alcove("vm", "inspect", "dev")
@@ -1079,6 +1100,7 @@ $b reboot -f
         for number in range(len(networks)):
             for counter in ("network_received", "network_sent", "network_link_up"):
                 self.assertGreater(state["counters"][counter]["by_index"][str(number)], 0, counter)
+        self.assertEqual(alcove("enclave", "list")["enclaves"], [enclave])
         stream_check.end(connect(), "exit 7")
         ended = self.wait_for_vm("dev", lambda now: now["state"] == "stopped")
 
@@ -1087,6 +1109,8 @@ $b reboot -f
         # What the console said in both lives is kept.
         console = subprocess.run([ALCOVE, "vm", "console", "dev"], capture_output=True, text=True, timeout=60).stdout
         self.assertEqual(console.count(f"vm: board {started['id']}"), 2, console)
+        self.assertEqual(console.count("vm: its enclave took and gave, and says reached"), 2, console)
+        self.assertEqual(self.end_of("web")["state"], "stopped")
         for line in ("vm: first life", "vm: lived before", "vm: discarded", "vm: disk 131072 sectors, read-only 0 1", "vm: second disk says hello"):
             self.assertIn(line, console)
         with self.subTest("a tap of the host, in both lives"):
@@ -1097,7 +1121,7 @@ $b reboot -f
                 self.skipTest("this machine has no default route, so there is no network to be had")
             self.assertEqual(console.count("vm: eth1 has 10.0.2.15"), 2, console)
             self.assertEqual(console.count("vm: user hello from outside"), 2, console)
-        alcove("vm", "remove", "dev")
+        self.forget_vm("dev", started)
         self.wait_for_end_of(passt, others)
         self.assertEqual(alcove("host", "status")["embedded"]["images"], [])
         self.assertEqual((self.traces(), self.lent()), before)
@@ -1628,35 +1652,6 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.assertEqual(ended["reason"], "power_off", console)
         self.assertEqual(console.split(), ("p 0 a 0 m 0 v 0 v 0 s 0 s -22 f 0 z 0 " + "p 0 a 0 m 0 v 0 v 0 s 0 x 0 x 0 f 0 z 0").split())
         self.assertEqual(len(self.carved(primary)), 2)
-        self.forget_vm("parent", primary)
-        self.assertEqual((self.traces(), self.lent()), before)
-
-    def test_an_enclave_of_the_configuration_starts_with_its_vm(self):
-        before = self.traces(), self.lent()
-        configuration = self.folder / "with-enclave.toml"
-        configuration.write_text(f"""
-kernel = "{GUESTS / "carver.elf"}"
-cmdline = "from=48 to=112 ram=128 do=h"
-cpus = 4
-memory = 640
-[[enclave]]
-image = "{self.probe_image()}"
-name = "web"
-memory = 512
-debug = true
-""")
-        self.addCleanup(self.remove_vm, "parent")
-        primary = alcove("vm", "start", "parent", "--config", configuration, timeout=240)
-
-        enclave = alcove("enclave", "inspect", "web")["enclave"]
-        self.assertEqual((enclave["parent"], enclave["state"], enclave["ready"]), (primary["id"], "running", True))
-        self.assertEqual((primary["memory_mib"], primary["vcpus"], enclave["vcpus"]), (128, 2, 2))
-        vcpus, _ = self.cpus_of_threads("vm", "parent")
-        carved, _ = self.cpus_of_threads("enclave", "web")
-        self.assertEqual(set().union(*vcpus.values()) & set().union(*carved.values()), set())
-
-        alcove("vm", "stop", "parent")
-        self.assertEqual(self.end_of("web")["state"], "stopped")
         self.forget_vm("parent", primary)
         self.assertEqual((self.traces(), self.lent()), before)
 
