@@ -3,7 +3,7 @@
 // The tests that decide about carving: a guest reads all its other memory for ever, and compares, while
 // ranges are taken from it and given back.
 #include <array>
-#include <fstream>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -47,15 +47,9 @@ class Carve : public testing::TestWithParam<Kind> {
     void SetUp() override {
         if (GetParam().page == 4_KiB) return;
         // All RAM and one chunk more: what is to be reserved at any moment.
-        std::ofstream("/proc/sys/vm/nr_hugepages") << kRam / 2_MiB + 1;
-        uint64_t pages = 0;
-        std::ifstream("/proc/sys/vm/nr_hugepages") >> pages;
-        if (pages != kRam / 2_MiB + 1) GTEST_SKIP() << "the host gives " << pages << " huge pages";
-    }
-    void TearDown() override {
-        primary.reset();
-        enclave.reset();
-        if (GetParam().page != 4_KiB) std::ofstream("/proc/sys/vm/nr_hugepages") << 0;
+        constexpr uint64_t kPages = kRam / 2_MiB + 1;
+        pages.emplace(kPages);
+        if (pages->had() != kPages) GTEST_SKIP() << "the host gives " << pages->had() << " huge pages";
     }
 
     enum class Guest { Watches, Touches };
@@ -165,6 +159,7 @@ class Carve : public testing::TestWithParam<Kind> {
     }
 
     std::mt19937_64 random{7};  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same sequence each time
+    std::optional<HugePages> pages;
     std::unique_ptr<Primary> primary;
     Fd enclave;
     uint64_t peak = 0;
