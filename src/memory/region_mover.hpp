@@ -19,7 +19,8 @@ struct MoveSizes {
 };
 
 // `length` bytes, contents too. After an error (ErrorCode::OutOfMemory: the host has no room for a chunk)
-// everything is as it was; ErrorCode::MemoryLost says that it could not be moved back.
+// everything is as it was. A host that ran out in the middle has no room for the way back either, which is
+// waited for, half a minute; ErrorCode::MemoryLost after that: a part is `to`'s still, the rest as it was.
 Result<void> move_region(FilePart from, FilePart to, uint64_t length, MoveSizes sizes,
                          MoveCounters& counters);
 

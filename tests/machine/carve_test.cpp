@@ -233,6 +233,40 @@ TEST_P(Carve, PagesThatTheHostHasNotAreWaitedFor) {
     EXPECT_TRUE(sweeps(1)) << primary->console();
 }
 
+TEST_P(Carve, WhatHasMovedWhenTheHostRunsOutOfPagesGoesBackAsItWas) {
+    if (GetParam().page == 4_KiB) GTEST_SKIP() << "of small pages there are always some";
+    ASSERT_NO_FATAL_FAILURE(boot());
+    const auto range = range_of({.first = 0, .count = kUnits});
+    const auto window = [&] {
+        const uint64_t offset = primary->ram_at(range.base).offset;
+        const auto mapping = Mapping::shared_read_only(primary->ram(), range.size, offset).value();
+        return Bytes(mapping.bytes().begin(), mapping.bytes().end());
+    };
+    const Bytes before = window();
+    uint64_t on_its_way = 0;
+    std::thread others([&] {
+        while (bytes_in_use(enclave) == 0)
+            std::this_thread::yield();
+        pages->change(kRam / 2_MiB);
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        on_its_way = bytes_in_use(enclave);
+        pages->change(kRam / 2_MiB + 1);
+    });
+
+    const auto taken = primary->take(range, {enclave, 0});
+    others.join();
+
+    ASSERT_FALSE(taken);
+    ASSERT_EQ(taken.error().code(), ErrorCode::OutOfMemory) << taken.error().to_string();
+    EXPECT_GT(on_its_way, 0U) << "in the middle";
+    EXPECT_EQ(bytes_in_use(enclave), 0U);
+    EXPECT_EQ(bytes_in_use(primary->ram()), kRam);
+    EXPECT_TRUE(window() == before) << "its own bytes";
+    ASSERT_TRUE(primary->readmit(range));
+    EXPECT_TRUE(sweeps(1)) << primary->console();
+    EXPECT_EQ(primary->count_on_console('w'), 0U) << primary->console();
+}
+
 // RAM above the devices' addresses lies in its file where that below them ends. Of what the guest never
 // touches the host need not have pages.
 TEST(CarveHigh, MemoryAbove4GiBIsTakenFromItsPlaceAndGivenBack) {

@@ -145,12 +145,16 @@ uint64_t Primary::mmio() const {
 }
 
 HugePages::HugePages(uint64_t pages) {
-    std::ofstream(kHugePages) << pages;
+    change(pages);
     std::ifstream(kHugePages) >> had_;
 }
 
 HugePages::~HugePages() {
-    std::ofstream(kHugePages) << 0;
+    change(0);
+}
+
+void HugePages::change(uint64_t pages) {
+    std::ofstream(kHugePages) << pages;
 }
 
 Result<Fd> ram_file(const char* name, uint64_t page_size, uint64_t size) {

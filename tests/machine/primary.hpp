@@ -45,7 +45,7 @@ class Primary {
     // A range of its RAM to or from a place in an enclave's file. They run the event loop.
     Result<void> take(memory::GuestRange range, memory::FilePart to);
     Result<void> give_back(memory::GuestRange range, memory::FilePart from);
-    // Of an enclave that is lost with its pages.
+    // Of an enclave that is lost with its pages, or did not get them.
     Result<void> readmit(memory::GuestRange range);
     memory::MoveSizes move_sizes() const;
     memory::FilePart ram_at(memory::GuestAddress address) const;
@@ -86,6 +86,8 @@ class HugePages {
     HugePages& operator=(const HugePages&) = delete;
 
     uint64_t had() const { return had_; }  // fewer where the host has no more
+    // Those in use that are too many then go when they are let go.
+    void change(uint64_t pages);
 
   private:
     uint64_t had_ = 0;
