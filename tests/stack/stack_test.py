@@ -1703,8 +1703,20 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         alcove("vm", "stop", "parent")
         self.forget_vm("parent", primary)
 
+    def noticed(self, bystander):
+        """What a VM knows of what happens beside it, if it does."""
+        now = alcove("enclave", "inspect", bystander)
+        return now["enclave"]["state"], now["vmm"]
+
+    def ram_in_use(self):
+        """Of each memory file that is carved, or carved from: its size and what the host gave for it, in MiB."""
+        files = inside("for shim in $(pidof alcove-shim); do for file in /proc/$shim/fd/*; do case $(readlink $file) in"
+                       " *alcove-ram*) stat -Lc '%d:%i %s %b' $file;; esac; done; done | sort -u").splitlines()
+        return sorted((int(size) >> 20, int(blocks) >> 11) for _, size, blocks in (file.split() for file in files))
+
     def test_a_primary_vm_in_huge_pages_carves_with_one_page_to_spare(self):
-        """Without it nothing moves; what the host is short of when memory comes back is waited for."""
+        """Without it nothing moves; what has moved when it is gone goes back; and what the host is short of when memory
+        comes back is waited for. No other VM notices."""
         self.addCleanup(inside, f"echo 0 > {HUGE_PAGES}/nr_hugepages; kill $(pidof alcoved)")
 
         def host_has(pages):
@@ -1713,14 +1725,26 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         def free():
             return int(inside(f"cat {HUGE_PAGES}/free_hugepages"))
 
+        bystander = self.run_enclave(self.image("idle"), "--no-wait")
         host_has(65)
         self.kill_inside("alcoved")
-        before = self.traces(), self.lent()
+        before = self.traces(), self.lent(), self.noticed(bystander)
+        self.assertEqual(before[2][0], "running")
         host_has(64)
         primary = self.start_carver("parent", "pamnvvswfz", self.image("idle"), "--pages", "2m")
         self.wait_for_vm("parent", lambda _: "m -12" in self.console_of("parent"))
         self.assertEqual(free(), 0)
         self.assertEqual([one["memory_mib"] for one in self.carved(primary)], [0])
+
+        # The page is gone again as soon as the move has taken it, and so is the first that it lets go.
+        inside(f"cd {HUGE_PAGES}; echo 65 > nr_hugepages; until read free < free_hugepages; [ $free = 0 ]; do :; done;"
+               " echo 64 > nr_hugepages")
+        time.sleep(1)
+        (window, moved), (whole, left) = self.ram_in_use()
+        self.assertEqual((window, whole, moved + left), (64, 128, 128))
+        self.assertTrue(0 < moved < 64, moved)
+        self.assertEqual(self.console_of("parent").split()[-1], "n", "it is not answered yet")
+        self.assertEqual(self.noticed(bystander), before[2])
 
         host_has(65)
         self.wait_for_vm("parent", lambda _: "s 0" in self.console_of("parent"))
@@ -1743,7 +1767,7 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         self.assertEqual(ended["reason"], "power_off", console)
         self.assertEqual(console.split(), "p 0 a 0 m -12 n 0 v 0 v 0 s 0 w 0 f 0 z 0".split())
         self.forget_vm("parent", primary)
-        self.assertEqual((self.traces(), self.lent()), before)
+        self.assertEqual((self.traces(), self.lent(), self.noticed(bystander)), before)
         self.assertEqual(free(), 65)
 
     def test_every_end_of_a_primary_vm_returns_what_it_carved(self):
@@ -1755,12 +1779,8 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
         known = set(inside("ls /run/alcove-attestor/vms").split())
         bystander = self.run_enclave(image, "--no-wait")
 
-        def noticed():
-            now = alcove("enclave", "inspect", bystander)
-            return now["enclave"]["state"], now["vmm"]
-
-        self.assertEqual(noticed()[0], "running")
-        before = self.traces(), self.lent(), noticed()
+        before = self.traces(), self.lent(), self.noticed(bystander)
+        self.assertEqual(before[2][0], "running")
         # Every state ends in a kill; panics and resets take turns. CarvingEndTest and CarvingResetTest have them all.
         for state, ends in (("a", "hk"), ("am", "hr"), ("amvv", "hk"), ("pamvvs", "hkr")):
             for end in ends:
@@ -1782,7 +1802,7 @@ $b rmmod nitro_enclaves && echo "primary: removed, online $($b cat /sys/devices/
                     self.assertNotIn("-", console)
                     self.assertGreaterEqual(console.count("a 0"), 2 if end == "r" else 1)
                     self.forget_vm("parent", primary)
-                    self.assertEqual((self.traces(), self.lent(), noticed()), before)
+                    self.assertEqual((self.traces(), self.lent(), self.noticed(bystander)), before)
         self.remove(bystander)
         # An enclave that was never measured has nothing there; that of "pamvvs" had.
         self.assertEqual(set(inside("ls /run/alcove-attestor/vms").split()) - known, set())
