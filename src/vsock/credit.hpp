@@ -55,6 +55,7 @@ class SendCredit {
         buffer_ = header.buf_alloc;
         forwarded_ = header.fwd_cnt;
     }
+    uint32_t buffer() const { return buffer_; }
     uint32_t available() const {
         const uint32_t in_flight = sent_ - forwarded_;
         return buffer_ - std::min(buffer_, in_flight);

@@ -281,6 +281,65 @@ TEST_F(FabricTest, DoorbellsAreRungForSleepersOnly) {
     EXPECT_EQ(enclave_.fabric.counters().doorbells, before + 1);
 }
 
+// What Linux says after each message of a dialogue.
+TEST_F(FabricTest, CreditThatThePeerDoesNotNeedIsNoPacketOfItsOwn) {
+    auto transfer = connect();
+    for (int i = 0; i < 16; ++i) {
+        transfer.write(0, 1_MiB, 64);
+        run();
+        transfer.read(0);
+        run();
+        EXPECT_EQ(transfer.ends[0]->credit(), 256_KiB - transfer.sent[0]);
+    }
+
+    transfer.ends[1]->write(as_byte_view("answer"));
+    run();
+    EXPECT_EQ(transfer.ends[0]->credit(), 256_KiB) << "it goes with what is sent next";
+}
+
+TEST_F(FabricTest, CreditIsToldWhenHalfOfItIsUsed) {
+    auto transfer = connect();
+    transfer.write(0, 1_MiB, 64_KiB);
+    transfer.write(0, 1_MiB, 32_KiB);
+    run();
+    transfer.read(0);
+    run();
+    EXPECT_EQ(transfer.ends[0]->credit(), 160_KiB) << "more than half is left";
+    transfer.write(0, 1_MiB, 32_KiB);
+    run();
+    EXPECT_EQ(transfer.ends[0]->credit(), 224_KiB) << "of what was read before";
+    transfer.read(0);
+    run();
+    EXPECT_EQ(transfer.ends[0]->credit(), 224_KiB);
+}
+
+TEST_F(FabricTest, APeerThatAsksIsAnswered) {
+    auto transfer = connect();
+    transfer.write(0, 1_MiB, 64);
+    run();
+    transfer.read(0);
+    run();
+    EXPECT_LT(transfer.ends[0]->credit(), 256_KiB);
+
+    transfer.ends[0]->send_control(Op::CREDIT_REQUEST);
+    run();
+    EXPECT_EQ(transfer.ends[0]->credit(), 256_KiB);
+}
+
+// An answer that gives nothing does not count: the next one is not held back.
+TEST_F(FabricTest, APeerThatAskedInVainIsToldAsSoonAsThereIsRoom) {
+    auto transfer = connect();
+    transfer.write(0, 1_MiB, 64);
+    run();
+    transfer.ends[0]->send_control(Op::CREDIT_REQUEST);
+    run();
+    EXPECT_LT(transfer.ends[0]->credit(), 256_KiB);
+
+    transfer.read(0);
+    run();
+    EXPECT_EQ(transfer.ends[0]->credit(), 256_KiB);
+}
+
 // Both guests send as much as they can, and read only now and then.
 struct Flood {
     size_t message;

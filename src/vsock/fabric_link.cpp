@@ -136,7 +136,7 @@ void FabricLink::open_for_guest(const FabricStreamKey& key, const Header& reques
 
 void FabricLink::add_control(FabricStream& stream, Op op, uint32_t flags) {
     stream.add_control(op, flags);
-    line_up(stream);
+    if (stream.has_output()) line_up(stream);
 }
 
 void FabricLink::break_rule(FabricStream& stream) {
@@ -152,7 +152,7 @@ void FabricLink::transmit(FabricStream& stream, std::span<const memory::GuestSli
         virtio::copy_from(payload, 0, space[0]);
         virtio::copy_from(payload, space[0].size(), space[1]);
         counters_.bytes_to_peer += length;
-        publish(stream.header(Op::RW, guest_.cid, peer_cid_), length);
+        publish(stream.next_header(Op::RW, guest_.cid, peer_cid_), length);
     } else if (is_over()) {
         return;  // found out just now
     } else if (stream.add_data(payload, length)) {
@@ -212,7 +212,7 @@ void FabricLink::flush_one() {
     std::copy_n(output.data.begin() + static_cast<ptrdiff_t>(space[0].size()), space[1].size(),
                 space[1].begin());
     counters_.bytes_to_peer += size;
-    auto header = stream.header(output.op, guest_.cid, peer_cid_);
+    auto header = stream.next_header(output.op, guest_.cid, peer_cid_);
     header.flags = output.flags;
     const bool is_last = output.op == Op::RST;
     publish(header, size);
@@ -304,6 +304,7 @@ bool FabricLink::has_packets() const {
 Result<bool> FabricLink::send(RxRing& ring) {
     take_records();
     const bool sent = incoming_ ? TRY(deliver(ring)) : true;
+    flush_output();
     settle_input();
     return sent;
 }
@@ -334,6 +335,8 @@ Result<bool> FabricLink::deliver(RxRing& ring) {
     TRY(ring.commit(incoming.header, room));
     watch_for_heartbeat(contents[0]);
     counters_.bytes_to_guest += room;
+    stream->count_received(room);
+    if (stream->has_output()) line_up(*stream);
     incoming.done += room;
     if (incoming.done == incoming.record.payload_bytes) finish_incoming();
     return true;

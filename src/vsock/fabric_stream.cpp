@@ -24,7 +24,10 @@ void FabricStream::add_control(Op op, uint32_t flags) {
             shutdown_flags_ |= flags & shutdown_flag::BOTH;
             return;
         case Op::CREDIT_UPDATE:
-            pending_ |= kCreditUpdate;
+            if (peer_needs_credit())
+                pending_ |= kCreditUpdate;
+            else
+                holds_credit_update_ = true;
             return;
         case Op::CREDIT_REQUEST:
             pending_ |= kCreditRequest;
@@ -99,14 +102,29 @@ void FabricStream::sent(const Output& output) {
     }
 }
 
-Header FabricStream::header(Op op, Cid guest_cid, Cid peer_cid) const {
+Header FabricStream::next_header(Op op, Cid guest_cid, Cid peer_cid) {
     auto result = make_header(op, guest_cid, key_.own, peer_cid, key_.peer);
     result.buf_alloc = guest_buffer_;
     result.fwd_cnt = guest_forwarded_;
+    const uint32_t before = told_.available();
+    told_.take_from(result);
+    if (told_.available() > before) peer_asks_ = false;
+    holds_credit_update_ = false;
     return result;
 }
 
+// One that asks may have been promised less on its side of the fabric.
+bool FabricStream::peer_needs_credit() const {
+    return peer_asks_ || told_.available() <= told_.buffer() / 2;
+}
+
+void FabricStream::count_received(uint32_t bytes) {
+    told_.send(bytes);
+    if (holds_credit_update_ && peer_needs_credit()) pending_ |= kCreditUpdate;
+}
+
 void FabricStream::take_peer_credit(Header& header) {
+    if (op_of(header) == Op::CREDIT_REQUEST) peer_asks_ = true;
     is_narrowed_ = header.buf_alloc > window_;
     header.buf_alloc = std::min<uint32_t>(header.buf_alloc, window_);
     const uint32_t before = credit_.available();

@@ -8,6 +8,11 @@
 // The window is why the guest's view of the peer's buffer is narrowed on its way to the guest. A peer that
 // promises more than the window does not know of that, and may see no reason to say that it has room again:
 // so it is asked.
+//
+// The other way, a guest may say that it has room again far more often than that is of use: Linux says so
+// whenever a program has read all there is, so in a dialogue with every message. A packet of its own for that
+// is an interrupt of the peer's guest. So it is held back while the peer may send half of what it was
+// promised, and goes with whatever is sent next.
 #pragma once
 
 #include <list>
@@ -53,17 +58,19 @@ class FabricStream {
         ByteView data;  // of RW
     };
     bool has_output() const { return pending_ != 0 || !waiting_.is_empty(); }
-    Output output() const;  // what goes next
+    Output output() const;  // what goes next; there is something
     void sent(const Output& output);
     // So many bytes of the guest's, sent or waiting.
     void count(uint32_t bytes) { credit_.send(bytes); }
-    // The header of whatever is sent.
-    Header header(Op op, Cid guest_cid, Cid peer_cid) const;
+    // The header of what is sent now: the peer is told of the guest's credit.
+    Header next_header(Op op, Cid guest_cid, Cid peer_cid);
 
     // ---- from the peer, on its way to the guest
 
-    // Narrows what the peer promises.
+    // Of any packet. Narrows what the peer promises.
     void take_peer_credit(Header& header);
+    // So many bytes of the peer's went to the guest. May give output: credit that was held back.
+    void count_received(uint32_t bytes);
     // More than half of the window is under way to a peer that has a larger one in mind.
     bool lacks_credit() const { return is_narrowed_ && credit_.available() < window_ / 2; }
     // Whether the peer is to be asked now: once, until it told of progress.
@@ -84,6 +91,8 @@ class FabricStream {
         kReset = 32,
     };
 
+    bool peer_needs_credit() const;
+
     const FabricStreamKey key_;
     const uint32_t window_;
     uint32_t pending_ = 0;
@@ -94,6 +103,9 @@ class FabricStream {
     SendCredit credit_;  // as the guest sees it
     bool is_narrowed_ = false;
     bool has_asked_ = false;
+    SendCredit told_;  // as the peer's guest sees it, of what it sends
+    bool holds_credit_update_ = false;
+    bool peer_asks_ = false;  // it has asked, and was told of no progress since
 };
 
 }  // namespace alcove::vsock

@@ -45,6 +45,7 @@ class FakeGuest {
     // Puts a packet into the transmit queue and rings as a driver does; false while the queue is full. The
     // header's len is taken as it is, also when it lies.
     bool send(const Header& header, ByteView payload = {});
+    bool is_half_empty();  // the transmit queue
     // What the device has sent. Buffers go back to it, unless refilling is off.
     std::vector<Packet> receive(size_t limit = ~size_t{0});
     // Runs the loop and gives what came, waiting for at least one packet; empty when none comes.
