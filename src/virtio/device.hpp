@@ -60,6 +60,8 @@ class VirtioDevice {
     // The device's own feature bits; the transport adds VERSION_1, INDIRECT_DESC and EVENT_IDX.
     virtual uint64_t features() const { return 0; }
     virtual std::vector<uint16_t> queue_sizes() const = 0;  // largest sizes, powers of two
+    // Its queues are better served by one interrupt for all, where a transport could give each its own.
+    virtual bool wants_one_interrupt() const { return false; }
     // The device-specific configuration space. Read when the device is made and at config_changed().
     virtual Bytes config() const { return {}; }
     virtual void write_config(uint64_t /*offset*/, ByteView /*data*/) {}

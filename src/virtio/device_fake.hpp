@@ -19,6 +19,7 @@ class FakeDevice : public VirtioDevice {
     uint32_t device_id() const override { return 42; }
     uint64_t features() const override { return bit<uint64_t>(3) | bit<uint64_t>(40); }
     std::vector<uint16_t> queue_sizes() const override { return {64, 128}; }
+    bool wants_one_interrupt() const override { return one_interrupt; }
     Bytes config() const override { return config_bytes; }
     void write_config(uint64_t offset, ByteView data) override {
         config_writes.emplace_back(offset, to_bytes(data));
@@ -44,6 +45,7 @@ class FakeDevice : public VirtioDevice {
         return {};
     }
 
+    bool one_interrupt = false;
     Bytes config_bytes = {1, 2, 3, 4, 5, 6};
     std::vector<std::pair<uint64_t, Bytes>> config_writes;
     Activation active;

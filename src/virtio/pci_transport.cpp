@@ -62,7 +62,8 @@ Result<std::unique_ptr<PciTransport>> PciTransport::create(const Wiring& wiring,
     const auto config_size = static_cast<uint32_t>(device.config().size());
     ALCOVE_CHECK(config_size <= kNotifyOffset - kDeviceOffset,
                  "the device's configuration fits into its page");
-    auto msix = TRY(pci::MsixTable::create(*wiring.interrupts, static_cast<uint16_t>(queues + 1)));
+    const uint16_t vectors = device.wants_one_interrupt() ? 2 : static_cast<uint16_t>(queues + 1);
+    auto msix = TRY(pci::MsixTable::create(*wiring.interrupts, vectors));
     std::unique_ptr<PciTransport> transport(new PciTransport(device, std::move(msix)));
     transport->add_capabilities(queues, config_size);
     transport->shown_.with([&](Shown& shown) { shown.queue_vectors.resize(queues); });

@@ -74,6 +74,17 @@ TEST(PciTransport, ADeviceWithoutConfigurationHasNoCapabilityForIt) {
     EXPECT_EQ(driver.capability(virtio_pci::DEVICE_CFG), 0);
 }
 
+TEST(PciTransport, QueuesHaveOneVectorTogetherWhereTheDeviceWantsThat) {
+    FakeMachine machine;
+    FakeDevice device;
+    device.one_interrupt = true;
+    FakePciDriver driver(machine, device);
+
+    auto& os = driver.os();
+    EXPECT_EQ(os.read_config(os.find_capability(pci::capability_id::MsiX) + 2U, 2) & 0x7ff, 1U)
+        << "two vectors";
+}
+
 TEST_F(PciTransportTest, CommonConfigurationShowsTheDevice) {
     driver_.write(offsetof(CommonConfig, device_feature_select), 1, 4);
     const uint64_t high = driver_.read(offsetof(CommonConfig, device_feature), 4);

@@ -257,6 +257,7 @@ Result<void> VsockDevice::flush_receive() {
     virtio::QueueMask queues = virtio::queue_bit(queue_index::kRx);
     if (link_->share_interrupt(queue_index::kRx, queue_index::kTx)) {
         unsignalled_descriptors_ = 0;
+        loop_.cancel(std::exchange(transmit_timer_, 0));
         const bool interrupt_transmit = TRY(tx_->take_interrupt());
         if (interrupt_transmit) queues |= virtio::queue_bit(queue_index::kTx);
     }

@@ -10,7 +10,7 @@
 //   queue rings only when packets wait for buffers.
 // - A batch ends with one interrupt decision. Returned transmit buffers are shown to the guest at once but
 //   do not interrupt it on their own account: a guest that wants one gets it with the next packet it
-//   receives (where one interrupt serves both queues), when a quarter of its queue is waiting, or after
+//   receives (one interrupt serves both queues), when a quarter of its queue is waiting, or after
 //   transmit_patience. Nobody waits for them in between but the allocator.
 //
 // The transmit queue is always drained, whatever the state of the receive queue: Linux stops reading its
@@ -35,7 +35,7 @@ class VsockDevice : public virtio::VirtioDevice {
     static constexpr uint16_t kEventRingSize = 8;
     static constexpr uint16_t kSilentPackets = 2;
     struct Timing {
-        std::chrono::milliseconds transmit_patience{5};
+        std::chrono::milliseconds transmit_patience{25};
         std::chrono::milliseconds bulk_patience{5};
         std::chrono::milliseconds bulk_age{25};  // after so long a transfer is a bulk transfer
     };
@@ -52,6 +52,7 @@ class VsockDevice : public virtio::VirtioDevice {
     uint32_t device_id() const override { return virtio::device_id::kSocket; }
     uint64_t features() const override { return feature::STREAM; }
     std::vector<uint16_t> queue_sizes() const override { return {kRingSize, kRingSize, kEventRingSize}; }
+    bool wants_one_interrupt() const override { return true; }
     Bytes config() const override;
 
     void activate(virtio::Activation activation) override;
