@@ -3,9 +3,8 @@
 // virtio over PCI (VIRTIO 1.2, 4.1), modern only: a PCI function on one side, a VirtioDevice on the other.
 // What is behind the registers, and on which thread, is in transport_core.hpp.
 //
-//     BAR 0   0x0000  common configuration      BAR 1   0x000  MSI-X table: one vector a queue, or one for
-//     all,
-//             0x1000  ISR status                               and one for configuration changes
+//     BAR 0   0x0000  common configuration      BAR 1   0x000  MSI-X table: one vector for each queue, or
+//             0x1000  ISR status                               for all, and one for configuration changes
 //             0x2000  device configuration              0x800  pending bits
 //             0x3000  notifications, 4 bytes a queue
 //

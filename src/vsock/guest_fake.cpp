@@ -166,11 +166,9 @@ Bytes GuestStream::read(size_t limit) {
     }
     // virtio_transport_stream_do_dequeue(): since Linux 6.8 also when nothing is left to read. (Linux has a
     // queue for packets that find no room, this guest has none.)
-    if (forwarded_ == told_ || closed_) return result;
-    if (FakeGuest::kBuffer - (forwarded_ - told_) < kMaxPayload)
-        send_control(Op::CREDIT_UPDATE);
-    else if (unread() == 0 && guest_.is_half_empty())
-        send_control(Op::CREDIT_UPDATE);
+    const bool is_room_short = FakeGuest::kBuffer - (forwarded_ - told_) < kMaxPayload;
+    const bool has_read_all = forwarded_ != told_ && unread() == 0 && guest_.is_half_empty();
+    if ((is_room_short || has_read_all) && !closed_) send_control(Op::CREDIT_UPDATE);
     return result;
 }
 
