@@ -5,6 +5,7 @@
 // guest that misbehaves send packets by hand.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,12 +43,14 @@ class FakeGuest {
 
     static Header header(Op op, Port guest_port, Port host_port, Cid host_cid = Cid::Parent);
 
-    // Puts a packet into the transmit queue and rings as a driver does; false while the queue is full. The
-    // header's len is taken as it is, also when it lies.
+    // Puts a packet into the transmit queue and rings as a driver does; false while the queue is full or
+    // others wait for room in it. The header's len is taken as it is, also when it lies.
     bool send(const Header& header, ByteView payload = {});
-    bool is_half_empty();  // the transmit queue
+    // The same for a packet without payload that waits, in order, until receive() finds room for it (Linux's
+    // send_pkt_queue).
+    void send_when_there_is_room(const Header& header);
     // What the device has sent. Buffers go back to it, unless refilling is off.
-    std::vector<Packet> receive(size_t limit = ~size_t{0});
+    std::vector<Packet> receive();
     // Runs the loop and gives what came, waiting for at least one packet; empty when none comes.
     std::vector<Packet> wait_for_packets();
     void set_refill(bool on);
@@ -55,17 +58,17 @@ class FakeGuest {
     uint64_t kicks() const { return kicks_; }
 
   private:
-    struct Slot {
-        memory::GuestAddress address;  // header, then payload
-    };
     void refill();
     void reclaim();
+    void send_waiting();
+    bool put(const Header& header, ByteView payload);
 
     virtio::FakeMachine& machine_;
     const Cid cid_;
     virtio::FakeDriver driver_;
-    std::vector<memory::GuestAddress> free_slots_;
+    std::vector<memory::GuestAddress> free_slots_;            // each a header, then payload
     std::map<uint16_t, memory::GuestAddress> busy_slots_;     // by head
+    std::deque<Header> waiting_;                              // for room in the transmit queue
     std::vector<memory::GuestAddress> free_receive_buffers_;  // not in the ring
     bool refill_ = true;
     uint64_t kicks_ = 0;
@@ -123,7 +126,7 @@ class GuestSockets {
     void listen(Port guest_port) { listening_.insert(guest_port); }
     // Streams that others opened, in order.
     const std::vector<GuestStream*>& accepted() const { return accepted_; }
-    // Takes the packets there are, as many as it can answer at once; says how many.
+    // Takes the packets there are; says how many.
     size_t poll();
 
   private:
